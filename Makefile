@@ -1,0 +1,61 @@
+# Thin: each target is one line into a tool. Everything sets itself up.
+PYTHON ?= python3
+CH ?=
+BIN := $(CURDIR)/.venv/bin
+# nbgrader looks up alembic on PATH.
+export PATH := $(BIN):$(PATH)
+# The learner's and the grader's notebooks never need a frozen-modules warning.
+export PYDEVD_DISABLE_FILE_VALIDATION = 1
+
+.PHONY: help demo test lab bundle notebooks release lint format benchmarks lock clean setup
+
+help:
+	@sed -n 's/^## //p' Makefile
+
+setup:
+	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "servemath: no $(PYTHON) on PATH; install Python 3.11 to 3.13, or name one: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) autograder/setup_venv.py
+
+## make demo        build, release, grade a sample class, write feedback (CH=<chapter>)
+demo: setup
+	@$(BIN)/python -m autograder demo $(CH)
+
+## make test        every fast test
+test: setup
+	@$(BIN)/python -m pytest
+
+## make lab         JupyterLab on the learners' notebooks
+lab: setup
+	@cd release && $(BIN)/jupyter lab
+
+## make bundle      the zip that learners receive
+bundle: setup
+	@$(BIN)/python -m autograder bundle
+
+## make notebooks   build notebooks from text (CH=<chapter>)
+notebooks: setup
+	@$(BIN)/python -m autograder notebooks $(CH)
+
+## make release     learners' notebooks and the gradebook (CH=<chapter>)
+release: setup
+	@$(BIN)/python -m autograder release $(CH)
+
+## make lint        ruff and mypy
+lint: setup
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+## make format      let ruff format and mend what it can
+format: setup
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+## make benchmarks  paired ratios against named baselines
+benchmarks: setup
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+## make lock        pin the newest versions that work together (needs uv)
+lock:
+	@uv pip compile --upgrade --universal --no-header --no-emit-index-url --no-emit-find-links --all-extras pyproject.toml -o requirements.lock
+
+## make clean       remove what was built, except notebooks, releases and grades
+clean:
+	@rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

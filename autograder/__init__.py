@@ -1,0 +1,1 @@
+"""What staff need and learners never receive: authoring, grading, the solution bank."""

@@ -1,0 +1,75 @@
+"""``python -m autograder``: what the make targets call."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from autograder.course import Course
+
+
+def _chapters(course: Course, chapter: str | None) -> list[str]:
+    return [chapter] if chapter else course.chapters()
+
+
+def _notebooks(course: Course, options: argparse.Namespace) -> None:
+    from autograder.authoring.build import build
+
+    for chapter in _chapters(course, options.chapter):
+        for path, changed in build(course, chapter):
+            print(f"{'built' if changed else 'unchanged'}  {path.relative_to(course.root)}")
+
+
+def _release(course: Course, options: argparse.Namespace) -> None:
+    from autograder.authoring.release import release
+
+    for chapter in _chapters(course, options.chapter):
+        for path in release(course, chapter):
+            print(f"released  {path.relative_to(course.root)}")
+
+
+def _bundle(course: Course, options: argparse.Namespace) -> None:
+    from autograder.authoring.bundle import bundle
+
+    path = bundle(course, course.root / "dist")
+    print(f"bundled  {path.relative_to(course.root)}")
+
+
+def _demo(course: Course, options: argparse.Namespace) -> None:
+    from autograder.demo.run import DEFAULT_CHAPTER, run
+
+    run(course, options.chapter or DEFAULT_CHAPTER)
+
+
+COMMANDS = {
+    "notebooks": (_notebooks, "build notebooks from text"),
+    "release": (_release, "make learners' notebooks and fill the gradebook"),
+    "bundle": (_bundle, "zip what learners receive"),
+    "demo": (_demo, "grade a sample class from text to feedback"),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; a mistake of the user's ends in one clear line and exit code 2."""
+    from autograder.authoring.prose import ProseError
+    from autograder.authoring.release import ReleaseError
+    from autograder.demo.run import DemoError
+
+    parser = argparse.ArgumentParser(prog="python -m autograder", description=__doc__)
+    parser.add_argument("--root", type=Path, help="the course folder (default: this checkout)")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for name, (_, about) in COMMANDS.items():
+        command = commands.add_parser(name, help=about)
+        command.add_argument("chapter", nargs="?", help="one chapter (default: all that apply)")
+    options = parser.parse_args(arguments)
+    try:
+        COMMANDS[options.command][0](Course.at(options.root), options)
+    except (DemoError, ProseError, ReleaseError, ValueError) as error:
+        print(f"servemath: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""From authored text to notebooks, and from notebooks to what learners receive."""

@@ -1,0 +1,135 @@
+"""Build notebooks from py:percent text, byte for byte the same every time."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+from autograder.authoring.prose import render
+from autograder.cells import grade_id_of, nbgrader_metadata, parse_grade_id, points_by_exercise
+from autograder.course import EXECUTED, Course
+from autograder.files import write_atomically
+
+#: Seconds that a theory notebook, and a cell of one, may take to execute.
+NOTEBOOK_TIMEOUT_S = 120
+CELL_TIMEOUT_S = 30
+
+_KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+_NOT_IN_CELL_ID = re.compile(r"[^A-Za-z0-9_-]")
+
+
+def _cell_ids(notebook: NotebookNode) -> None:
+    """Give each cell an id that depends on its content alone."""
+    seen: dict[str, int] = {}
+    for cell in notebook.cells:
+        grade_id = grade_id_of(cell)
+        if grade_id is not None:
+            identity = _NOT_IN_CELL_ID.sub("-", grade_id)[:56]
+        else:
+            digest = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode())
+            identity = digest.hexdigest()[:12]
+        count = seen[identity] = seen.get(identity, 0) + 1
+        cell["id"] = identity if count == 1 else f"{identity}-{count}"
+
+
+def _check_exercise_cells(notebook: NotebookNode, path: Path) -> None:
+    """Refuse `grade_id`s that do not follow the scheme or stand twice."""
+    seen: set[str] = set()
+    for cell in notebook.cells:
+        if not nbgrader_metadata(cell):
+            continue
+        grade_id = grade_id_of(cell)
+        if grade_id is None:
+            raise ValueError(f"{path}: a cell with nbgrader metadata has no grade_id")
+        parse_grade_id(grade_id)
+        if grade_id in seen:
+            raise ValueError(f"{path}: grade_id {grade_id!r} stands twice")
+        seen.add(grade_id)
+
+
+def from_text(path: Path) -> NotebookNode:
+    """Return the notebook that the py:percent file at `path` describes, not executed.
+
+    Parameters
+    ----------
+    path : Path
+        A file of ``source/<chapter>/``.
+
+    Raises
+    ------
+    ValueError
+        If a `grade_id` is malformed or doubled, or an expression in prose fails.
+    """
+    parsed = jupytext.read(path, fmt="py:percent")
+    notebook = nbformat.v4.new_notebook(cells=parsed.cells)
+    notebook.nbformat_minor = 5
+    notebook.metadata = nbformat.from_dict(
+        {"kernelspec": _KERNEL, "language_info": {"name": "python"}}
+    )
+    _check_exercise_cells(notebook, path)
+    points = points_by_exercise(notebook)
+    context: dict[str, Any] = {"points": {**points, "total": sum(points.values())}}
+    for position, cell in enumerate(notebook.cells, start=1):
+        if cell.cell_type == "markdown":
+            where = f"{path.name}, cell {grade_id_of(cell) or position}"
+            cell.source = render(cell.source, context, where)
+        else:
+            cell.outputs = []
+            cell.execution_count = None
+    _cell_ids(notebook)
+    return notebook
+
+
+def execute(notebook: NotebookNode, folder: Path) -> None:
+    """Run all cells in place, in a fresh kernel, and drop what differs from run to run."""
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_TIMEOUT_S,
+        startup_timeout=NOTEBOOK_TIMEOUT_S,
+        kernel_name=_KERNEL["name"],
+        resources={"metadata": {"path": str(folder)}},
+        record_timing=False,
+        coalesce_streams=True,
+    )
+    client.execute()
+    notebook.metadata["language_info"] = {"name": "python"}
+    notebook.metadata.pop("widgets", None)
+
+
+def serialise(notebook: NotebookNode) -> str:
+    """Return the notebook as JSON text with sorted keys and one final newline."""
+    nbformat.validate(notebook)
+    text: str = nbformat.writes(notebook, version=nbformat.NO_CONVERT)
+    return text.rstrip("\n") + "\n"
+
+
+def build_text(path: Path, outputs: bool | None = None) -> str:
+    """Return the JSON text of the notebook built from `path`.
+
+    Parameters
+    ----------
+    path : Path
+        The authored text.
+    outputs : bool, optional
+        Whether to execute it and keep the outputs; by default only theory is.
+    """
+    notebook = from_text(path)
+    if outputs if outputs is not None else path.stem in EXECUTED:
+        execute(notebook, path.parent)
+    return serialise(notebook)
+
+
+def build(course: Course, chapter: str) -> list[tuple[Path, bool]]:
+    """Build a chapter's notebooks beside their text; return each path and whether it changed."""
+    built = []
+    for text in course.texts(chapter):
+        target = text.with_suffix(".ipynb")
+        built.append((target, write_atomically(target, build_text(text))))
+    return built

@@ -1,0 +1,79 @@
+"""The zip that learners receive: release, helper package, environment files."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+import zipfile
+from pathlib import Path
+
+from autograder.course import Course
+
+#: What the bundle holds, relative to the course folder.
+FILES = ("environment.yml", "requirements.lock")
+GLOBS = ("release/**/*.ipynb", "servemath_helpers/**/*.py", "servemath_helpers/**/*.json")
+EXTRA = ("servemath_helpers/py.typed",)
+
+#: A fixed time stamp: the same course gives the same bytes.
+_TIME = (2026, 1, 1, 0, 0, 0)
+
+
+def contents(course: Course) -> dict[str, bytes]:
+    """Return the files of the bundle by their name in the zip.
+
+    `pyproject.toml` and the read-me are the learner's own: they name nothing
+    that the bundle does not hold.
+    """
+    paths = {course.root / name for name in (*FILES, *EXTRA)}
+    for pattern in GLOBS:
+        paths.update(course.root.glob(pattern))
+    files = {
+        path.relative_to(course.root).as_posix(): path.read_bytes()
+        for path in paths
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    files["pyproject.toml"] = _learner_project(course).encode()
+    files["README.md"] = (course.root / "docs" / "learner-guide.md").read_bytes()
+    return files
+
+
+def _learner_project(course: Course) -> str:
+    """Return a pyproject.toml that installs what learners import and nothing else."""
+    whole = tomllib.loads((course.root / "pyproject.toml").read_text(encoding="utf-8"))
+    project, build = whole["project"], whole["build-system"]
+    return f"""\
+[build-system]
+requires = {json.dumps(build["requires"])}
+build-backend = {json.dumps(build["build-backend"])}
+
+[project]
+name = {json.dumps(project["name"])}
+version = {json.dumps(project["version"])}
+description = {json.dumps(project["description"])}
+requires-python = {json.dumps(project["requires-python"])}
+dependencies = {json.dumps(project["dependencies"])}
+
+[project.optional-dependencies]
+learn = {json.dumps(project["optional-dependencies"]["learn"])}
+
+[tool.setuptools.packages.find]
+include = ["servemath_helpers*"]
+
+[tool.setuptools.package-data]
+servemath_helpers = {json.dumps(whole["tool"]["setuptools"]["package-data"]["servemath_helpers"])}
+"""
+
+
+def bundle(course: Course, folder: Path) -> Path:
+    """Write ``servemath-learner.zip`` into `folder` and return its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / "servemath-learner.zip"
+    partial = target.with_suffix(".partial")
+    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in sorted(contents(course).items()):
+            entry = zipfile.ZipInfo(f"servemath/{name}", _TIME)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, data)
+    partial.replace(target)
+    return target

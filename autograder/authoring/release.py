@@ -1,0 +1,54 @@
+"""What learners receive: released notebooks, made by nbgrader from the built ones."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from autograder.course import HOME, Course
+from autograder.nbgrader_command import run_nbgrader
+
+
+class ReleaseError(RuntimeError):
+    """nbgrader refused to make a release; the message is the end of its log."""
+
+
+def release(course: Course, chapter: str) -> list[Path]:
+    """Write ``release/<chapter>/`` and record the graded cells in the gradebook.
+
+    Raises
+    ------
+    ReleaseError
+        If nbgrader refuses, for instance because graded cells were added or
+        removed while the gradebook already holds submissions.
+    """
+    course.texts(chapter)  # names the chapters there are, if this is none of them
+    done = run_nbgrader(course.root, "generate_assignment", chapter, "--create", "--force")
+    if done.returncode != 0:
+        last = "\n".join(done.stderr.strip().splitlines()[-6:])
+        raise ReleaseError(f"nbgrader generate_assignment {chapter} failed:\n{last}")
+    return sorted((course.release / chapter).glob("*.ipynb"))
+
+
+def scratch_course(folder: Path, chapters: list[str] | None = None) -> Course:
+    """Return a fresh course in `folder` with this course's sources and configuration.
+
+    It has a gradebook of its own, so that trying something never touches a real class.
+    """
+    original = Course.at(HOME)
+    for chapter in chapters or original.chapters():
+        shutil.copytree(original.source / chapter, folder / "source" / chapter)
+    shutil.copy(HOME / "nbgrader_config.py", folder)
+    return Course.at(folder)
+
+
+def release_texts(chapters: list[str] | None = None) -> dict[str, str]:
+    """Return the released notebooks as text by path relative to ``release/``."""
+    with tempfile.TemporaryDirectory(prefix="servemath-") as folder:
+        course = scratch_course(Path(folder), chapters)
+        texts = {}
+        for chapter in course.chapters():
+            for path in release(course, chapter):
+                texts[f"{chapter}/{path.name}"] = path.read_text(encoding="utf-8")
+        return texts

@@ -1,0 +1,75 @@
+"""Where things are in a course folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+#: The folder that holds this package: the course as it was checked out.
+HOME = Path(__file__).resolve().parent.parent
+
+#: Notebooks that are executed when they are built and keep their outputs.
+EXECUTED = ("theory",)
+
+
+@dataclass(frozen=True)
+class Course:
+    """A course folder: sources, released notebooks, and nbgrader's run-time folders."""
+
+    root: Path
+
+    @classmethod
+    def at(cls, root: Path | str | None = None) -> Course:
+        """Return the course at `root`, by default the checkout this package came from."""
+        path = HOME if root is None else Path(root).resolve()
+        if not (path / "source").is_dir():
+            raise ValueError(f"root must be a course folder with source/ in it, got {path}")
+        return cls(path)
+
+    @property
+    def source(self) -> Path:
+        """Authored text and built notebooks, one folder a chapter."""
+        return self.root / "source"
+
+    @property
+    def release(self) -> Path:
+        """Notebooks as learners receive them."""
+        return self.root / "release"
+
+    @property
+    def submitted(self) -> Path:
+        """What learners handed in."""
+        return self.root / "submitted"
+
+    @property
+    def autograded(self) -> Path:
+        """Executed submissions."""
+        return self.root / "autograded"
+
+    @property
+    def feedback(self) -> Path:
+        """Feedback pages."""
+        return self.root / "feedback"
+
+    @property
+    def outcomes(self) -> Path:
+        """What happened to each submission at its last grading, one JSON file each."""
+        return self.root / "outcomes"
+
+    @property
+    def database(self) -> Path:
+        """The gradebook that nbgrader uses when nothing else is configured."""
+        return self.root / "gradebook.db"
+
+    def chapters(self) -> list[str]:
+        """Return the assignment names, in order."""
+        return sorted(path.name for path in self.source.iterdir() if any(path.glob("*.py")))
+
+    def texts(self, chapter: str) -> list[Path]:
+        """Return the authored text files of a chapter."""
+        folder = self.source / chapter
+        if chapter not in self.chapters():
+            raise ValueError(
+                f"chapter must be one of {', '.join(self.chapters())}, got {chapter!r}"
+            )
+        return sorted(folder.glob("*.py"))

@@ -1,0 +1,1 @@
+"""The sample class: submissions of every kind, with the scores they deserve."""

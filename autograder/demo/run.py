@@ -1,0 +1,141 @@
+"""The main job on the sample class, from authored text to feedback pages."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from rich.console import Console
+from rich.table import Table
+
+from autograder import bank
+from autograder.authoring.build import build
+from autograder.authoring.release import ReleaseError, release
+from autograder.course import Course
+from autograder.demo.sample_class import PREFIX, Chapter, lay_out
+from autograder.grading.outcomes import ClassTable, class_table
+from autograder.nbgrader_command import environment, run_nbgrader
+
+T = TypeVar("T")
+
+#: The chapter that the demo grades unless told otherwise.
+DEFAULT_CHAPTER = "ch1_serving_tradeoffs"
+
+#: Columns the table needs to be read without wrapping its numbers.
+TABLE_WIDTH = 132
+
+
+class DemoError(RuntimeError):
+    """The demo cannot go on; the message says why and what to do."""
+
+
+def refuse_a_real_class(course: Course) -> None:
+    """Stop if the course holds submissions that are not the demo's own."""
+    real = sorted(
+        path.name for path in course.submitted.glob("*") if not path.name.startswith(PREFIX)
+    )
+    if real:
+        shown = ", ".join(real[:3]) + (", ..." if len(real) > 3 else "")
+        raise DemoError(
+            f"{course.submitted} holds submissions of a real class ({shown}); the demo grades "
+            f"only its own sample class. Run it in another checkout."
+        )
+
+
+def grade(course: Course, chapter: str) -> int:
+    """Run ``nbgrader autograde`` as a TA would and return its exit code.
+
+    Its log goes to ``outcomes/<chapter>.log``; the terminal gets a line a submission.
+    """
+    log = course.outcomes / f"{chapter}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w", encoding="utf-8") as stream:
+        return subprocess.run(
+            [sys.executable, "-m", "nbgrader", "autograde", chapter, "--force"],
+            cwd=course.root,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            timeout=3600,
+            check=False,
+        ).returncode
+
+
+def generate_feedback(course: Course, chapter: str) -> list[Path]:
+    """Run ``nbgrader generate_feedback`` and return the pages."""
+    done = run_nbgrader(course.root, "generate_feedback", chapter, "--force")
+    if done.returncode != 0:
+        raise DemoError(f"nbgrader generate_feedback failed:\n{done.stderr[-2000:]}")
+    return sorted(course.feedback.glob(f"*/{chapter}/exercises.html"))
+
+
+def show_table(console: Console, table: ClassTable) -> None:
+    """Print the class table: student, total, each exercise, what a grader should know."""
+    total = sum(table.max_points.values())
+    view = Table(title=f"{table.assignment}: points of {total:g}", title_justify="left")
+    view.add_column("student", no_wrap=True)
+    view.add_column("total", justify="right", no_wrap=True)
+    for number, points in enumerate(table.max_points.values(), start=1):
+        view.add_column(f"{number}\n/{points:g}", justify="right", no_wrap=True)
+    view.add_column("what a grader should know")
+    for row in table.rows:
+        if row.scores is None:
+            cells = ["not graded", *["-"] * len(table.max_points)]
+        else:
+            cells = [f"{row.total:g}", *[f"{score:g}" for score in row.scores.values()]]
+        view.add_row(row.student, *cells, "; ".join(row.notes))
+    console.print(view)
+    for number, exercise in enumerate(table.max_points, start=1):
+        console.print(f"  {number:2d}  {exercise}", highlight=False)
+
+
+def run(course: Course, chapter: str = DEFAULT_CHAPTER) -> ClassTable:
+    """Do the whole job and print its result.
+
+    Raises
+    ------
+    DemoError
+        If the course holds a real class, or a step fails.
+    """
+    console = Console(width=max(TABLE_WIDTH, Console().width), soft_wrap=False)
+
+    def step(label: str, work: Callable[[], T]) -> T:
+        start = time.monotonic()
+        console.print(f"{label} ...", end=" ", highlight=False)
+        result = work()
+        console.print(f"{time.monotonic() - start:.1f} s", highlight=False)
+        return result
+
+    refuse_a_real_class(course)
+    step("building notebooks from text", lambda: build(course, chapter))
+    try:
+        step("making the release and filling the gradebook", lambda: release(course, chapter))
+    except ReleaseError as error:
+        raise DemoError(
+            f"{error}\nIf exercises changed since the last demo, remove {course.database.name} "
+            "and submitted/ and run it again."
+        ) from error
+    material = Chapter(course, chapter)
+    cases = step("laying out the sample class", lambda: lay_out(course, material))
+    code = step(
+        f"nbgrader autograde {chapter} ({len(cases)} submissions, one after another)",
+        lambda: grade(course, chapter),
+    )
+    pages = step(
+        f"nbgrader generate_feedback {chapter}", lambda: generate_feedback(course, chapter)
+    )
+    slugs = [exercise.slug for exercise in bank.load(chapter)]
+    table = class_table(course, chapter, slugs)
+    show_table(console, table)
+    verdict = "all were graded" if code == 0 else "not all could be graded"
+    console.print(f"\nnbgrader autograde ended with exit code {code}: {verdict}.")
+    console.print(f"Log: {course.outcomes / f'{chapter}.log'}", highlight=False)
+    console.print(f"Feedback pages ({len(pages)}):", highlight=False)
+    for page in pages:
+        console.print(f"  {page}", highlight=False)
+    return table

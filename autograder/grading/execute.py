@@ -1,0 +1,209 @@
+"""Run a submission's cells, with limits that one submission cannot push the class over.
+
+Beyond nbgrader's `Execute`:
+
+- a notebook without graded cells is not run at all;
+- a cell that loops without end is stopped; if it will not stop, or kills the
+  kernel, it alone is lost: a fresh kernel runs the others again and goes on;
+- output beyond a limit is cut, a flood of it is stopped at its source;
+- the kernel cannot hold the grader's output open, and no process outlives the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import os
+import subprocess
+import time
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbclient.util import ensure_async
+from nbformat import NotebookNode
+from nbgrader.preprocessors import Execute
+from traitlets import Float, Integer
+
+from autograder.cells import is_test_cell
+from autograder.grading.exporter import remarks_of
+from autograder.grading.processes import MARK, end_marked, new_mark
+
+#: The least time given to a cell once the notebook's own limit is near.
+LEAST_CELL_S = 1.0
+
+#: What a message costs besides its text, so that many empty ones count too.
+MESSAGE_BYTES = 64
+
+
+def error_output(name: str, message: str) -> NotebookNode:
+    """Return an error output that nbgrader scores 0 and shows in the feedback."""
+    return nbformat.v4.new_output(
+        "error", ename=name, evalue=message, traceback=[f"{name}: {message}"]
+    )
+
+
+def output_size(message: dict[str, Any]) -> int:
+    """Return roughly how many bytes an output message adds to the notebook."""
+    content = message["content"]
+    if message["msg_type"] == "stream":
+        return MESSAGE_BYTES + len(content["text"])
+    data = content.get("data")
+    parts = data.values() if isinstance(data, dict) else content.get("traceback") or ()
+    return MESSAGE_BYTES + sum(len(str(part)) for part in parts)
+
+
+#: Errors that stand for a limit, not for what the learner's code raised.
+LIMITS = frozenset({"CellTimeoutError", "OutputFlood"})
+
+
+class KernelLost(Exception):
+    """The kernel died, or had to be killed, while a cell ran."""
+
+    def __init__(self, index: int, ename: str, message: str) -> None:
+        super().__init__(message)
+        self.index = index
+        self.ename = ename
+
+
+class ExecuteGraded(Execute):
+    """Run the notebooks that carry points, and lose no more than the cell at fault."""
+
+    notebook_timeout_s = Float(
+        120, help="Seconds for all cells of a notebook together; those left are not run."
+    ).tag(config=True)
+    shutdown_kernel = "immediate"
+
+    max_restarts = Integer(
+        6, help="How often a lost kernel is replaced before the other cells are given up."
+    ).tag(config=True)
+    keep_output_bytes = Integer(
+        100_000, help="Output of a cell beyond this many bytes is cut."
+    ).tag(config=True)
+    flood_output_bytes = Integer(
+        5_000_000, help="A cell that puts out more than this many bytes is stopped."
+    ).tag(config=True)
+
+    def preprocess(
+        self, nb: NotebookNode, resources: dict[str, Any], km: Any = None
+    ) -> tuple[NotebookNode, dict[str, Any]]:
+        """Run the notebook in place; list the executed cells' ids in `resources`."""
+        executed: set[str] = resources.setdefault("servemath", {}).setdefault("executed", set())
+        if not any(is_test_cell(cell) for cell in nb.cells):
+            return nb, resources
+        self.error_on_timeout = {
+            "ename": "CellTimeoutError",
+            "evalue": (message := f"the cell was still running after {self.timeout} s"),
+            "traceback": [f"CellTimeoutError: {message}; look for a loop that never ends"],
+        }
+        self._deadline = time.monotonic() + self.notebook_timeout_s
+        self.timeout_func = self._seconds_for
+        lost: set[int] = set()
+        resume_at = 0
+        for _ in range(1 + self.max_restarts):
+            try:
+                self._run(nb, resources, resume_at, lost, executed)
+                break
+            except KernelLost as loss:
+                cell = nb.cells[loss.index]
+                cell.outputs = [*cell.outputs, error_output(loss.ename, str(loss))]
+                executed.add(cell.id)
+                remarks_of(resources).append(f"{self._describe(cell, loss.index)}: {loss}")
+                lost.add(loss.index)
+                resume_at = max(resume_at, loss.index + 1)
+        return nb, resources
+
+    @staticmethod
+    def _describe(cell: NotebookNode, index: int) -> str:
+        grade_id = cell.metadata.get("nbgrader", {}).get("grade_id")
+        return f"cell {index + 1}" + (f" ({grade_id})" if grade_id else "")
+
+    def _seconds_for(self, _cell: NotebookNode) -> float:
+        left = self._deadline - time.monotonic()
+        return max(LEAST_CELL_S, min(self.timeout or left, left))
+
+    def _run(
+        self,
+        nb: NotebookNode,
+        resources: dict[str, Any],
+        resume_at: int,
+        lost: set[int],
+        executed: set[str],
+    ) -> None:
+        """Run the cells from `resume_at` on, after replaying what they may build on."""
+        # nbconvert's preprocessor is its own client, initialised anew for each kernel.
+        NotebookClient.__init__(self, nb, None)
+        self._check_assign_resources(resources)
+        mark = new_mark()
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        environment = {**os.environ, **self.kernel_environment(), MARK: mark}
+        try:
+            with self.setup_kernel(env=environment, **quiet):
+                for index, cell in enumerate(nb.cells):
+                    if index in lost or cell.cell_type != "code":
+                        continue
+                    if time.monotonic() > self._deadline:
+                        remarks_of(resources).append(
+                            f"stopped after {self.notebook_timeout_s:g} s: the cells from "
+                            f"{self._describe(cell, index)} on were not run"
+                        )
+                        return
+                    if index >= resume_at:
+                        self._run_cell(cell, index)
+                        executed.add(cell.id)
+                        for name, what in self._stopped(cell):
+                            remark = f"{self._describe(cell, index)} stopped ({name}): {what}"
+                            remarks_of(resources).append(remark)
+                    elif not is_test_cell(cell):
+                        self._run_cell(copy.deepcopy(cell), index)
+                        nb.cells[index] = cell  # the first run's outputs stand
+        finally:
+            end_marked(mark)
+
+    def kernel_environment(self) -> dict[str, str]:
+        """Return environment variables for the kernel beside the grader's own."""
+        return {}
+
+    def _run_cell(self, cell: NotebookNode, index: int) -> None:
+        self._output_bytes = 0
+        self._flood_stopped = False
+        try:
+            self.execute_cell(cell, index, store_history=True)
+        except DeadKernelError:
+            message = "the kernel died while this cell ran"
+            raise KernelLost(index, "DeadKernelError", message) from None
+        except CellTimeoutError:
+            message = "the cell ran too long, would not be interrupted and was killed"
+            raise KernelLost(index, "CellTimeoutError", message) from None
+        if self._flood_stopped:
+            message = f"more than {self.flood_output_bytes:,} bytes of output; the cell was stopped"
+            cell.outputs.append(error_output("OutputFlood", message))
+
+    @staticmethod
+    def _stopped(cell: NotebookNode) -> list[tuple[str, str]]:
+        """Return name and text of each error that says a limit stopped the cell."""
+        return [
+            (output.ename, output.evalue)
+            for output in cell.outputs
+            if output.output_type == "error" and output.ename in LIMITS
+        ]
+
+    def process_message(
+        self, msg: dict[str, Any], cell: NotebookNode, cell_index: int
+    ) -> NotebookNode | None:
+        """Keep an output message while the cell is within its limits."""
+        if msg["msg_type"] not in {"stream", "display_data", "execute_result", "error"}:
+            return super().process_message(msg, cell, cell_index)
+        before = self._output_bytes
+        self._output_bytes += output_size(msg)
+        if self._output_bytes > self.flood_output_bytes and not self._flood_stopped:
+            self._flood_stopped = True
+            self._interrupt = asyncio.ensure_future(ensure_async(self.km.interrupt_kernel()))
+        if self._output_bytes <= self.keep_output_bytes or msg["msg_type"] == "error":
+            return super().process_message(msg, cell, cell_index)
+        if before <= self.keep_output_bytes:
+            cell.outputs.append(
+                nbformat.v4.new_output("stream", name="stdout", text="... output cut ...\n")
+            )
+        return None

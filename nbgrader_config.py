@@ -1,0 +1,46 @@
+"""How this course plugs into nbgrader. Plain `nbgrader` commands in this folder read it."""
+
+c = get_config()  # noqa: F821 - nbgrader provides it
+
+c.CourseDirectory.course_id = "servemath"
+
+# Text is what people author; learners receive the notebooks built from it.
+c.CourseDirectory.ignore = [
+    ".ipynb_checkpoints",
+    "*.pyc",
+    "__pycache__",
+    ".pytest_cache",
+    "*.py",
+    "*.md",
+]
+
+# One submission in, one outcome out: a reason for whatever cannot be graded.
+c.Autograde.exporter_class = "autograder.grading.exporter.SubmissionExporter"
+
+# Instead of DeduplicateIds and OverwriteCells, which one duplicated or deleted
+# cell can stop: the course's own cells are put back, whatever became of them.
+c.Autograde.sanitize_preprocessors = [
+    "nbgrader.preprocessors.ClearOutput",
+    "nbgrader.preprocessors.OverwriteKernelspec",
+    "autograder.grading.restore.RestoreCourseCells",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
+
+c.Autograde.autograde_preprocessors = [
+    # Limits, and no more lost than the cell at fault.
+    "autograder.grading.execute.ExecuteGraded",
+    # No credit for calling the package's own implementation of what is asked.
+    "autograder.grading.own_work.CreditOwnWork",
+    # A warning costs nothing, a test that did not run earns nothing.
+    "autograder.grading.verdicts.SettleVerdicts",
+    "nbgrader.preprocessors.IgnorePattern",
+    "nbconvert.preprocessors.ClearMetadataPreprocessor",
+    "nbgrader.preprocessors.LimitOutput",
+    "nbgrader.preprocessors.SaveAutoGrades",
+    "nbgrader.preprocessors.AssignLatePenalties",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
+
+# Seconds a cell may run; the whole notebook has a limit of its own.
+c.ExecuteGraded.timeout = 20
+c.ExecuteGraded.notebook_timeout_s = 120

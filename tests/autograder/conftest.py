@@ -1,0 +1,49 @@
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from autograder.grading.execute import ExecuteGraded
+
+
+def code_cell(source, grade_id=None, **nbgrader):
+    """Make a code cell; one with a `grade_id` is a test worth a point unless told otherwise."""
+    cell = nbformat.v4.new_code_cell(source)
+    if grade_id:
+        cell.metadata["nbgrader"] = nbformat.from_dict(
+            {
+                "grade": True,
+                "grade_id": grade_id,
+                "locked": True,
+                "points": 1,
+                "schema_version": 3,
+                "solution": False,
+                "task": False,
+                **nbgrader,
+            }
+        )
+    return cell
+
+
+def notebook_of(*cells):
+    return nbformat.v4.new_notebook(cells=list(cells))
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Execute a notebook in a folder of its own and return the resources it left."""
+
+    def run(notebook, **limits):
+        executor = ExecuteGraded(timeout=limits.pop("timeout", 20))
+        for name, value in limits.items():
+            setattr(executor, name, value)
+        resources = {"metadata": {"path": str(tmp_path)}}
+        executor.preprocess(notebook, resources)
+        return resources
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return tmp_path

@@ -1,0 +1,141 @@
+"""Each limit, hit on purpose by a small notebook in a real kernel."""
+
+import os
+import time
+
+import psutil
+import pytest
+
+from autograder.grading.verdicts import SettleVerdicts
+
+from .conftest import code_cell, notebook_of
+
+TEST = "a__visible__works"
+
+
+def errors(cell):
+    return [output.ename for output in cell.outputs if output.output_type == "error"]
+
+
+def remarks(resources):
+    return resources["servemath"].get("remarks", [])
+
+
+def test_a_notebook_without_graded_cells_is_not_run(run):
+    notebook = notebook_of(code_cell("1 + 1"))
+    resources = run(notebook)
+    assert notebook.cells[0].outputs == []
+    assert resources["servemath"]["executed"] == set()
+
+
+def test_an_endless_loop_loses_its_cell_and_the_others_run(run):
+    notebook = notebook_of(
+        code_cell("x = 1"),
+        code_cell("while True:\n    pass", "loop__visible__ends"),
+        code_cell("assert x == 1", TEST),
+    )
+    resources = run(notebook, timeout=2)
+    assert errors(notebook.cells[1])[-1] == "CellTimeoutError"
+    assert errors(notebook.cells[2]) == []
+    assert remarks(resources) == [
+        "cell 2 (loop__visible__ends) stopped (CellTimeoutError): "
+        "the cell was still running after 2 s"
+    ]
+
+
+def test_a_loop_that_cannot_be_interrupted_is_killed_and_the_others_run(run):
+    stubborn = (
+        "import time\n"
+        "while True:\n"
+        "    try:\n"
+        "        time.sleep(1)\n"
+        "    except BaseException:\n"
+        "        pass"
+    )
+    notebook = notebook_of(
+        code_cell("x = 1"),
+        code_cell(stubborn),
+        code_cell("x += 1"),
+        code_cell("assert x == 2", TEST),
+    )
+    resources = run(notebook, timeout=2)
+    assert errors(notebook.cells[1]) == ["CellTimeoutError"]
+    assert errors(notebook.cells[3]) == []
+    assert "killed" in remarks(resources)[0]
+
+
+def test_a_killed_kernel_loses_one_cell_and_state_is_rebuilt(run):
+    notebook = notebook_of(
+        code_cell("print('first'); x = 1"),
+        code_cell("assert x == 1", "b__visible__before"),
+        code_cell("import os; os._exit(1)"),
+        code_cell("assert x == 1", TEST),
+    )
+    resources = run(notebook)
+    assert [errors(cell) for cell in notebook.cells] == [[], [], ["DeadKernelError"], []]
+    assert notebook.cells[0].outputs[0].text == "first\n"
+    assert remarks(resources) == ["cell 3: the kernel died while this cell ran"]
+
+
+def test_cells_left_when_restarts_run_out_earn_nothing(run):
+    kill = "import os; os._exit(1)"
+    notebook = notebook_of(code_cell(kill), code_cell(kill), code_cell("pass", TEST))
+    resources = run(notebook, max_restarts=1)
+    notebook, resources = SettleVerdicts().preprocess(notebook, resources)
+    assert errors(notebook.cells[2]) == ["NotRun"]
+
+
+def test_the_notebook_limit_stops_what_the_cell_limit_lets_through(run):
+    notebook = notebook_of(
+        *[code_cell("import time; time.sleep(1.2)") for _ in range(4)], code_cell("pass", TEST)
+    )
+    start = time.monotonic()
+    resources = run(notebook, notebook_timeout_s=2.0)
+    assert time.monotonic() - start < 15
+    notebook, resources = SettleVerdicts().preprocess(notebook, resources)
+    assert errors(notebook.cells[4]) == ["NotRun"]
+    assert "were not run" in remarks(resources)[-1]
+
+
+def test_output_is_cut_and_a_flood_is_stopped(run):
+    notebook = notebook_of(
+        code_cell("print('x' * 5000)"),
+        code_cell("while True:\n    print('x' * 1000)"),
+        code_cell("pass", TEST),
+    )
+    resources = run(notebook, keep_output_bytes=2000, flood_output_bytes=500_000)
+    assert notebook.cells[0].outputs[-1].text == "... output cut ...\n"
+    assert errors(notebook.cells[1])[-1] == "OutputFlood"
+    kept = sum(len(output.get("text", "")) for output in notebook.cells[1].outputs)
+    assert kept <= 2000 + len("... output cut ...\n")
+    assert errors(notebook.cells[2]) == []
+    assert "bytes of output" in remarks(resources)[0]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_no_process_outlives_the_run(run, folder):
+    orphan = (
+        "import os, subprocess, pathlib\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"
+        "    child = subprocess.Popen(['sleep', '3600'])\n"
+        "    pathlib.Path('pid').write_text(str(child.pid))\n"
+        "    os._exit(0)\n"
+        "os.wait()"
+    )
+    notebook = notebook_of(code_cell(orphan), code_cell("pass", TEST))
+    run(notebook)
+    pid = int((folder / "pid").read_text())
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_warning_costs_nothing_and_a_printed_number_is_no_score(run):
+    notebook = notebook_of(
+        code_cell("import warnings; warnings.warn('careful')", TEST),
+        code_cell("0.0", "b__visible__x"),
+    )
+    resources = run(notebook)
+    notebook, _ = SettleVerdicts().preprocess(notebook, resources)
+    kinds = [(output.output_type, output.get("name")) for output in notebook.cells[0].outputs]
+    assert kinds == [("stream", "stdout")]
+    assert [output.output_type for output in notebook.cells[1].outputs] == ["display_data"]

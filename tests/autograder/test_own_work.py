@@ -1,0 +1,96 @@
+import subprocess
+import sys
+
+import pytest
+
+from autograder import bank
+from autograder.course import Course
+from autograder.grading.own_work import may_reach_package, package_without, withhold
+
+CHAPTERS = [chapter for chapter in Course.at().chapters() if bank.load(chapter)]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import servemath_helpers.queueing",
+        "from servemath_helpers import *",
+        "import helper_of_mine",
+        "__import__('serve' + 'math_helpers')",
+        "import importlib as i",
+        "import sys; sys.modules",
+        "eval('1')",
+        "f = check_close.__globals__",
+        "getattr(x, 'y')",
+        "%run other.ipynb",
+        "!cat file",
+        "import pickle",
+        "def f():\n    from servemath_helpers.queueing import mm1\n    return mm1",
+    ],
+)
+def test_code_that_could_reach_the_package_is_looked_at_twice(source):
+    assert may_reach_package(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import math\nfrom fractions import Fraction\n\ndef f(x):\n    return math.pi",
+        "import numpy as np\nnp.floor(3)",
+        "this does not parse",
+        "x = 'servemath_helpers in a string'",
+    ],
+)
+def test_plain_code_is_not(source):
+    assert not may_reach_package(source)
+
+
+def test_no_right_solution_of_the_bank_needs_a_second_look():
+    reaching = [
+        f"{exercise.slug}/{right.name}"
+        for chapter in CHAPTERS
+        for exercise in bank.load(chapter)
+        for right in exercise.right
+        if may_reach_package(right.code)
+    ]
+    assert reaching == []
+
+
+def test_a_withheld_function_keeps_its_name_and_loses_its_body():
+    source = 'def f(x):\n    """Doc."""\n    return x\n\n\ndef g(x):\n    return f(x)\n'
+    stripped = withhold(source, ["f"])
+    assert "return x\n" not in stripped.partition("def g")[0]
+    namespace = {}
+    exec(stripped, namespace)
+    with pytest.raises(NotImplementedError, match="withheld"):
+        namespace["f"](1)
+    with pytest.raises(NotImplementedError):
+        namespace["g"](1)
+
+
+def test_a_function_that_is_not_there_cannot_be_withheld():
+    with pytest.raises(ValueError, match="no function named h"):
+        withhold("def f():\n    pass\n", ["h"])
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_every_withheld_name_exists_and_is_gone_from_the_copy(chapter, tmp_path):
+    answers = [answer for exercise in bank.load(chapter) for answer in exercise.withheld]
+    folder = package_without(answers, tmp_path)
+    calls = "\n".join(
+        f"import {answer.rpartition('.')[0]}\n"
+        f"try:\n    {answer}()\n"
+        f"except TypeError:\n    pass\n"
+        f"except NotImplementedError:\n    pass\n"
+        for answer in answers
+    )
+    check = (
+        f"import servemath_helpers\nassert {str(folder)!r} in servemath_helpers.__file__\n{calls}"
+    )
+    subprocess.run(
+        [sys.executable, "-c", check], check=True, env={"PYTHONPATH": str(folder)}, timeout=60
+    )
+    for answer in answers:
+        module, _, function = answer.rpartition(".")
+        path = folder.joinpath(*module.split(".")).with_suffix(".py")
+        assert f"def {function}(" in path.read_text()
