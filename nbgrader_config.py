@@ -42,5 +42,5 @@ c.Autograde.autograde_preprocessors = [
 ]
 
 # Seconds a cell may run; the whole notebook has a limit of its own.
-c.ExecuteGraded.timeout = 20
+c.ExecuteGraded.timeout = 10
 c.ExecuteGraded.notebook_timeout_s = 120

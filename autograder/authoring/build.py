@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,8 @@ def execute(notebook: NotebookNode, folder: Path) -> None:
         record_timing=False,
         coalesce_streams=True,
     )
-    client.execute()
+    # What the kernel says outside its cells belongs to no cell.
+    client.execute(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     notebook.metadata["language_info"] = {"name": "python"}
     notebook.metadata.pop("widgets", None)
 
