@@ -1,0 +1,524 @@
+"""Checks that tell a learner what was called, what was expected and what came back.
+
+A passed check prints one short line; a failed one raises `AssertionError` with a
+message to learn from. What a learner's function returns may be anything, so a
+value is first reduced to plain data (None, bool, number, text, dict, list) by its
+true type alone: neither its own ``==`` nor its own ``repr`` is ever asked.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "check_close",
+    "check_equal",
+    "check_raises",
+    "check_true",
+    "check_yourself",
+    "header",
+]
+
+# Theory questions are worked on paper: three significant digits are enough for
+# a real number, while a count has to be right to the unit.
+_PAPER_REL_TOL = 5e-3
+
+_TEXT_SHOWN = 60
+_MESSAGE_SHOWN = 200
+_ITEMS_SHOWN = 8
+_DEPTH_SHOWN = 3
+_BITS_SHOWN = 256
+# Past this exponent a Decimal is beyond every float, and its Fraction could fill the memory.
+_DECIMAL_EXPONENT_LIMIT = 400
+
+_NUMPY_REALS = frozenset(
+    np.dtype(code).type for code in np.typecodes["AllInteger"] + np.typecodes["Float"]
+)
+
+# The name of a class, read past whatever its metaclass says of it.
+_class_name: Callable[[type], str] = vars(type)["__name__"].__get__
+
+
+@dataclass(frozen=True)
+class _Plain:
+    """A value reduced to plain data.
+
+    `kind` is none, bool, number, text, dict (data: list of key-value pairs),
+    list (data: list), or other (data: the name of the class).
+    """
+
+    kind: str
+    data: Any
+
+
+@dataclass(frozen=True)
+class _Difference:
+    """The first place where two values differ, with both sides as text."""
+
+    place: tuple[str, ...]
+    wanted: str
+    got: str
+
+
+def _decimal(value: Decimal) -> Fraction | float:
+    if value.is_nan():
+        return math.nan
+    if value.is_infinite() or abs(value.adjusted()) > _DECIMAL_EXPONENT_LIMIT:
+        return float(value)
+    return Fraction(value)
+
+
+def _array(value: Any) -> _Plain:
+    data: Any = np.ndarray.tolist(value)
+    if type(data) is list:
+        return _Plain("list", data)
+    # An array without dimensions holds one value; one that holds an array could hold itself.
+    return _Plain("other", "ndarray") if issubclass(type(data), np.ndarray) else _plain(data)
+
+
+def _plain(value: Any) -> _Plain:
+    """Reduce `value` by its true type; subclasses are read through their built-in parent."""
+    kind = type(value)
+    if value is None:
+        return _Plain("none", None)
+    if kind is bool or kind is np.bool_:
+        return _Plain("bool", bool(value))
+    if issubclass(kind, float):
+        return _Plain("number", float.__float__(value))
+    if issubclass(kind, int):
+        return _Plain("number", int.__int__(value))
+    if kind in _NUMPY_REALS:
+        return _Plain("number", int(value) if issubclass(kind, np.integer) else float(value))
+    if kind is Fraction:
+        return _Plain("number", value)
+    if kind is Decimal:
+        return _Plain("number", _decimal(value))
+    if issubclass(kind, str):
+        return _Plain("text", str.__str__(value))
+    if issubclass(kind, dict):
+        return _Plain("dict", list(dict.items(value)))
+    if issubclass(kind, list):
+        return _Plain("list", list(list.__iter__(value)))
+    if issubclass(kind, tuple):
+        return _Plain("list", list(tuple.__iter__(value)))
+    if issubclass(kind, np.ndarray):
+        return _array(value)
+    return _Plain("other", _class_name(kind))
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _show_number(value: int | float | Fraction, full: bool) -> str:
+    if isinstance(value, float):
+        if math.isnan(value):
+            return "nan (not a number)"
+        return repr(value) if full else f"{value:.12g}"
+    if max(value.numerator.bit_length(), value.denominator.bit_length()) > _BITS_SHOWN:
+        return "a number of very many digits"
+    return str(value)
+
+
+def _show(value: Any, *, full: bool = False, depth: int = 0) -> str:
+    """Write plain data as a learner would type it, cut to a sane length."""
+    plain = _plain(value)
+    if plain.kind == "number":
+        return _show_number(plain.data, full)
+    if plain.kind == "text":
+        return repr(_cut(plain.data, _TEXT_SHOWN))
+    if plain.kind == "other":
+        return f"<{_cut(plain.data, _TEXT_SHOWN)}>"
+    if plain.kind in ("dict", "list"):
+        left, right = "{}" if plain.kind == "dict" else "[]"
+        shown = "" if depth == _DEPTH_SHOWN else _show_items(plain, full, depth + 1)
+        return f"{left}{shown or ('…' if plain.data else '')}{right}"
+    return str(plain.data)
+
+
+def _show_items(plain: _Plain, full: bool, depth: int) -> str:
+    head = plain.data[:_ITEMS_SHOWN]
+    if plain.kind == "dict":
+        texts = [f"{_show(key)}: {_show(item, full=full, depth=depth)}" for key, item in head]
+    else:
+        texts = [_show(item, full=full, depth=depth) for item in head]
+    return ", ".join(texts + ["…"] * (len(plain.data) > _ITEMS_SHOWN))
+
+
+def _describe(plain: _Plain, value: Any) -> str:
+    """Say what came back where another kind of thing was expected."""
+    if plain.kind == "other":
+        return f"an object of type {_cut(plain.data, _TEXT_SHOWN)}"
+    shown = _show(value)
+    if plain.kind in ("bool", "number"):
+        return f"{shown} (a {plain.kind})"
+    return shown if plain.kind == "none" else f"the {plain.kind} {shown}"
+
+
+def _same_number(actual: Any, expected: Any, rel_tol: float, abs_tol: float) -> bool:
+    if actual == expected:
+        return True
+    # Two exact numbers that differ, such as 10**20 and 10**20 + 1, may be one float.
+    if not (rel_tol or abs_tol or isinstance(actual, float) or isinstance(expected, float)):
+        return False
+    try:
+        return math.isclose(actual, expected, rel_tol=rel_tol, abs_tol=abs_tol)
+    except OverflowError:  # an int or a Fraction beyond every float, and not equal
+        return False
+
+
+def _keyed(pairs: list[tuple[Any, Any]]) -> tuple[dict[Any, Any], list[str]]:
+    """Return the items under plain keys, and the other keys as text."""
+    items: dict[Any, Any] = {}
+    foreign = []
+    for key, item in pairs:
+        plain = _plain(key)
+        if plain.kind in ("none", "bool", "number", "text"):
+            items[plain.data] = item
+        else:
+            foreign.append(_show(key))
+    return items, foreign
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """How two values are compared: numbers within the tolerances, all else exactly."""
+
+    rel_tol: float = 0.0
+    abs_tol: float = 0.0
+
+    def difference(
+        self, actual: Any, expected: Any, place: tuple[str, ...] = ()
+    ) -> _Difference | None:
+        """Return the first difference of `actual` from `expected`, or None."""
+        got, wanted = _plain(actual), _plain(expected)
+        if wanted.kind == "other":
+            raise TypeError(f"a check cannot expect an object of type {wanted.data}")
+        if got.kind != wanted.kind:
+            return _Difference(place, _show(expected), _describe(got, actual))
+        if wanted.kind == "dict":
+            return self._of_dicts(got.data, wanted.data, place)
+        if wanted.kind == "list":
+            return self._of_lists(got.data, wanted.data, place)
+        if wanted.kind == "number":
+            same = _same_number(got.data, wanted.data, self.rel_tol, self.abs_tol)
+        else:
+            same = bool(got.data == wanted.data)
+        if same:
+            return None
+        texts = _show(expected), _show(actual)
+        if texts[0] == texts[1]:
+            texts = _show(expected, full=True), _show(actual, full=True)
+        return _Difference(place, *texts)
+
+    def _of_dicts(
+        self,
+        actual: list[tuple[Any, Any]],
+        expected: list[tuple[Any, Any]],
+        place: tuple[str, ...],
+    ) -> _Difference | None:
+        got, foreign = _keyed(actual)
+        wanted, _ = _keyed(expected)
+        keys = ", ".join(_show(key) for key in wanted) or "no keys"
+        missing = [_show(key) for key in wanted if key not in got]
+        if missing:
+            return _Difference(
+                place, f"a dict with {keys}", f"one without {', '.join(missing[:_ITEMS_SHOWN])}"
+            )
+        extra = [_show(key) for key in got if key not in wanted] + foreign
+        if extra:
+            return _Difference(
+                place,
+                f"a dict with only {keys}" if wanted else "an empty dict",
+                f"one that also has {', '.join(extra[:_ITEMS_SHOWN])}",
+            )
+        for key, item in wanted.items():
+            found = self.difference(got[key], item, (*place, f"key {_show(key)}"))
+            if found:
+                return found
+        return None
+
+    def _of_lists(
+        self, actual: list[Any], expected: list[Any], place: tuple[str, ...]
+    ) -> _Difference | None:
+        if len(actual) != len(expected):
+            return _Difference(
+                place,
+                f"{len(expected)} item{'s' * (len(expected) != 1)}",
+                f"{len(actual)}: {_show(actual)}",
+            )
+        for index, (got, wanted) in enumerate(zip(actual, expected, strict=True)):
+            found = self.difference(got, wanted, (*place, f"item {index}"))
+            if found:
+                return found
+        return None
+
+
+def _fail(sentence: str, hint: str) -> AssertionError:
+    return AssertionError(f"{sentence}\nHint: {hint}" if hint else sentence)
+
+
+def _report(actual: Any, found: _Difference | None, what: str, hint: str) -> None:
+    """Print the line of a passed check, or raise with the message of a failed one."""
+    __tracebackhide__ = True
+    if found is None:
+        print(f"✓ {what}")
+    elif found.place:
+        note = " (items count from 0)" if any(p.startswith("item") for p in found.place) else ""
+        where = ", ".join(found.place) + note
+        raise _fail(f"{what}: {where} should be {found.wanted}, but it is {found.got}.", hint)
+    elif actual is None:
+        raise _fail(
+            f"{what} should return {found.wanted}, but it returned None: "
+            "is a `return` missing at the end of the function?",
+            hint,
+        )
+    else:
+        raise _fail(f"{what} should return {found.wanted}, but it returned {found.got}.", hint)
+
+
+def _message_of(raised: BaseException) -> str:
+    """Return ": message" read past the exception's own attributes, or nothing."""
+    args: tuple[Any, ...] = BaseException.args.__get__(raised)  # type: ignore[attr-defined]
+    plain = _plain(args[0]) if args else _Plain("none", None)
+    if plain.kind == "none":
+        return ""
+    said = plain.data if plain.kind == "text" else _show(args[0])
+    return f": {_cut(said, _MESSAGE_SHOWN).rstrip('.')}"
+
+
+def check_true(condition: object, what: str, hint: str = "") -> None:
+    """Check that a property holds.
+
+    Parameters
+    ----------
+    condition : bool
+        Outcome of the test; anything that is not a bool or a NumPy bool fails.
+    what : str
+        The property in words, such as ``"at lam = 0 nobody waits"``.
+    hint : str, optional
+        The likely mistake.
+
+    Raises
+    ------
+    AssertionError
+        If the property does not hold.
+
+    Examples
+    --------
+    >>> check_true(0 < 0.6 < 1, "a stable server is busy less than all the time")
+    ✓ a stable server is busy less than all the time
+    >>> check_true(1.2 < 1, "a stable server is busy less than all the time")
+    Traceback (most recent call last):
+    AssertionError: This does not hold yet: a stable server is busy less than all the time.
+    """
+    __tracebackhide__ = True
+    plain = _plain(condition)
+    if plain.kind != "bool":
+        seen = _describe(plain, condition)
+        raise _fail(f"{what}: this should be True or False, but it is {seen}.", hint)
+    if not plain.data:
+        raise _fail(f"This does not hold yet: {what}.", hint)
+    print(f"✓ {what}")
+
+
+def check_close(
+    actual: object,
+    expected: object,
+    what: str,
+    hint: str = "",
+    *,
+    rel_tol: float = 1e-9,
+    abs_tol: float = 1e-12,
+) -> None:
+    """Check that numbers agree within a tolerance, also inside lists and dicts.
+
+    Parameters
+    ----------
+    actual : object
+        What the learner's function returned.
+    expected : number, None, text, bool, or a dict, list, tuple or array of them
+        What it should return. Lists, tuples and arrays count alike, and so do
+        Python and NumPy numbers; a bool is no number, and NaN equals nothing.
+    what : str
+        The call as a learner would type it.
+    hint : str, optional
+        The likely mistake.
+    rel_tol, abs_tol : float, optional
+        Two numbers agree when they differ by at most `rel_tol` of the larger one, or by `abs_tol`.
+
+    Raises
+    ------
+    AssertionError
+        If the values differ; the message names the first place where they do.
+
+    Examples
+    --------
+    >>> check_close(12 * 2.0, 24, "littles_law(lam=12, W=2)")
+    ✓ littles_law(lam=12, W=2)
+    >>> check_close({"W": 0.5}, {"W": 0.05}, "mm1(lam=30, mu=50)", "W is 1 / (mu - lam).")
+    Traceback (most recent call last):
+    AssertionError: mm1(lam=30, mu=50): key 'W' should be 0.05, but it is 0.5.
+    Hint: W is 1 / (mu - lam).
+    """
+    __tracebackhide__ = True
+    found = _Comparison(rel_tol, abs_tol).difference(actual, expected)
+    _report(actual, found, what, hint)
+
+
+def check_equal(actual: object, expected: object, what: str, hint: str = "") -> None:
+    """Check that a count, a text or a whole structure is exactly right.
+
+    Parameters
+    ----------
+    actual : object
+        What the learner's function returned.
+    expected : number, None, text, bool, or a dict, list, tuple or array of them
+        What it should return; values are compared, not types: 40.0 equals 40.
+    what : str
+        The call as a learner would type it.
+    hint : str, optional
+        The likely mistake.
+
+    Raises
+    ------
+    AssertionError
+        If the values differ; the message names the first place where they do.
+
+    Examples
+    --------
+    >>> check_equal((2, 3), [2, 3], "pareto_front(points)")
+    ✓ pareto_front(points)
+    >>> check_equal(None, 40, "max_concurrent(32, 0, 0, '0.8')")
+    Traceback (most recent call last):
+    AssertionError: max_concurrent(32, 0, 0, '0.8') should return 40, but it returned None: \
+is a `return` missing at the end of the function?
+    """
+    __tracebackhide__ = True
+    _report(actual, _Comparison().difference(actual, expected), what, hint)
+
+
+def check_raises(
+    call: Callable[[], object], error: type[BaseException], what: str, hint: str = ""
+) -> None:
+    """Check that a call is refused with the right kind of error.
+
+    Parameters
+    ----------
+    call : callable
+        The call, wrapped so that nothing happens before the check:
+        ``lambda: littles_law(lam=-1, W=2)``.
+    error : exception class
+        The expected class; a subclass is fine.
+    what : str
+        The call as a learner would type it.
+    hint : str, optional
+        The likely mistake.
+
+    Raises
+    ------
+    AssertionError
+        If the call returns, or raises something else.
+    NotImplementedError
+        If the function has not been written yet.
+
+    Examples
+    --------
+    >>> check_raises(lambda: int("many"), ValueError, "int('many')")
+    ✓ int('many') raises ValueError
+    >>> check_raises(lambda: -24, ValueError, "littles_law(lam=-12, W=2)")
+    Traceback (most recent call last):
+    AssertionError: littles_law(lam=-12, W=2) should raise ValueError, but it returned -24.
+    """
+    __tracebackhide__ = True
+    try:
+        returned = call()
+    except Exception as caught:
+        raised: Exception = caught
+    else:
+        plain = _plain(returned)
+        seen = _show(returned) if plain.kind == "number" else _describe(plain, returned)
+        raise _fail(f"{what} should raise {error.__name__}, but it returned {seen}.", hint)
+    kind = type(raised)
+    # A starter cell raises NotImplementedError, a RuntimeError: never a pass by accident.
+    if issubclass(kind, NotImplementedError) and error is not NotImplementedError:
+        raise raised
+    if not issubclass(kind, error):
+        raise _fail(
+            f"{what} should raise {error.__name__}, but it raised {_class_name(kind)}"
+            f"{_message_of(raised)}.",
+            hint,
+        )
+    print(f"✓ {what} raises {error.__name__}")
+
+
+def check_yourself(answer: object, expected: object, what: str, hint: str = "") -> None:
+    """Mark an answer to a question in the theory; nothing is graded and nothing is raised.
+
+    Parameters
+    ----------
+    answer : number, text, bool, list or dict, or None
+        The learner's answer; None (or ``...``) means not answered yet. A text or an
+        option letter is compared without regard to case and outer spaces.
+    expected : number, text, bool, list or dict, or a zero-argument callable
+        The right answer, or what computes it. A whole number (int) must be hit
+        exactly, any other number within half a percent.
+    what : str
+        The question in a few words.
+    hint : str, optional
+        What to think of when the answer is not right; the right answer is not shown.
+
+    Examples
+    --------
+    >>> check_yourself(None, 24, "requests in the system")
+    … requests in the system: not answered yet
+    >>> check_yourself(24, lambda: 12 * 2, "requests in the system")
+    ✓ requests in the system: right
+    >>> check_yourself(14, 24, "requests in the system", "L is a product.")
+    ✗ requests in the system: not yet, you answered 14. Hint: L is a product.
+    """
+    if answer is None or answer is ...:
+        print(f"… {what}: not answered yet")
+        return
+    right = expected() if callable(expected) else expected
+    tolerance = 0.0 if isinstance(_plain(right).data, int) else _PAPER_REL_TOL
+    if _Comparison(tolerance, tolerance * 1e-9).difference(_folded(answer), _folded(right)):
+        tail = f" Hint: {hint}" if hint else ""
+        print(f"✗ {what}: not yet, you answered {_show(answer)}.{tail}")
+    else:
+        print(f"✓ {what}: right")
+
+
+def _folded(value: Any) -> Any:
+    plain = _plain(value)
+    return plain.data.strip().casefold() if plain.kind == "text" else value
+
+
+def header(title: str, subtitle: str = "") -> None:
+    """Print a title over what a cell shows, underlined so that plain text reads well.
+
+    Parameters
+    ----------
+    title : str
+        The title.
+    subtitle : str, optional
+        One line under it.
+
+    Examples
+    --------
+    >>> header("Little's law", "requests in the system")
+    Little's law
+    ============
+    requests in the system
+    """
+    print(title)
+    print("=" * len(title))
+    if subtitle:
+        print(subtitle)

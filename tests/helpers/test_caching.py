@@ -1,0 +1,81 @@
+"""Caches: hit rates, break-even and Zipf's law."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from servemath_helpers import caching
+
+
+@pytest.mark.parametrize(
+    ("hit_rate", "expected"), [(0.4, 482.0), (0, 800.0), (1, 5.0), (0.5, 402.5)]
+)
+def test_mean_latency_lies_between_hit_and_miss(hit_rate, expected):
+    assert caching.hit_rate_latency(hit_rate, hit_ms=5, miss_ms=800) == expected
+
+
+def test_break_even_of_a_ten_millisecond_lookup():
+    assert caching.cache_break_even(lookup_ms=10, miss_ms=800) == 0.0125
+
+
+@given(lookup=st.integers(0, 500), miss=st.integers(500, 5000))
+def test_at_the_break_even_the_cache_changes_nothing(lookup, miss):
+    rate = caching.cache_break_even(lookup, miss)
+    with_cache = caching.hit_rate_latency(rate, hit_ms=lookup, miss_ms=lookup + miss)
+    assert math.isclose(with_cache, miss, rel_tol=1e-12)
+
+
+def test_a_lookup_slower_than_the_work_never_pays():
+    assert caching.cache_break_even(lookup_ms=20, miss_ms=10) == 2.0
+
+
+def test_a_tenth_of_a_thousand_items_gets_69_percent_of_the_requests():
+    assert round(caching.zipf_hit_share(1000, 100), 4) == 0.693
+
+
+@given(n_items=st.integers(1, 300), data=st.data())
+def test_zipf_share_matches_exact_harmonic_numbers(n_items, data):
+    top = data.draw(st.integers(0, n_items))
+    share = sum(Fraction(1, i) for i in range(1, top + 1)) / sum(
+        Fraction(1, i) for i in range(1, n_items + 1)
+    )
+    assert math.isclose(caching.zipf_hit_share(n_items, top), share, rel_tol=1e-12)
+
+
+def test_without_skew_the_share_is_that_of_the_items():
+    assert caching.zipf_hit_share(200, 50, s=0) == 0.25
+
+
+def test_more_skew_sends_more_requests_to_the_top():
+    shares = [caching.zipf_hit_share(1000, 10, s) for s in (0, 0.5, 1, 1.5, 2)]
+    assert shares == sorted(shares)
+    assert len(set(shares)) == 5
+
+
+def test_caching_nothing_or_everything():
+    assert caching.zipf_hit_share(10, 0) == 0.0
+    assert caching.zipf_hit_share(10, 10) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("hit_rate", lambda: caching.hit_rate_latency(1.1, 1, 1)),
+        ("hit_ms", lambda: caching.hit_rate_latency(0.5, -1, 1)),
+        ("miss_ms", lambda: caching.hit_rate_latency(0.5, 1, -1)),
+        ("lookup_ms", lambda: caching.cache_break_even(-1, 1)),
+        ("miss_ms", lambda: caching.cache_break_even(1, 0)),
+        ("n_items", lambda: caching.zipf_hit_share(0, 0)),
+        ("top", lambda: caching.zipf_hit_share(5, -1)),
+        ("top", lambda: caching.zipf_hit_share(5, 6)),
+        ("s", lambda: caching.zipf_hit_share(5, 5, s=-1)),
+    ],
+)
+def test_bad_arguments_are_named(name, call):
+    with pytest.raises(ValueError, match=f"^{name} must be "):
+        call()

@@ -1,0 +1,500 @@
+"""The checks accept every honest form of a right answer and nothing else."""
+
+import math
+from collections import OrderedDict, namedtuple
+from decimal import Decimal
+from enum import IntEnum
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from servemath_helpers.checks import (
+    check_close,
+    check_equal,
+    check_raises,
+    check_true,
+    check_yourself,
+    header,
+)
+
+
+class AlwaysEqual:
+    """Claims to equal anything and to be a float."""
+
+    __class__ = float  # type: ignore[assignment]
+    __hash__ = object.__hash__
+
+    def __eq__(self, other):
+        return True
+
+    def __float__(self):
+        return 24.0
+
+    def __repr__(self):
+        raise RuntimeError("a repr must not run")
+
+
+class EvilFloat(float):
+    def __eq__(self, other):
+        return True
+
+    __hash__ = float.__hash__
+
+    def __float__(self):
+        return 24.0
+
+    def __repr__(self):
+        return "24.0"
+
+
+class EvilDict(dict):
+    def __getitem__(self, key):
+        return 24
+
+    def items(self):
+        return [("W", 24)]
+
+
+class EvilList(list):
+    def __iter__(self):
+        return iter([24])
+
+    def __len__(self):
+        return 1
+
+
+class EvilText(str):
+    def __eq__(self, other):
+        return True
+
+    __hash__ = str.__hash__
+
+
+class LyingMeta(type):
+    @property
+    def __name__(cls):
+        return "float"
+
+    def __subclasscheck__(cls, other):
+        return True
+
+
+class Liar(metaclass=LyingMeta):
+    pass
+
+
+class Colour(IntEnum):
+    RED = 24
+
+
+def kind(value):
+    """Name a parameter by its type: pytest would ask a hostile object for its text."""
+    return type.__repr__(type(value))
+
+
+def message(check, *args, **kwargs):
+    with pytest.raises(AssertionError) as caught:
+        check(*args, **kwargs)
+    return str(caught.value)
+
+
+RIGHT_24 = [
+    24,
+    24.0,
+    np.float64(24),
+    np.float32(24),
+    np.int64(24),
+    np.uint8(24),
+    np.longdouble(24),
+    np.array(24),
+    np.array(24.0, dtype=object),
+    Fraction(24),
+    Decimal("24.0"),
+    Colour.RED,
+]
+
+WRONG_24 = [
+    25,
+    24.000001,
+    -24,
+    None,
+    "24",
+    True,
+    np.True_,
+    [24],
+    np.array([24]),
+    {"L": 24},
+    24 + 0j,
+    np.complex128(24),
+    np.timedelta64(24),
+    math.nan,
+    math.inf,
+    Decimal("NaN"),
+    Decimal("sNaN"),
+    Decimal("Infinity"),
+    Decimal("1e999999999"),
+    Decimal("1e-999999999"),
+    Fraction(10**400),
+    10**5000,
+    AlwaysEqual(),
+    EvilFloat(7),
+    Liar(),
+    Liar,
+    EvilList([1, 2]),
+    object(),
+    {24},
+    range(24),
+    b"24",
+    Ellipsis,
+]
+
+
+@pytest.mark.parametrize("check", [check_close, check_equal])
+@pytest.mark.parametrize("actual", RIGHT_24, ids=kind)
+def test_every_honest_form_of_a_number_is_accepted(check, actual, capsys):
+    assert check(actual, 24, "f()") is None
+    assert capsys.readouterr().out == "✓ f()\n"
+
+
+@pytest.mark.parametrize("check", [check_close, check_equal])
+@pytest.mark.parametrize("actual", WRONG_24, ids=kind)
+def test_nothing_else_passes_for_a_number_and_the_message_is_short(check, actual, capsys):
+    text = message(check, actual, 24, "f()", "think")
+    assert text.startswith("f() should return 24, but it returned ")
+    assert text.endswith("\nHint: think")
+    assert len(text) < 250
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("actual", "said"),
+    [
+        (14, "14."),
+        (14.0, "14."),
+        (0.1 + 0.2, "0.3."),
+        (math.nan, "nan (not a number)."),
+        (math.inf, "inf."),
+        (Fraction(5, 3), "5/3."),
+        (10**5000, "a number of very many digits."),
+        (Fraction(1, 2**300), "a number of very many digits."),
+        ("24", "the text '24'."),
+        ("x" * 500, "the text '" + "x" * 59 + "…'."),
+        (True, "True (a bool)."),
+        ([1, "a", None], "the list [1, 'a', None]."),
+        ((), "the list []."),
+        (list(range(20)), "the list [0, 1, 2, 3, 4, 5, 6, 7, …]."),
+        ([[[[[1]]]]], "the list [[[[…]]]]."),
+        ([[[[]]]], "the list [[[[]]]]."),
+        ({"W": 0.05, "x": {}}, "the dict {'W': 0.05, 'x': {}}."),
+        (AlwaysEqual(), "an object of type AlwaysEqual."),
+        (Liar(), "an object of type Liar."),
+        ([AlwaysEqual()], "the list [<AlwaysEqual>]."),
+    ],
+    ids=kind,
+)
+def test_the_message_shows_what_came_back(actual, said):
+    assert message(check_equal, actual, 24, "f()") == (
+        f"f() should return 24, but it returned {said}"
+    )
+
+
+def test_a_forgotten_return_is_named():
+    text = message(check_close, None, 24, "littles_law(lam=12, W=2)")
+    assert text == (
+        "littles_law(lam=12, W=2) should return 24, but it returned None: "
+        "is a `return` missing at the end of the function?"
+    )
+
+
+def test_a_value_where_none_is_expected_fails_and_none_passes():
+    check_equal(None, None, "choose_batch([], [], 1)")
+    assert message(check_equal, 0, None, "f()") == (
+        "f() should return None, but it returned 0 (a number)."
+    )
+
+
+def test_nan_equals_nothing_not_even_nan():
+    assert "should return nan (not a number)" in message(check_close, math.nan, math.nan, "f()")
+
+
+@pytest.mark.parametrize(("actual", "expected"), [(math.inf, math.inf), (-math.inf, -math.inf)])
+def test_infinities_agree_with_themselves(actual, expected):
+    check_close(actual, expected, "f()")
+    check_equal(np.float64(actual), expected, "f()")
+
+
+def test_closeness_is_relative_with_a_small_absolute_floor():
+    check_close(1e12 * (1 + 5e-10), 1e12, "f()")
+    check_close(5e-13, 0, "f()")
+    check_close(0.5, 1, "f()", rel_tol=0.5)
+    check_close(0.5, 0, "f()", abs_tol=0.5)
+    message(check_close, 1 + 2e-9, 1, "f()")
+    message(check_close, 2e-12, 0, "f()")
+    message(check_close, 5e-13, 0, "f()", abs_tol=0)
+
+
+def test_equality_tells_neighbours_apart_and_forgives_only_the_type():
+    check_equal(0.1, Fraction(1, 10), "f()")
+    check_equal(Decimal("0.1"), Fraction(1, 10), "f()")
+    text = message(check_equal, 10**20 + 1, 10**20, "f()")
+    assert "100000000000000000001" in text
+    assert message(check_equal, 0.1 + 0.2, 0.3, "f()") == (
+        "f() should return 0.3, but it returned 0.30000000000000004."
+    )
+    message(check_equal, Fraction(1, 10), Decimal("0.1000000000000000000000001"), "f()")
+
+
+def test_bools_are_no_numbers_and_numbers_no_bools():
+    check_equal(np.True_, True, "f()")
+    check_equal(True, np.True_, "f()")
+    assert message(check_equal, 1, True, "f()") == (
+        "f() should return True, but it returned 1 (a number)."
+    )
+    assert message(check_equal, False, True, "f()") == (
+        "f() should return True, but it returned False."
+    )
+
+
+def test_texts_are_compared_exactly():
+    check_equal(np.str_("shed"), "shed", "f()")
+    assert "'Shed'" in message(check_equal, "Shed", "shed", "f()")
+    message(check_equal, EvilText("no"), "shed", "f()")
+
+
+@pytest.mark.parametrize("check", [check_close, check_equal])
+def test_lists_tuples_and_arrays_count_alike(check):
+    pair = namedtuple("pair", "a b")
+    for actual in ([1, 2], (1, 2), np.array([1, 2]), np.array([1.0, 2.0]), pair(1, 2)):
+        check(actual, [1, 2], "f()")
+        check([1, 2], actual, "f()")
+    check(np.eye(2), [[1, 0], (0, 1)], "f()")
+
+
+@pytest.mark.parametrize(
+    ("actual", "expected", "said"),
+    [
+        ([1], [1, 2], "f() should return 2 items, but it returned 1: [1]."),
+        ([1, 2], [1], "f() should return 1 item, but it returned 2: [1, 2]."),
+        ([], [1], "f() should return 1 item, but it returned 0: []."),
+        (7, [7], "f() should return [7], but it returned 7 (a number)."),
+        ([1, 3], [1, 2], "f(): item 1 (items count from 0) should be 2, but it is 3."),
+        ([None], [2], "f(): item 0 (items count from 0) should be 2, but it is None."),
+        ({}, {"W": 1}, "f() should return a dict with 'W', but it returned one without 'W'."),
+        (
+            {"w": 1, "rho": 2},
+            {"rho": 2, "W": 1, "Wq": 3},
+            "f() should return a dict with 'rho', 'W', 'Wq', "
+            "but it returned one without 'W', 'Wq'.",
+        ),
+        (
+            {"W": 1, "name": 2, (1, 2): 3},
+            {"W": 1},
+            "f() should return a dict with only 'W', "
+            "but it returned one that also has 'name', [1, 2].",
+        ),
+        ({"W": 1}, {}, "f() should return an empty dict, but it returned one that also has 'W'."),
+        ({"W": 2}, {"W": 1}, "f(): key 'W' should be 1, but it is 2."),
+        (
+            {"Wq": [0, 1, 2, 9]},
+            {"Wq": (0, 1, 2, 3)},
+            "f(): key 'Wq', item 3 (items count from 0) should be 3, but it is 9.",
+        ),
+        ({1: "a"}, {1: "b"}, "f(): key 1 should be 'b', but it is 'a'."),
+        (
+            {AlwaysEqual(): 1},
+            {"W": 1},
+            "f() should return a dict with 'W', but it returned one without 'W'.",
+        ),
+        (EvilDict(W=5), {"W": 24}, "f(): key 'W' should be 24, but it is 5."),
+        (EvilList([5]), [24], "f(): item 0 (items count from 0) should be 24, but it is 5."),
+    ],
+    ids=kind,
+)
+def test_a_nested_difference_names_its_place(actual, expected, said):
+    assert message(check_close, actual, expected, "f()") == said
+
+
+def test_equal_structures_pass_in_any_key_order():
+    expected = {"ttft": None, "e2e": 295, "bound": "memory", "ok": True}
+    check_close(dict(reversed(expected.items())), expected, "f()")
+    check_close(OrderedDict(expected), expected, "f()")
+    check_equal({np.int64(1): 2, None: 3, False: 4}, {1: 2, None: 3, False: 4}, "f()")
+    check_equal({}, {}, "f()")
+    check_equal([], (), "f()")
+
+
+def test_long_lists_of_keys_are_cut():
+    expected = {f"k{i}": i for i in range(20)}
+    assert message(check_equal, {}, expected, "f()").endswith("'k6', 'k7'.")
+
+
+def test_an_array_that_holds_itself_is_refused_without_recursion():
+    loop = np.empty((), dtype=object)
+    loop[()] = loop
+    assert "an object of type ndarray" in message(check_equal, loop, 1, "f()")
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=20,
+    )
+)
+def test_any_plain_value_agrees_with_itself(value):
+    check_equal(value, value, "f()")
+    check_close(value, value, "f()")
+
+
+@given(st.integers(), st.integers())
+def test_integers_are_equal_only_to_themselves(a, b):
+    if a == b:
+        check_equal(a, b, "f()")
+    else:
+        message(check_equal, a, b, "f()")
+
+
+def test_an_expectation_that_is_no_plain_data_is_the_authors_error():
+    with pytest.raises(TypeError, match="cannot expect an object of type set"):
+        check_equal(1, {1}, "f()")
+
+
+def test_check_true_accepts_only_a_true_bool(capsys):
+    check_true(True, "at lam = 0 nobody waits")
+    check_true(np.True_, "at lam = 0 nobody waits")
+    assert capsys.readouterr().out == "✓ at lam = 0 nobody waits\n" * 2
+    assert message(check_true, np.False_, "nobody waits", "lam is 0") == (
+        "This does not hold yet: nobody waits.\nHint: lam is 0"
+    )
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [1, "yes", None, [True], np.array([True]), np.array([True, False]), AlwaysEqual()],
+    ids=kind,
+)
+def test_check_true_refuses_what_is_only_truthy(condition):
+    assert "should be True or False" in message(check_true, condition, "nobody waits")
+
+
+def test_check_true_reads_a_bool_in_an_array_without_dimensions():
+    check_true(np.array(True), "nobody waits")
+
+
+def raising(error):
+    def call():
+        raise error
+
+    return call
+
+
+def test_check_raises_accepts_the_error_and_its_subclasses(capsys):
+    check_raises(raising(ValueError("lam")), ValueError, "f()")
+    check_raises(raising(UnicodeError("lam")), ValueError, "f()")
+    check_raises(raising(NotImplementedError()), NotImplementedError, "f()")
+    assert capsys.readouterr().out.startswith("✓ f() raises ValueError\n")
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        (3, "3."),
+        (None, "None."),
+        ("error", "the text 'error'."),
+        (math.nan, "nan (not a number)."),
+        (AlwaysEqual(), "an object of type AlwaysEqual."),
+    ],
+    ids=kind,
+)
+def test_check_raises_shows_what_was_returned_instead(returned, said):
+    text = message(check_raises, lambda: returned, ValueError, "f(-1)", "rates are not negative")
+    assert text == (
+        f"f(-1) should raise ValueError, but it returned {said}\nHint: rates are not negative"
+    )
+
+
+class HostileError(Exception):
+    args = property(lambda self: ["shown"])  # type: ignore[assignment]
+
+    def __str__(self):
+        raise SystemExit
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeyError("rho"), "KeyError: rho."),
+        (TypeError("bad operand."), "TypeError: bad operand."),
+        (ZeroDivisionError(), "ZeroDivisionError."),
+        (LookupError(2, "gone"), "LookupError: 2."),
+        (Exception("x" * 500), "Exception: " + "x" * 199 + "…."),
+        (HostileError("true words"), "HostileError: true words."),
+        (HostileError(AlwaysEqual()), "HostileError: <AlwaysEqual>."),
+    ],
+    ids=kind,
+)
+def test_check_raises_names_the_wrong_error(error, said):
+    text = message(check_raises, raising(error), ValueError, "f()")
+    assert text == f"f() should raise ValueError, but it raised {said}"
+
+
+@pytest.mark.parametrize("error", [ValueError, RuntimeError, Exception])
+def test_a_starter_cell_never_passes_for_a_refusal(error):
+    with pytest.raises(NotImplementedError):
+        check_raises(raising(NotImplementedError()), error, "f()")
+
+
+def test_check_raises_lets_an_interrupt_through():
+    with pytest.raises(KeyboardInterrupt):
+        check_raises(raising(KeyboardInterrupt()), ValueError, "f()")
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (24, 24),
+        (24.0, lambda: 24),
+        (0.83, Fraction(5, 6)),
+        (230, lambda: 230.26),
+        ("B", "b"),
+        (" Memory ", "memory"),
+        (True, True),
+        ([0.6, 50], [0.6, 50.0]),
+        (0, 0.0),
+    ],
+)
+def test_check_yourself_accepts_a_paper_answer(answer, expected, capsys):
+    check_yourself(answer, expected, "a question", "a hint")
+    assert capsys.readouterr().out == "✓ a question: right\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [(371, 372), (371, np.int64(372)), (0.8, 0.8333), ("a", "b"), ("42", 24), (1, True)],
+)
+def test_check_yourself_says_not_yet_and_keeps_the_answer_to_itself(answer, expected, capsys):
+    check_yourself(answer, expected, "a question", "a hint")
+    out = capsys.readouterr().out
+    assert out.startswith("✗ a question: not yet, you answered ")
+    assert out.endswith(" Hint: a hint\n")
+    assert str(expected) not in out
+
+
+def test_check_yourself_needs_no_hint(capsys):
+    check_yourself(AlwaysEqual(), 3.5, "a question")
+    assert capsys.readouterr().out == "✗ a question: not yet, you answered <AlwaysEqual>.\n"
+
+
+@pytest.mark.parametrize("answer", [None, ...])
+def test_check_yourself_waits_for_an_answer_without_computing_it(answer, capsys):
+    check_yourself(answer, raising(RuntimeError()), "a question")
+    assert capsys.readouterr().out == "… a question: not answered yet\n"
+
+
+def test_header_underlines_its_title(capsys):
+    header("Title", "more")
+    header("T")
+    assert capsys.readouterr().out == "Title\n=====\nmore\nT\n=\n"
