@@ -1,8 +1,9 @@
-"""How much longer `import servemath_helpers` takes than `import numpy` alone.
+"""How much longer importing the package takes than `import numpy` alone.
 
-Baseline: a fresh interpreter that imports NumPy. Both sides alternate in one run;
+Baseline: a fresh interpreter that imports NumPy. All sides alternate in one run;
 each measures its own import from inside, so that starting Python does not count.
-The other side imports every module of formulas, not the package's name alone.
+Beside the package itself (which loads a module when it is first used) stand the
+setup cell of an exercise notebook and every module of formulas at once.
 """
 
 from __future__ import annotations
@@ -16,15 +17,18 @@ import sys
 
 import servemath_helpers
 
+NOT_FORMULAS = {"_validate", "checks", "notebook", "plotting"}
 MODULES = [
     f"servemath_helpers.{info.name}"
     for info in pkgutil.iter_modules(servemath_helpers.__path__)
-    if info.name not in {"_validate", "plotting"}
+    if info.name not in NOT_FORMULAS
 ]
 
 SIDES = {
     "numpy": "import numpy",
-    "servemath_helpers": "import " + ", ".join(MODULES),
+    "servemath_helpers": "import numpy, servemath_helpers",
+    "exercise setup cell": "from servemath_helpers.notebook import check_close, check_raises",
+    "all formulas": "import numpy, " + ", ".join(MODULES),
 }
 
 TIMER = """
@@ -48,7 +52,7 @@ def import_seconds(statement: str) -> float:
 
 
 def main() -> None:
-    """Alternate the two sides and print medians and their ratio."""
+    """Alternate the sides and print medians and their ratios to the baseline."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer repetitions")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
@@ -61,13 +65,17 @@ def main() -> None:
         for side, statement in SIDES.items():
             seconds[side].append(import_seconds(statement))
     medians = {side: statistics.median(values) for side, values in seconds.items()}
-    ratio = medians["servemath_helpers"] / medians["numpy"]
-    print(f"{'import':<20}{'median ms':>12}   ({repetitions} runs each, alternating)")
+    ratios = {side: median / medians["numpy"] for side, median in medians.items()}
+    print(f"{'import':<22}{'median ms':>10}{'ratio':>8}   ({repetitions} runs each, alternating)")
     for side, median in medians.items():
-        print(f"{side:<20}{median * 1e3:>12.1f}")
-    print(f"{'ratio':<20}{ratio:>12.3f}   (all {len(MODULES)} modules)")
+        print(f"{side:<22}{median * 1e3:>10.1f}{ratios[side]:>8.3f}")
     if options.json:
-        print(json.dumps({"import_ratio_vs_numpy": round(ratio, 4)}))
+        keys = {
+            "import_ratio_vs_numpy": ratios["servemath_helpers"],
+            "setup_cell_ratio_vs_numpy": ratios["exercise setup cell"],
+            "all_formulas_ratio_vs_numpy": ratios["all formulas"],
+        }
+        print(json.dumps({key: round(value, 4) for key, value in keys.items()}))
 
 
 if __name__ == "__main__":
