@@ -66,7 +66,7 @@ def is_test_cell(cell: NotebookNode) -> bool:
     return bool(cell.cell_type == "code" and metadata.get("grade") and not metadata.get("solution"))
 
 
-def test_cells(notebook: NotebookNode) -> Iterator[tuple[CellName, NotebookNode]]:
+def iter_test_cells(notebook: NotebookNode) -> Iterator[tuple[CellName, NotebookNode]]:
     """Yield each graded code cell with its parsed name, in order."""
     for cell in notebook.cells:
         if is_test_cell(cell):
@@ -82,6 +82,6 @@ def points_of(cell: NotebookNode) -> float:
 def points_by_exercise(notebook: NotebookNode) -> dict[str, float]:
     """Return the points of each exercise in order of appearance, tests only."""
     points: dict[str, float] = {}
-    for name, cell in test_cells(notebook):
+    for name, cell in iter_test_cells(notebook):
         points[name.slug] = points.get(name.slug, 0.0) + points_of(cell)
     return points

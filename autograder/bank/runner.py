@@ -13,7 +13,7 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from autograder.cells import grade_id_of, parse_grade_id, points_of, test_cells
+from autograder.cells import grade_id_of, parse_grade_id, points_of, iter_test_cells
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def run(notebook: NotebookNode, slug: str, code: str) -> Trial:
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         with contextlib.suppress(Exception):
             exec(compile(code, f"<{slug}>", "exec"), namespace)
-        for name, cell in test_cells(notebook):
+        for name, cell in iter_test_cells(notebook):
             if name.slug != slug:
                 continue
             grade_id = cell.metadata.nbgrader["grade_id"]

@@ -212,6 +212,14 @@ def cases(chapter: Chapter) -> list[tuple[Case, Write]]:
         reason="exercises.ipynb is missing",
     )
 
+    add(
+        "no_notebook",
+        "exercises.ipynb.txt, as some browsers save it, and no theory",
+        None,
+        _save(chapter.solved(), "exercises.ipynb.txt"),
+        reason="exercises.ipynb is missing; the folder holds exercises.ipynb.txt",
+    )
+
     notebook = chapter.solved()
     notebook.metadata["kernelspec"] = {
         "display_name": "Somewhere else",
@@ -303,7 +311,7 @@ def lay_out(course: Course, chapter: Chapter) -> list[Case]:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         write(folder)
-        if not case.student.endswith("without_theory"):
+        if case.student.removeprefix(PREFIX) not in ("without_theory", "no_notebook"):
             for path in sorted(chapter.folder.glob("*.ipynb")):
                 if path.name != EXERCISES:
                     shutil.copy(path, folder)

@@ -9,6 +9,7 @@ with exit code 1 if any could not be graded.
 
 from __future__ import annotations
 
+import glob
 import json
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,31 @@ class SubmissionExporter(NotebookExporter):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._remarks: dict[tuple[str, str], list[str]] = {}
+        if getattr(self.parent, "assignments", None):
+            self._add_folders_without_notebooks()
+
+    def _add_folders_without_notebooks(self) -> None:
+        """Have nbgrader count submissions in which it saw no notebook at all.
+
+        It passes over a folder that holds only ``exercises.ipynb.txt``, say, and
+        would end with exit code 0 as if everybody had been graded.
+        """
+        assert self.parent is not None
+        coursedir = self.parent.coursedir
+        pattern = coursedir.format_path(
+            coursedir.submitted_directory, coursedir.student_id, coursedir.assignment_id
+        )
+        if coursedir.notebook_id == "*":
+            for folder in glob.glob(pattern):  # noqa: PTH207 - the pattern is absolute
+                if Path(folder).is_dir():
+                    self.parent.assignments.setdefault(folder, [])
+        graded = self._graded_notebooks(coursedir.db_url, coursedir.assignment_id)
+        for folder in map(Path, self.parent.assignments):
+            missing = self._missing(folder, graded)
+            if missing:
+                student = folder.parent.name
+                reason = missing_notebooks(missing, folder)
+                self._not_graded(student, coursedir.assignment_id, reason, coursedir.root)
 
     def from_filename(
         self, filename: str, resources: dict[str, Any] | None = None, **kw: Any
@@ -73,9 +99,7 @@ class SubmissionExporter(NotebookExporter):
             self._check_size(path)
             result = super().from_filename(filename, resources=resources, **kw)
         except Exception as error:
-            reason = explain(error, path.name)
-            self.log.error("%s could not be graded: %s", student, reason)
-            Outcome(student, assignment, NOT_GRADED, reason).save(Path.cwd())
+            self._not_graded(student, assignment, explain(error, path.name), Path.cwd())
             self._flag_for_a_person(names, graded)
             raise
         if names["notebook"] in graded:
@@ -103,13 +127,21 @@ class SubmissionExporter(NotebookExporter):
                 return []
             return [notebook.name for notebook in notebooks if notebook.grade_cells]
 
+    def _not_graded(self, student: str, assignment: str, reason: str, root: Path | str) -> None:
+        self.log.error("%s could not be graded: %s", student, reason)
+        Outcome(student, assignment, NOT_GRADED, reason).save(Path(root))
+
     @staticmethod
-    def _check_folder(folder: Path, graded: list[str]) -> None:
+    def _missing(folder: Path, graded: list[str]) -> list[str]:
+        return [f"{name}.ipynb" for name in graded if not (folder / f"{name}.ipynb").exists()]
+
+    @classmethod
+    def _check_folder(cls, folder: Path, graded: list[str]) -> None:
         """Refuse a submission without a notebook that carries points.
 
         nbgrader would score the missing notebook 0 in silence.
         """
-        missing = [f"{name}.ipynb" for name in graded if not (folder / f"{name}.ipynb").exists()]
+        missing = cls._missing(folder, graded)
         if missing:
             raise UngradableSubmission(missing_notebooks(missing, folder))
 

@@ -1,0 +1,1636 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Chapter 1 · Exercises: serving and systems tradeoffs
+#
+# Ten functions that a serving engineer writes sooner or later, worth
+# << num(points['total']) >> points. For each one:
+#
+# 1. Read the **statement**: the question, the formula with its units, and what to do at the edges.
+# 2. Write the function in the **solution cell**, in place of `raise NotImplementedError()`.
+# 3. Run the **try-it cell**: it should print the worked number of the statement.
+# 4. Run the **visible checks**. A check prints ✓, or says what was called, what was expected,
+#    what came back, and which mistake is likely.
+# 5. **Hidden tests** run after you hand in. They try the edges that the statement names, and many
+#    more inputs; they ask for nothing that the statement does not say.
+#
+# | # | exercise | theory | difficulty | points |
+# |--:|:--|:--|:--|--:|
+# | 1 | Little's law: `littles_law` | 1.1 | ★ | << num(points['littles_law']) >> |
+# | 2 | A single server: `mm1` | 1.2 | ★ | << num(points['mm1']) >> |
+# | 3 | Latency budget: `request_latency_ms` | 1.3 | ★ | << num(points['request_latency_ms']) >> |
+# | 4 | Requests in memory: `max_concurrent` | 1.5 | ★ | << num(points['max_concurrent']) >> |
+# | 5 | Cost of tokens: `cost_per_million` | 1.6 | ★ | << num(points['cost_per_million']) >> |
+# | 6 | Batch size: `choose_batch` | 1.4 | ★★ | << num(points['choose_batch']) >> |
+# | 7 | Autoscaling: `replicas_needed` | 1.8 | ★★ | << num(points['replicas_needed']) >> |
+# | 8 | Error budget: `error_budget`, `burn_rate` | 1.9 | ★★ | << num(points['error_budget']) >> |
+# | 9 | Degradation: `choose_action` | 1.11 | ★★ | << num(points['choose_action']) >> |
+# | 10 | Traces: `summarize_traces` | 1.12 | ★★★ | << num(points['summarize_traces']) >> |
+#
+# In all ten, "error" means: raise `ValueError`. Results are compared as values, to nine digits: an
+# `int` for a `float`, a NumPy number or a tuple for a list are fine. The package
+# `servemath_helpers` teaches the same formulas. Use it as much as you like, except to return its
+# own answer to the very question asked: that earns no points.
+
+# %% nbgrader={"grade": false, "grade_id": "setup__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+from servemath_helpers.notebook import check_close, check_equal
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "littles_law__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# ## 1 · Little's law ★ (<< num(points['littles_law']) >> points)
+#
+# *Your dashboard shows two of three numbers: how fast requests arrive, how long they stay, how many
+# are there. What is the third?* In any stable system, long-run averages obey
+#
+# $$L = \lambda W$$
+#
+# | symbol | argument | meaning | unit |
+# |:--|:--|:--|:--|
+# | $\lambda$ | `lam` | mean arrival rate | requests/s |
+# | $W$ | `W` | mean time a request spends in the system, waiting and being served | s |
+# | $L$ | `L` | mean number of requests in the system | requests |
+#
+# Write `littles_law(lam=None, W=None, L=None)`. Exactly one argument is `None`, the missing one:
+# return it. The result need not be a whole number.
+#
+# - 0 is a value, not a missing one.
+# - Error: none, two or three arguments are `None`; one is negative; the answer would need a
+#   division by 0.
+#
+# **Worked number.** $\lambda$ = 8 requests/s and $L$ = 20 requests give
+# $W$ = << num(queueing.littles_law(lam=8, L=20)) >> s.
+#
+# Help: [theory 1.1](theory.ipynb).
+
+
+# %% nbgrader={"grade": false, "grade_id": "littles_law__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def littles_law(lam=None, W=None, L=None):
+    """Return the one of lam [requests/s], W [s] and L [requests] that is None."""
+    ### BEGIN SOLUTION
+    given = [value for value in (lam, W, L) if value is not None]
+    if len(given) != 2:
+        raise ValueError("exactly one of lam, W and L must be None")
+    if min(given) < 0:
+        raise ValueError("lam, W and L must not be negative")
+    if L is None:
+        return lam * W
+    if given[0] == 0:
+        raise ValueError("lam or W is 0, so the answer is not determined")
+    return L / given[0]
+    ### END SOLUTION
+
+
+# %%
+print("W =", littles_law(lam=8, L=20), "s")
+
+# %% nbgrader={"grade": true, "grade_id": "littles_law__visible__finds_the_missing_quantity", "locked": true, "points": 0.5, "schema_version": 3, "solution": false, "task": false}
+"""Visible: two quantities give the third."""
+from servemath_helpers.notebook import check_close
+
+check_close(
+    littles_law(lam=12, W=2),
+    24,
+    "littles_law(lam=12, W=2)",
+    "L is the product of lam and W: a mean number, with nothing added for peaks.",
+)
+check_close(
+    littles_law(W=1.5, L=30),
+    20,
+    "littles_law(W=1.5, L=30)",
+    "Solve L = lam W for lam: divide L by W.",
+)
+
+# %% nbgrader={"grade": true, "grade_id": "littles_law__hidden__zeros_errors_and_change_of_unit", "locked": true, "points": 1.5, "schema_version": 3, "solution": false, "task": false}
+"""Hidden: each of the three as the missing one, zeros, refused calls, a change of unit."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    import random
+
+    from servemath_helpers.notebook import check_close, check_raises
+
+    check_close(littles_law(lam=20, L=30), 1.5, "littles_law(lam=20, L=30)", "W = L / lam.")
+    check_close(
+        littles_law(0.5, 0.3), 0.15, "littles_law(0.5, 0.3)", "A mean number need not be whole."
+    )
+    for given in ({"lam": 0, "W": 2}, {"lam": 3, "W": 0}, {"lam": 4, "L": 0}, {"W": 4, "L": 0}):
+        check_close(
+            littles_law(**given), 0, f"littles_law(**{given})", "0 is a value: compare with None."
+        )
+
+    for given in ({}, {"lam": 2}, {"W": 2}, {"L": 2}, {"lam": 2, "W": 3, "L": 6}):
+        check_raises(
+            lambda given=given: littles_law(**given),
+            ValueError,
+            f"littles_law(**{given})",
+            "Exactly one argument may be None.",
+        )
+    for given in (
+        {"lam": -1, "W": 2},
+        {"lam": 1, "W": -2},
+        {"lam": -3, "W": -2},
+        {"lam": 5, "L": -1},
+        {"lam": -2, "L": -6},
+        {"W": -5, "L": 1},
+    ):
+        check_raises(
+            lambda given=given: littles_law(**given),
+            ValueError,
+            f"littles_law(**{given})",
+            "Rates, times and numbers of requests are never negative.",
+        )
+    for given in ({"lam": 0, "L": 3}, {"W": 0, "L": 3}, {"lam": 0, "L": 0}, {"W": 0, "L": 0}):
+        check_raises(
+            lambda given=given: littles_law(**given),
+            ValueError,
+            f"littles_law(**{given})",
+            "Where the answer would need a division by 0, raise ValueError.",
+        )
+
+    dice = random.Random(11)
+    got, want = {}, {}
+    for _ in range(20):
+        rate, stay = dice.uniform(0.01, 50), dice.uniform(0.01, 50)
+        got[f"littles_law(lam={rate}, W={stay})"] = littles_law(lam=rate, W=stay)
+        want[f"littles_law(lam={rate}, W={stay})"] = rate * stay
+        got[f"littles_law(lam={rate * 1000}, W={stay / 1000})"] = littles_law(
+            rate * 1000, stay / 1000
+        )
+        want[f"littles_law(lam={rate * 1000}, W={stay / 1000})"] = rate * stay
+        got[f"littles_law(lam={rate}, L={rate * stay})"] = littles_law(lam=rate, L=rate * stay)
+        want[f"littles_law(lam={rate}, L={rate * stay})"] = stay
+    check_close(got, want, "littles_law for many rates and times, also in other units of time")
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "mm1__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# ## 2 · A single server ★ (<< num(points['mm1']) >> points)
+#
+# *Requests reach one server at random. How busy is it, how long do they wait, and what does the
+# slowest one in a hundred see?* With Poisson arrivals and exponential service times (M/M/1),
+#
+# $$\rho = \frac{\lambda}{\mu}, \qquad W = \frac{1}{\mu - \lambda}, \qquad W_q = \rho W, \qquad
+# L = \lambda W, \qquad L_q = \lambda W_q, \qquad P_{99} = W \ln 100$$
+#
+# | symbol | name | meaning | unit |
+# |:--|:--|:--|:--|
+# | $\lambda$ | `lam` | arrival rate, at least 0 | requests/s |
+# | $\mu$ | `mu` | service rate of the server, above 0 | requests/s |
+# | $\rho$ | `rho` | utilisation | – |
+# | $W$ | `W` | mean response time: waiting and service | s |
+# | $W_q$ | `Wq` | mean wait in the queue alone | s |
+# | $L$, $L_q$ | `L`, `Lq` | mean number in the system, and in the queue alone | requests |
+# | $P_{99}$ | `p99` | 99th percentile of the response time | s |
+#
+# Write `mm1(lam, mu)`. Return a `dict` with exactly the keys
+# `"rho"`, `"W"`, `"Wq"`, `"L"`, `"Lq"`, `"p99"`.
+#
+# - `lam = 0`: the rare request that comes meets an idle server. `W` is $1/\mu$, `p99` follows from
+#   it, and `rho`, `Wq`, `L`, `Lq` are 0.
+# - $\rho \ge 1$: the queue grows without end. `rho` is as computed, the other five are `math.inf`.
+# - Error: `lam` negative, `mu` zero or negative.
+#
+# **Worked number.** At 9 requests/s on a server of 12 requests/s, $W$ is
+# << num(queueing.mm1(9, 12)['W']) >> s and $P_{99}$ is << num(queueing.mm1(9, 12)['p99']) >> s.
+#
+# Help: [theory 1.2](theory.ipynb).
+
+# %% nbgrader={"grade": false, "grade_id": "mm1__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+import math
+
+
+def mm1(lam, mu):
+    """Return rho, W [s], Wq [s], L, Lq and p99 [s] of an M/M/1 queue."""
+    ### BEGIN SOLUTION
+    if lam < 0 or mu <= 0:
+        raise ValueError("lam must be at least 0 and mu above 0, both in requests/s")
+    rho = lam / mu
+    if rho >= 1:
+        return {"rho": rho} | dict.fromkeys(("W", "Wq", "L", "Lq", "p99"), math.inf)
+    W = 1 / (mu - lam)
+    Wq = rho * W
+    return {
+        "rho": rho,
+        "W": W,
+        "Wq": Wq,
+        "L": lam * W,
+        "Lq": lam * Wq,
+        "p99": W * math.log(100),
+    }
+    ### END SOLUTION
+
+
+# %%
+print(mm1(lam=9, mu=12))
+
+# %% nbgrader={"grade": true, "grade_id": "mm1__visible__utilisation_response_and_wait", "locked": true, "points": 0.5, "schema_version": 3, "solution": false, "task": false}
+"""Visible: the keys, the utilisation, the response time and the wait."""
+from servemath_helpers.notebook import check_close, check_equal
+
+got = mm1(lam=30, mu=50)
+check_equal(
+    sorted(got) if isinstance(got, dict) else got,
+    ["L", "Lq", "W", "Wq", "p99", "rho"],
+    "the sorted keys of mm1(lam=30, mu=50)",
+    "Return a dict with exactly these keys.",
+)
+check_close(
+    {key: got[key] for key in ("rho", "W", "Wq")},
+    {"rho": 0.6, "W": 0.05, "Wq": 0.03},
+    "mm1(lam=30, mu=50)",
+    "W is the response time, service included; Wq is the part of it spent waiting.",
+)
+
+# %% nbgrader={"grade": true, "grade_id": "mm1__hidden__idle_overload_and_identities", "locked": true, "points": 1.5, "schema_version": 3, "solution": false, "task": false}
+"""Hidden: numbers in system, tail, idle server, overload, errors, Little's law for any load."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    import math
+    import random
+    from fractions import Fraction
+
+    from servemath_helpers.notebook import check_close, check_raises
+
+    check_close(
+        mm1(8, 10),
+        {"rho": 0.8, "W": 0.5, "Wq": 0.4, "L": 4, "Lq": 3.2, "p99": 0.5 * math.log(100)},
+        "mm1(8, 10)",
+        "L counts the request in service, Lq does not; p99 is W times the natural log of 100.",
+    )
+    check_close(
+        mm1(0, 10),
+        {"rho": 0, "W": 0.1, "Wq": 0, "L": 0, "Lq": 0, "p99": 0.1 * math.log(100)},
+        "mm1(0, 10)",
+        "Nobody waits, but a request that comes is still served: W = 1 / mu.",
+    )
+    for lam, rho in ((50, 1), (60, 1.2)):
+        check_close(
+            mm1(lam, 50),
+            {"rho": rho} | dict.fromkeys(("W", "Wq", "L", "Lq", "p99"), math.inf),
+            f"mm1({lam}, 50)",
+            "From rho = 1 on there is no steady state: everything but rho is math.inf.",
+        )
+    for lam, mu in ((-1, 5), (-6, -5), (1, 0), (0, 0), (1, -2)):
+        check_raises(
+            lambda lam=lam, mu=mu: mm1(lam, mu),
+            ValueError,
+            f"mm1({lam}, {mu})",
+            "lam is at least 0, mu is above 0.",
+        )
+
+    dice = random.Random(12)
+    got, want = {}, {}
+    for _ in range(30):
+        mu = dice.randint(2, 1000)
+        lam = dice.randint(0, mu - 1)
+        W, rho = Fraction(1, mu - lam), Fraction(lam, mu)
+        got[f"mm1({lam}, {mu})"] = mm1(lam, mu)
+        want[f"mm1({lam}, {mu})"] = {
+            "rho": rho,
+            "W": W,
+            "Wq": W - Fraction(1, mu),
+            "L": lam * W,
+            "Lq": lam * W - rho,
+            "p99": math.log(100) / (mu - lam),
+        }
+    check_close(got, want, "mm1 for many loads: L = lam W, Lq = lam Wq, W = Wq + 1 / mu")
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "request_latency_ms__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# ## 3 · Latency budget ★ (<< num(points['request_latency_ms']) >> points)
+#
+# *A user asks a question. When does the first token appear, and when is the answer complete?*
+# Prefill reads the prompt and already emits token 1; each further token takes one decode step.
+#
+# $$\mathrm{TTFT} = T_{queue} + T_{prefill}, \qquad
+# \mathrm{E2E} = \mathrm{TTFT} + (n_{out} - 1)\,\mathrm{TPOT} + T_{post}$$
+#
+# | symbol | argument | meaning | unit |
+# |:--|:--|:--|:--|
+# | $T_{queue}$ | `queue` | wait before prefill starts | ms |
+# | $T_{prefill}$ | `prefill` | time of prefill | ms |
+# | $n_{out}$ | `n_out` | tokens of the answer, a whole number from 0 | tokens |
+# | $\mathrm{TPOT}$ | `tpot` | time of each output token after the first | ms |
+# | $T_{post}$ | `post` | work after the last token, such as a safety filter | ms |
+#
+# Write `request_latency_ms(queue, prefill, n_out, tpot, post)`. Return a `dict` with exactly the
+# keys `"ttft"` and `"e2e"`, both in ms.
+#
+# - `n_out = 1`: no decode step.
+# - `n_out = 0`: there is no first token, so `"ttft"` is `None`, and `"e2e"` is
+#   queue + prefill + post.
+# - Error: any argument negative.
+#
+# **Worked number.** With a queue of 10 ms, prefill 60 ms, 21 tokens, TPOT 20 ms and 8 ms of post
+# work, TTFT is << num(latency.request_latency_ms(10, 60, 21, 20, 8)['ttft']) >> ms and E2E
+# << num(latency.request_latency_ms(10, 60, 21, 20, 8)['e2e']) >> ms.
+#
+# Help: [theory 1.3](theory.ipynb).
+
+
+# %% nbgrader={"grade": false, "grade_id": "request_latency_ms__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def request_latency_ms(queue, prefill, n_out, tpot, post):
+    """Return time to first token and end-to-end time of a request, in ms."""
+    ### BEGIN SOLUTION
+    if min(queue, prefill, n_out, tpot, post) < 0:
+        raise ValueError("times and n_out must not be negative")
+    first = queue + prefill
+    decode_steps = max(n_out - 1, 0)
+    return {"ttft": first if n_out > 0 else None, "e2e": first + decode_steps * tpot + post}
+    ### END SOLUTION
+
+
+# %%
+print(request_latency_ms(queue=10, prefill=60, n_out=21, tpot=20, post=8))
+
+# %% nbgrader={"grade": true, "grade_id": "request_latency_ms__visible__first_and_last_token", "locked": true, "points": 0.5, "schema_version": 3, "solution": false, "task": false}
+"""Visible: time to first token and end-to-end time."""
+from servemath_helpers.notebook import check_close
+
+check_close(
+    request_latency_ms(queue=20, prefill=100, n_out=40, tpot=15, post=5),
+    {"ttft": 120, "e2e": 710},
+    "request_latency_ms(queue=20, prefill=100, n_out=40, tpot=15, post=5)",
+    "TTFT includes the queue; prefill emits token 1, so 39 decode steps remain.",
+)
+check_close(
+    request_latency_ms(queue=0, prefill=100, n_out=2, tpot=15, post=0),
+    {"ttft": 100, "e2e": 115},
+    "request_latency_ms(queue=0, prefill=100, n_out=2, tpot=15, post=0)",
+    "Two tokens: one from prefill, one from a decode step.",
+)
+
+# %% nbgrader={"grade": true, "grade_id": "request_latency_ms__hidden__short_answers_and_errors", "locked": true, "points": 1.5, "schema_version": 3, "solution": false, "task": false}
+"""Hidden: a long answer, answers of one token and of none, errors, many budgets."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    import random
+
+    from servemath_helpers.notebook import check_close, check_raises
+
+    check_close(
+        request_latency_ms(30, 250, 80, 25, 15),
+        {"ttft": 280, "e2e": 2270},
+        "request_latency_ms(30, 250, 80, 25, 15)",
+        "79 decode steps follow the first token.",
+    )
+    check_close(
+        request_latency_ms(30, 250, 1, 25, 15),
+        {"ttft": 280, "e2e": 295},
+        "request_latency_ms(30, 250, 1, 25, 15)",
+        "One token needs no decode step.",
+    )
+    check_close(
+        request_latency_ms(30, 250, 0, 25, 15),
+        {"ttft": None, "e2e": 295},
+        "request_latency_ms(30, 250, 0, 25, 15)",
+        "Without a first token there is no TTFT; E2E is not shortened by a decode step.",
+    )
+    check_close(
+        request_latency_ms(0, 0, 1, 25, 0),
+        {"ttft": 0, "e2e": 0},
+        "request_latency_ms(0, 0, 1, 25, 0)",
+        "A TTFT of 0 ms is a number, not None.",
+    )
+
+    for place in range(5):
+        budget = [30, 250, 80, 25, 15]
+        budget[place] = -1
+        check_raises(
+            lambda budget=budget: request_latency_ms(*budget),
+            ValueError,
+            f"request_latency_ms{tuple(budget)}",
+            "No time and no number of tokens is negative.",
+        )
+
+    dice = random.Random(13)
+    got, want = {}, {}
+    for _ in range(40):
+        queue, prefill, tpot, post = (dice.randint(0, 500) for _ in range(4))
+        n_out = dice.randint(1, 300)
+        call = f"request_latency_ms({queue}, {prefill}, {n_out}, {tpot}, {post})"
+        got[call] = request_latency_ms(queue, prefill, n_out, tpot, post)
+        want[call] = {
+            "ttft": queue + prefill,
+            "e2e": queue + prefill + sum([tpot] * (n_out - 1)) + post,
+        }
+    check_close(got, want, "request_latency_ms for many budgets")
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "max_concurrent__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# ## 4 · Requests in memory ★ (<< num(points['max_concurrent']) >> points)
+#
+# *How many requests fit on the GPU at once?* Weights and workspace take their share; every running
+# request keeps a KV cache in what is left:
+#
+# $$N = \max\left(0, \left\lfloor \frac{M_{gpu} - M_{weights} - M_{workspace}}{M_{kv}}
+# \right\rfloor\right)$$
+#
+# | symbol | argument | meaning | unit |
+# |:--|:--|:--|:--|
+# | $M_{gpu}$ | `gpu_gb` | memory of the GPU | GB |
+# | $M_{weights}$ | `weights_gb` | weights of the model | GB |
+# | $M_{workspace}$ | `workspace_gb` | activations, buffers, runtime | GB |
+# | $M_{kv}$ | `kv_gb` | KV cache of one request, above 0 | GB per request |
+#
+# Write `max_concurrent(gpu_gb, weights_gb, workspace_gb, kv_gb)` and return an `int`.
+#
+# Each argument may be an `int`, a text such as `"0.55"`, a `Decimal`, a `Fraction`, or a `float`,
+# and means exactly the decimal that one reads: `0.8` is eight tenths. The double 0.8 is a little
+# more than that, which is why `32 // 0.8` is << num(32 // 0.8) >> in Python. `Fraction(str(x))`
+# reads all five forms exactly.
+#
+# - A quotient that is exactly whole counts in full.
+# - No room left, or less than none: 0.
+# - Error: `kv_gb` zero or negative; any other argument negative.
+#
+# **Worked number.** 48 GB, of which 16 GB are weights and 2 GB workspace, hold
+# << memory.max_concurrent(48, 16, 2, '1.2') >> requests of 1.2 GB each.
+#
+# Help: [theory 1.0 and 1.5](theory.ipynb).
+
+# %% nbgrader={"grade": false, "grade_id": "max_concurrent__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+from fractions import Fraction
+
+
+def max_concurrent(gpu_gb, weights_gb, workspace_gb, kv_gb):
+    """Return how many requests' KV caches fit beside weights and workspace."""
+    ### BEGIN SOLUTION
+    gpu, weights, workspace, kv = (
+        Fraction(str(value)) for value in (gpu_gb, weights_gb, workspace_gb, kv_gb)
+    )
+    if min(gpu, weights, workspace) < 0 or kv <= 0:
+        raise ValueError("sizes must not be negative, and kv_gb must be above 0")
+    return max(0, (gpu - weights - workspace) // kv)
+    ### END SOLUTION
+
+
+# %%
+print(max_concurrent(48, 16, 2, "1.2"), "requests")
+
+# %% nbgrader={"grade": true, "grade_id": "max_concurrent__visible__room_left_for_requests", "locked": true, "points": 0.5, "schema_version": 3, "solution": false, "task": false}
+"""Visible: requests in an empty GPU, and beside weights and workspace."""
+from servemath_helpers.notebook import check_equal
+
+check_equal(
+    max_concurrent(32, 0, 0, "0.8"),
+    40,
+    "max_concurrent(32, 0, 0, '0.8')",
+    "0.8 as a double is a little too large, so // loses one: compute with Fraction(str(x)).",
+)
+check_equal(
+    max_concurrent(80, 40, 9, 3),
+    10,
+    "max_concurrent(80, 40, 9, 3)",
+    "Take weights and workspace off first; a third of a request is none, so round down.",
+)
+
+# %% nbgrader={"grade": true, "grade_id": "max_concurrent__hidden__exact_multiples_and_full_memory", "locked": true, "points": 1.5, "schema_version": 3, "solution": false, "task": false}
+"""Hidden: exact multiples, near misses, every form of input, full memory, errors."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    import random
+    from decimal import Decimal
+    from fractions import Fraction
+
+    from servemath_helpers.notebook import check_equal, check_raises
+
+    check_equal(
+        max_concurrent(80, 28, 8, "0.55"),
+        80,
+        "max_concurrent(80, 28, 8, '0.55')",
+        "44 / 0.55 is a whole number: compute exactly.",
+    )
+    check_equal(
+        max_concurrent("33", 0, 0, "0.55"),
+        60,
+        "max_concurrent('33', 0, 0, '0.55')",
+        "Dividing floats and then taking the floor loses one here: compute exactly.",
+    )
+    check_equal(
+        max_concurrent("31.99999999999", 0, 0, "0.8"),
+        39,
+        "max_concurrent('31.99999999999', 0, 0, '0.8')",
+        "A request that almost fits does not fit: no small number may be added before the floor.",
+    )
+    for kv in (0.8, Decimal("0.8"), Fraction(4, 5)):
+        check_equal(
+            max_concurrent(32.0, 0, 0, kv),
+            40,
+            f"max_concurrent(32.0, 0, 0, {kv!r})",
+            "Read every form of input with Fraction(str(x)).",
+        )
+
+    for sizes, fits in (((80, 70, 12, 1), 0), ((80, 70, 10, 1), 0), ((80, 0, 0, 81), 0)):
+        check_equal(
+            max_concurrent(*sizes), fits, f"max_concurrent{sizes}", "No room: 0, never less."
+        )
+    check_equal(
+        max_concurrent(80, 70, "9.5", "0.5"), 1, "max_concurrent(80, 70, '9.5', '0.5')", "One fits."
+    )
+
+    for sizes in (
+        (80, 28, 8, 0),
+        (80, 28, 8, "0.0"),
+        (80, 28, 8, "-0.5"),
+        (10, 28, 8, -1),
+        (-80, 28, 8, 1),
+        (80, -28, 8, 1),
+        (80, 28, "-0.1", 1),
+    ):
+        check_raises(
+            lambda sizes=sizes: max_concurrent(*sizes),
+            ValueError,
+            f"max_concurrent{sizes}",
+            "No size is negative, and a KV cache is larger than 0.",
+        )
+
+    dice = random.Random(14)
+    got, want = {}, {}
+    for _ in range(100):
+        fits, kv_hundredths = dice.randint(1, 400), dice.randint(1, 300)
+        free, kv = Decimal(fits * kv_hundredths) / 100, Decimal(kv_hundredths) / 100
+        call = f"max_concurrent({free + 21}, 19, 2, {kv})"
+        got[call] = max_concurrent(str(free + 21), 19, 2, str(kv))
+        want[call] = fits
+    check_equal(got, want, "max_concurrent for many exact multiples", "Compute with exact numbers.")
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "cost_per_million__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# ## 5 · Cost of tokens ★ (<< num(points['cost_per_million']) >> points)
+#
+# *What does a million tokens cost us?* GPUs are paid by the hour, busy or not:
+#
+# $$\mathrm{CPM} = \frac{10^6 \, C \, n}{3600 \, X \, u}$$
+#
+# | symbol | argument | meaning | unit |
+# |:--|:--|:--|:--|
+# | $C$ | `hour_usd` | price of one GPU, at least 0 | USD per hour |
+# | $X$ | `tok_s` | throughput of **all** GPUs together at full load, above 0 | tokens/s |
+# | $n$ | `n_gpus` | number of GPUs, 1 unless given | – |
+# | $u$ | `util` | share of that throughput that is really served, in (0, 1] | – |
+#
+# Write `cost_per_million(hour_usd, tok_s, n_gpus=1, util=1.0)` and return USD per million tokens.
+#
+# - Error: `tok_s` zero or negative; `util` outside (0, 1], so 30 for 30 % is an error; `hour_usd`
+#   or `n_gpus` negative.
+#
+# **Worked number.** Four GPUs at 2.5 USD per hour each, which together make 5000 tokens/s and are
+# 60 % utilised, cost
+# << num(cost.cost_per_million(2.5, 5000, n_gpus=4, util=0.6)) >> USD per million tokens.
+#
+# Help: [theory 1.6 and 1.7](theory.ipynb).
+
+
+# %% nbgrader={"grade": false, "grade_id": "cost_per_million__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def cost_per_million(hour_usd, tok_s, n_gpus=1, util=1.0):
+    """Return the cost of a million tokens in USD."""
+    ### BEGIN SOLUTION
+    if hour_usd < 0 or n_gpus < 0:
+        raise ValueError("hour_usd and n_gpus must not be negative")
+    if tok_s <= 0:
+        raise ValueError("tok_s must be above 0")
+    if not 0 < util <= 1:
+        raise ValueError("util must be in (0, 1]")
+    served_per_hour = 3600 * tok_s * util
+    return 1e6 * hour_usd * n_gpus / served_per_hour
+    ### END SOLUTION
+
+
+# %%
+print(cost_per_million(2.5, 5000, n_gpus=4, util=0.6), "USD per million tokens")
+
+# %% nbgrader={"grade": true, "grade_id": "cost_per_million__visible__one_busy_gpu", "locked": true, "points": 0.5, "schema_version": 3, "solution": false, "task": false}
+"""Visible: one GPU, fully used."""
+from servemath_helpers.notebook import check_close
+
+check_close(
+    cost_per_million(3, 1000),
+    5 / 6,
+    "cost_per_million(3, 1000)",
+    "The price is for an hour of 3600 s, and the answer for a million tokens.",
+)
+check_close(
+    cost_per_million(hour_usd=7.2, tok_s=2000),
+    1,
+    "cost_per_million(hour_usd=7.2, tok_s=2000)",
+    "2000 tokens/s are 7.2 million tokens an hour.",
+)
+
+# %% nbgrader={"grade": true, "grade_id": "cost_per_million__hidden__many_gpus_and_idle_time", "locked": true, "points": 1.5, "schema_version": 3, "solution": false, "task": false}
+"""Hidden: several GPUs, idle time, errors, and how cost scales with each argument."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    import random
+    from fractions import Fraction
+
+    from servemath_helpers.notebook import check_close, check_raises
+
+    check_close(cost_per_million(2, 600), Fraction(25, 27), "cost_per_million(2, 600)")
+    check_close(
+        cost_per_million(2, 600, util=0.3),
+        Fraction(250, 81),
+        "cost_per_million(2, 600, util=0.3)",
+        "Idle time is paid too: fewer tokens share the same bill, so divide by util.",
+    )
+    check_close(
+        cost_per_million(1.2, 1000, n_gpus=2),
+        Fraction(2, 3),
+        "cost_per_million(1.2, 1000, n_gpus=2)",
+        "Every GPU is paid for, while tok_s is already the throughput of all of them.",
+    )
+    check_close(
+        cost_per_million(1.2, 1000, 2, 0.5),
+        Fraction(4, 3),
+        "cost_per_million(1.2, 1000, 2, 0.5)",
+        "Half the tokens for the same bill.",
+    )
+    check_close(
+        cost_per_million(0, 1000), 0, "cost_per_million(0, 1000)", "Free GPUs, free tokens."
+    )
+
+    for call, hint in (
+        ((3, 0), "tok_s is above 0."),
+        ((3, -5), "tok_s is above 0."),
+        ((3, 1000, 1, 0), "util = 0 would divide by 0."),
+        ((3, 1000, 1, -0.1), "util is a share."),
+        ((3, 1000, 1, 1.01), "util is a share: at most 1."),
+        ((3, 1000, 1, 30), "util is a share, not a percentage."),
+        ((-3, 1000), "hour_usd is not negative."),
+        ((3, 1000, -1), "n_gpus is not negative."),
+        ((-3, 1000, -1), "Neither hour_usd nor n_gpus is negative."),
+    ):
+        check_raises(
+            lambda call=call: cost_per_million(*call), ValueError, f"cost_per_million{call}", hint
+        )
+
+    dice = random.Random(15)
+    got, want = {}, {}
+    for _ in range(40):
+        cents, tok_s = dice.randint(1, 1000), dice.randint(10, 100_000)
+        n_gpus, percent = dice.randint(1, 64), dice.randint(1, 100)
+        call = f"cost_per_million({cents / 100}, {tok_s}, {n_gpus}, {percent / 100})"
+        got[call] = cost_per_million(cents / 100, tok_s, n_gpus, percent / 100)
+        want[call] = Fraction(10**6 * cents * n_gpus, 3600 * tok_s * percent)
+    check_close(got, want, "cost_per_million for many clusters")
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "choose_batch__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# ## 6 · Batch size ★★ (<< num(points['choose_batch']) >> points)
+#
+# *A load test measured several batch sizes. Which one serves most within the latency limit?*
+#
+# $$i^* = \arg\max_i \; X_i \quad \text{among the } i \text{ with } \quad T_i \le T_{max}$$
+#
+# | symbol | argument | meaning | unit |
+# |:--|:--|:--|:--|
+# | $X_i$ | `throughput` | throughput of each option: list, tuple or NumPy array | requests/s |
+# | $T_i$ | `latency_ms` | latency of each option, in the same order | ms |
+# | $T_{max}$ | `limit_ms` | largest latency allowed | ms |
+#
+# Write `choose_batch(throughput, latency_ms, limit_ms)` and return the index $i^*$ into the
+# sequences as given, counted from 0.
+#
+# - The options come in no particular order. A latency equal to the limit is within it.
+# - Equal throughput: the one with lower latency; if that is equal too, the lower index.
+# - No option within the limit, or no options at all: `None`.
+# - Error: the two sequences differ in length; any number is negative.
+#
+# **Worked number.** Throughputs 210, 140, 260 and latencies 40, 25, 70 ms under a limit of 50 ms:
+# option << batching.choose_batch([210, 140, 260], [40, 25, 70], 50) >>.
+#
+# Help: [theory 1.4](theory.ipynb).
+
+
+# %% nbgrader={"grade": false, "grade_id": "choose_batch__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def choose_batch(throughput, latency_ms, limit_ms):
+    """Return the index of the highest throughput within the latency limit, or None."""
+    ### BEGIN SOLUTION
+    if len(throughput) != len(latency_ms):
+        raise ValueError("throughput and latency_ms must have the same length")
+    if limit_ms < 0 or any(x < 0 for x in throughput) or any(t < 0 for t in latency_ms):
+        raise ValueError("throughput, latency_ms and limit_ms must not be negative")
+    eligible = [i for i, latency in enumerate(latency_ms) if latency <= limit_ms]
+    # The smallest of these triples is the highest throughput, ties as agreed.
+    return min(eligible, key=lambda i: (-throughput[i], latency_ms[i], i), default=None)
+    ### END SOLUTION
+
+
+# %%
+print("option", choose_batch([210, 140, 260], [40, 25, 70], 50))
+
+# %% nbgrader={"grade": true, "grade_id": "choose_batch__visible__most_throughput_within_the_limit", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+"""Visible: the best option within the limit."""
+from servemath_helpers.notebook import check_equal
+
+check_equal(
+    choose_batch([100, 180, 260], [20, 45, 90], 60),
+    1,
+    "choose_batch([100, 180, 260], [20, 45, 90], 60)",
+    "Option 2 has more throughput but misses the limit; return an index, not a throughput.",
+)
+check_equal(
+    choose_batch([90, 150, 160, 140], [15, 30, 35, 40], 100),
+    2,
+    "choose_batch([90, 150, 160, 140], [15, 30, 35, 40], 100)",
+    "All options are within the limit: the highest throughput wins, not the last or the fastest.",
+)
+
+# %% nbgrader={"grade": true, "grade_id": "choose_batch__hidden__ties_bounds_and_nothing_eligible", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+"""Hidden: nothing eligible, limits met exactly, ties, any order, arrays, errors."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    import random
+
+    import numpy as np
+
+    from servemath_helpers.notebook import check_equal, check_raises
+
+    for call, hint in (
+        (([100, 200], [50, 60], 40), "No option within the limit: None."),
+        (([], [], 40), "No options at all: None."),
+    ):
+        check_equal(choose_batch(*call), None, f"choose_batch{call}", hint)
+
+    for call, index, hint in (
+        (([100, 200], [50, 60], 60), 1, "A latency equal to the limit is within it."),
+        (([300, 400], [10, 99], 60), 0, "Index 0 is an answer like any other."),
+        (([0], [5], 60), 0, "An eligible option counts even if its throughput is 0."),
+        (([500, 100, 200], [90, 20, 30], 60), 2, "The index is that of the sequences as given."),
+        (([100, 300, 200], [20, 90, 30], 60), 2, "The options are not sorted by latency."),
+        (([200, 200, 100], [50, 40, 10], 60), 1, "Equal throughput: lower latency wins."),
+        (([5, 200, 200], [10, 40, 40], 60), 1, "Equal in both: the lower index."),
+        (((120.5, 120.25), (8, 7), 9.5), 0, "Tuples are fine, and so are decimals."),
+        ((np.array([200, 150, 250]), np.array([50, 40, 80]), 60), 0, "NumPy arrays are fine."),
+        ((np.array([]), np.array([]), 60), None, "Empty arrays are no options."),
+    ):
+        check_equal(choose_batch(*call), index, f"choose_batch{call}", hint)
+
+    for call in (
+        ([100, 200], [50], 60),
+        ([100], [50, 60], 60),
+        ([100, -200], [50, 60], 60),
+        ([100, 200], [-50, 60], 60),
+        ([100, 200], [50, 60], -1),
+    ):
+        check_raises(
+            lambda call=call: choose_batch(*call),
+            ValueError,
+            f"choose_batch{call}",
+            "Sequences of one length, and no negative numbers.",
+        )
+
+    dice = random.Random(16)
+    got, want = {}, {}
+    for _ in range(60):
+        n = dice.randint(1, 8)
+        throughput = [dice.randint(1, 5) * 50 for _ in range(n)]
+        latency_ms = [dice.randint(1, 5) * 10 for _ in range(n)]
+        limit_ms = dice.randint(1, 6) * 10
+        best = None
+        for i in range(n):
+            if latency_ms[i] > limit_ms:
+                continue
+            if best is None or (throughput[i], -latency_ms[i]) > (
+                throughput[best],
+                -latency_ms[best],
+            ):
+                best = i
+        call = f"choose_batch({throughput}, {latency_ms}, {limit_ms})"
+        got[call] = choose_batch(throughput, latency_ms, limit_ms)
+        want[call] = best
+    check_equal(got, want, "choose_batch for many load tests", "Mind the ties.")
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "replicas_needed__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# ## 7 · Autoscaling ★★ (<< num(points['replicas_needed']) >> points)
+#
+# *How many replicas carry this traffic without running hotter than we planned?* Each should be busy
+# at most a share $\tau$ of the time, and a few more stand by for failures:
+#
+# $$c = \max\left(1, \left\lceil \frac{\lambda}{\tau \mu} \right\rceil\right) + k$$
+#
+# | symbol | argument | meaning | unit |
+# |:--|:--|:--|:--|
+# | $\lambda$ | `lam` | arrival rate, at least 0 | requests/s |
+# | $\mu$ | `mu` | service rate of one replica, above 0 | requests/s |
+# | $\tau$ | `target` | target utilisation, in (0, 1] | – |
+# | $k$ | `spare` | spare replicas, a whole number from 0, 0 unless given | replicas |
+#
+# Write `replicas_needed(lam, mu, target, spare=0)` and return an `int`.
+#
+# `lam`, `mu` and `target` may each be an `int`, a text such as `"0.75"`, a `Decimal`, a `Fraction`
+# or a `float`, and mean exactly the decimal that one reads: `Fraction(str(x))`. Where the quotient
+# is whole, no replica is added.
+#
+# - `lam = 0`: one replica stays up, and the spare ones come on top.
+# - Error: `lam` or `spare` negative; `mu` zero or negative; `target` outside (0, 1].
+#
+# **Worked number.** 90 requests/s at 8 requests/s per replica and a target of 0.65 need
+# << capacity.replicas_needed(90, 8, '0.65') >> replicas, and
+# << capacity.replicas_needed(90, 8, '0.65', spare=2) >> with two spare ones.
+#
+# Help: [theory 1.8](theory.ipynb).
+
+# %% nbgrader={"grade": false, "grade_id": "replicas_needed__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+import math
+from fractions import Fraction
+
+
+def replicas_needed(lam, mu, target, spare=0):
+    """Return the number of replicas that keeps each at or below the target utilisation."""
+    ### BEGIN SOLUTION
+    lam, mu, target = (Fraction(str(value)) for value in (lam, mu, target))
+    if lam < 0 or mu <= 0 or spare < 0:
+        raise ValueError("lam and spare must be at least 0, and mu above 0")
+    if not 0 < target <= 1:
+        raise ValueError("target must be in (0, 1]")
+    return max(1, math.ceil(lam / (target * mu))) + spare
+    ### END SOLUTION
+
+
+# %%
+print(replicas_needed(90, 8, "0.65"), "replicas, or", replicas_needed(90, 8, "0.65", spare=2))
+
+# %% nbgrader={"grade": true, "grade_id": "replicas_needed__visible__room_for_the_target", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+"""Visible: enough replicas for the target utilisation."""
+from servemath_helpers.notebook import check_equal
+
+check_equal(
+    replicas_needed(120, 30, "0.75"),
+    6,
+    "replicas_needed(120, 30, '0.75')",
+    "Four replicas would be busy all the time: divide by target times mu, then round up.",
+)
+check_equal(
+    replicas_needed(180, 40, "0.70"),
+    7,
+    "replicas_needed(180, 40, '0.70')",
+    "Round up once, at the end.",
+)
+
+# %% nbgrader={"grade": true, "grade_id": "replicas_needed__hidden__exact_quotients_and_spares", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+"""Hidden: whole quotients, near misses, every form of input, no traffic, spares, errors."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    import random
+    from decimal import Decimal
+    from fractions import Fraction
+
+    from servemath_helpers.notebook import check_equal, check_raises
+
+    for call, replicas in (
+        ((36, 12, "0.6"), 5),
+        ((42, 12, "0.7"), 5),
+        ((147, 7, "0.7"), 30),
+        ((36, 12, 1), 3),
+        ((36.0, 12, 0.6), 5),
+        ((36, Decimal(12), Decimal("0.6")), 5),
+        ((10, 5, Fraction(2, 3)), 3),
+        (("3.6", "1.2", "0.6"), 5),
+    ):
+        check_equal(
+            replicas_needed(*call),
+            replicas,
+            f"replicas_needed{call}",
+            "The quotient is a whole number: compute it exactly, and add nothing.",
+        )
+    check_equal(
+        replicas_needed("36.0000000001", 12, "0.6"),
+        6,
+        "replicas_needed('36.0000000001', 12, '0.6')",
+        "A little more than five replicas can carry needs a sixth: do not round first.",
+    )
+    check_equal(
+        replicas_needed("35.9999999999", 12, "0.6"),
+        5,
+        "replicas_needed('35.9999999999', 12, '0.6')",
+    )
+    check_equal(replicas_needed(0, 12, "0.6"), 1, "replicas_needed(0, 12, '0.6')", "One stays up.")
+    check_equal(replicas_needed("0.1", 12, "0.6"), 1, "replicas_needed('0.1', 12, '0.6')")
+    check_equal(
+        replicas_needed(0, 12, "0.6", spare=2),
+        3,
+        "replicas_needed(0, 12, '0.6', spare=2)",
+        "Spares come on top of the one that stays up.",
+    )
+    check_equal(
+        replicas_needed(120, 30, "0.75", 2),
+        8,
+        "replicas_needed(120, 30, '0.75', 2)",
+        "Spares are added after rounding up.",
+    )
+
+    for call in (
+        (-1, 12, "0.6"),
+        (36, 0, "0.6"),
+        (36, -12, "0.6"),
+        (-36, -12, "0.6"),
+        (36, 12, 0),
+        (36, 12, "-0.6"),
+        (36, 12, "1.01"),
+        (36, 12, 60),
+        (36, 12, "0.6", -1),
+    ):
+        check_raises(
+            lambda call=call: replicas_needed(*call),
+            ValueError,
+            f"replicas_needed{call}",
+            "lam and spare are at least 0, mu is above 0, target is in (0, 1].",
+        )
+
+    dice = random.Random(17)
+    got, want = {}, {}
+    for _ in range(60):
+        replicas, tenths, percent = dice.randint(1, 90), dice.randint(1, 300), dice.randint(1, 100)
+        lam = Decimal(replicas * tenths * percent) / 1000
+        mu, target = Decimal(tenths) / 10, Decimal(percent) / 100
+        call = f"replicas_needed({lam}, {mu}, {target})"
+        got[call] = replicas_needed(str(lam), str(mu), str(target))
+        want[call] = replicas
+    check_equal(
+        got, want, "replicas_needed for many whole quotients", "Compute with exact numbers."
+    )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "error_budget__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# ## 8 · Error budget ★★ (<< num(points['error_budget']) >> points)
+#
+# *How many requests may still fail this month, and how fast are we using that up?* An objective
+# (SLO) of 0.999 promises that 99.9 % of requests are good; the rest is the budget:
+#
+# $$\mathrm{budget} = \lfloor (1 - \mathrm{SLO}) \, n \rfloor, \qquad
+# \mathrm{burn} = \frac{b / n}{1 - \mathrm{SLO}}$$
+#
+# | symbol | argument | meaning | unit |
+# |:--|:--|:--|:--|
+# | $n$ | `n` | number of requests, a whole number from 0 | requests |
+# | $\mathrm{SLO}$ | `slo` | promised share of good requests, in [0, 1] | – |
+# | $b$ | `bad` | number of bad requests among them, from 0 to `n` | requests |
+#
+# Write two functions in one cell: `error_budget(n, slo)` returns an `int`, the number of requests
+# that may be bad; `burn_rate(bad, n, slo)` returns a number: 1 spends the budget exactly over the
+# SLO's own period, 2 in half of it.
+#
+# Each argument may be an `int`, a text such as `"0.999"`, a `Decimal`, a `Fraction` or a `float`,
+# and means exactly the decimal that one reads: `Fraction(str(x))`.
+#
+# - `n = 0`: the budget is 0 and the burn rate 0.0.
+# - `slo = 1`: the budget is 0; the burn rate is `math.inf` if anything was bad, else 0.0.
+# - Error: `n` or `bad` negative; `slo` outside [0, 1].
+#
+# **Worked number.** 20 000 requests under an SLO of 0.995 may include
+# << num(reliability.error_budget(20000, '0.995')) >> bad ones; with 250 bad ones the burn rate is
+# << num(reliability.burn_rate(250, 20000, '0.995')) >>.
+#
+# Help: [theory 1.9](theory.ipynb).
+
+# %% nbgrader={"grade": false, "grade_id": "error_budget__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+import math
+from fractions import Fraction
+
+
+def error_budget(n, slo):
+    """Return how many of n requests may be bad."""
+    ### BEGIN SOLUTION
+    n, slo = Fraction(str(n)), Fraction(str(slo))
+    if n < 0 or not 0 <= slo <= 1:
+        raise ValueError("n must not be negative, and slo must be in [0, 1]")
+    return math.floor((1 - slo) * n)
+    ### END SOLUTION
+
+
+def burn_rate(bad, n, slo):
+    """Return the observed share of bad requests over the share that the SLO allows."""
+    ### BEGIN SOLUTION
+    bad, n, slo = (Fraction(str(value)) for value in (bad, n, slo))
+    if bad < 0 or n < 0 or not 0 <= slo <= 1:
+        raise ValueError("bad and n must not be negative, and slo must be in [0, 1]")
+    if n == 0:
+        return 0.0
+    if slo == 1:
+        return math.inf if bad > 0 else 0.0
+    return float(bad / n / (1 - slo))
+    ### END SOLUTION
+
+
+# %%
+print("budget", error_budget(20_000, "0.995"), "burn rate", burn_rate(250, 20_000, "0.995"))
+
+# %% nbgrader={"grade": true, "grade_id": "error_budget__visible__budget_and_burn_rate", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+"""Visible: the budget of a million requests, and how fast it burns."""
+from servemath_helpers.notebook import check_close, check_equal
+
+check_equal(
+    error_budget(1_000_000, "0.999"),
+    1000,
+    "error_budget(1_000_000, '0.999')",
+    "The budget is the share of bad requests, 1 - slo, of all n requests.",
+)
+check_equal(
+    error_budget(1_000_000, "0.99"),
+    10_000,
+    "error_budget(1_000_000, '0.99')",
+    "The budget counts requests; it is not a time.",
+)
+check_close(
+    burn_rate(30, 10_000, "0.999"),
+    3,
+    "burn_rate(30, 10_000, '0.999')",
+    "Divide the share of bad requests by the share that the SLO allows.",
+)
+
+# %% nbgrader={"grade": true, "grade_id": "error_budget__hidden__exact_floor_and_edges", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+"""Hidden: exact budgets, rounding down, no traffic, an SLO of one, forms of input, errors."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    import math
+    import random
+    from decimal import Decimal
+    from fractions import Fraction
+
+    from servemath_helpers.notebook import check_close, check_equal, check_raises
+
+    for call, budget, hint in (
+        ((1_000_000, "0.9999"), 100, "1 - 0.9999 as a float is too small: compute exactly."),
+        ((1_000_000, "0.9995"), 500, "1 - 0.9995 as a float is too small: compute exactly."),
+        ((1500, "0.999"), 1, "Half a request more is not allowed: round down."),
+        ((1999, "0.999"), 1, "Round down."),
+        ((999, "0.999"), 0, "Less than one whole request is none."),
+        ((0, "0.999"), 0, "No requests, no budget."),
+        ((500, 1), 0, "An SLO of 1 allows nothing."),
+        ((500, 0), 500, "An SLO of 0 allows everything."),
+        ((1_000_000, 0.9999), 100, "Read a float through str."),
+        (("1500", Decimal("0.998")), 3, "Read every form of input with Fraction(str(x))."),
+        ((9, Fraction(2, 3)), 3, "Read every form of input with Fraction(str(x))."),
+    ):
+        check_equal(error_budget(*call), budget, f"error_budget{call}", hint)
+
+    for call, burn, hint in (
+        ((144, 10_000, "0.999"), 14.4, "Divide the two shares."),
+        ((1, 1500, "0.999"), Fraction(2, 3), "The burn rate uses 1 - slo, not the rounded budget."),
+        ((1, 100, "0.999"), 10, "The burn rate uses 1 - slo, not the rounded budget."),
+        ((100, 100, 0), 1, "All bad, all allowed: a burn rate of 1."),
+        ((0, 100, "0.999"), 0, "Nothing bad burns nothing."),
+        ((0, 0, "0.999"), 0, "No traffic burns nothing."),
+        ((0, 0, 1), 0, "No traffic burns nothing."),
+        ((0, 100, 1), 0, "An SLO of 1 that is kept burns nothing."),
+        ((1, 100, 1), math.inf, "One bad request under an SLO of 1: math.inf."),
+        (("3", "1000", 0.99), 0.3, "Read every form of input with Fraction(str(x))."),
+    ):
+        check_close(burn_rate(*call), burn, f"burn_rate{call}", hint)
+
+    for call in ((-1, "0.999"), (100, "1.01"), (100, "-0.1"), (100, "99.9")):
+        check_raises(
+            lambda call=call: error_budget(*call),
+            ValueError,
+            f"error_budget{call}",
+            "n is at least 0, slo is a share in [0, 1].",
+        )
+    for call in (
+        (-1, 100, "0.999"),
+        (1, -100, "0.999"),
+        (-1, -100, "0.999"),
+        (1, 100, "1.01"),
+        (1, 100, "-0.1"),
+        (0, 0, "1.01"),
+    ):
+        check_raises(
+            lambda call=call: burn_rate(*call),
+            ValueError,
+            f"burn_rate{call}",
+            "bad and n are at least 0, slo is a share in [0, 1], whatever the traffic.",
+        )
+
+    dice = random.Random(18)
+    got, want = {}, {}
+    for _ in range(60):
+        allowed, lots, left_over = dice.randint(1, 99), dice.randint(1, 500), dice.randint(0, 50)
+        slo = str(1 - Decimal(allowed) / 10_000)
+        n = lots * 10_000 + left_over
+        got[f"error_budget({n}, '{slo}')"] = error_budget(n, slo)
+        want[f"error_budget({n}, '{slo}')"] = lots * allowed + allowed * left_over // 10_000
+    check_equal(got, want, "error_budget for many objectives", "Compute with exact numbers.")
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "choose_action__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# ## 9 · Graceful degradation ★★ (<< num(points['choose_action']) >> points)
+#
+# *Traffic surges and the full pipeline would miss its limit. What is the best we can still serve?*
+#
+# $$a^* = \arg\max_a \; \mathrm{quality}(a) \quad \text{among the } a \text{ with } \quad
+# P_{99}(a) \le \mathrm{SLO}$$
+#
+# Write `choose_action(actions, slo_ms)`: `actions` is a list of dicts, one for each thing we could
+# do, and `slo_ms` is the largest P99 allowed, in ms. Return the **name** of the best action.
+#
+# | key | meaning | unit |
+# |:--|:--|:--|
+# | `"name"` | a text | – |
+# | `"p99_ms"` | 99th percentile of its response time | ms |
+# | `"quality"` | share of answers that are good, from 0 to 1 | – |
+# | `"cost"` | cost of a request | USD |
+#
+# An action may carry other keys, such as `"mean_ms"`; they play no part.
+#
+# - A P99 equal to the SLO is within it.
+# - Equal quality: the cheaper one; if that is equal too, the one with lower `p99_ms`.
+# - Nothing within the SLO, or no actions at all: `"shed"`, that is, refuse the request at once.
+# - Error: `slo_ms` negative.
+#
+# **Worked number.** Actions `"large"` (P99 900 ms, quality 0.97), `"medium"` (400 ms, 0.92) and
+# `"small"` (150 ms, 0.85) under an SLO of 500 ms:
+# `"<< reliability.choose_action([
+# {'name': 'large', 'p99_ms': 900, 'quality': 0.97, 'cost': 0.006},
+# {'name': 'medium', 'p99_ms': 400, 'quality': 0.92, 'cost': 0.003},
+# {'name': 'small', 'p99_ms': 150, 'quality': 0.85, 'cost': 0.001}], 500) >>"`.
+#
+# Help: [theory 1.11](theory.ipynb).
+
+
+# %% nbgrader={"grade": false, "grade_id": "choose_action__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def choose_action(actions, slo_ms):
+    """Return the name of the action of best quality within the SLO, or "shed"."""
+    ### BEGIN SOLUTION
+    if slo_ms < 0:
+        raise ValueError("slo_ms must not be negative")
+    eligible = [action for action in actions if action["p99_ms"] <= slo_ms]
+    if not eligible:
+        return "shed"
+    best = min(eligible, key=lambda a: (-a["quality"], a["cost"], a["p99_ms"]))
+    return best["name"]
+    ### END SOLUTION
+
+
+# %%
+print(
+    choose_action(
+        [
+            {"name": "large", "p99_ms": 900, "quality": 0.97, "cost": 0.006},
+            {"name": "medium", "p99_ms": 400, "quality": 0.92, "cost": 0.003},
+            {"name": "small", "p99_ms": 150, "quality": 0.85, "cost": 0.001},
+        ],
+        slo_ms=500,
+    )
+)
+
+# %% nbgrader={"grade": true, "grade_id": "choose_action__visible__best_quality_within_the_slo", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+"""Visible: the best quality that the SLO leaves."""
+from servemath_helpers.notebook import check_equal
+
+models = [
+    {"name": "large model", "p99_ms": 2200, "quality": 0.98, "cost": 0.008},
+    {"name": "medium model", "p99_ms": 1200, "quality": 0.95, "cost": 0.004},
+    {"name": "small model", "p99_ms": 700, "quality": 0.90, "cost": 0.001},
+]
+check_equal(
+    choose_action(models, 1500),
+    "medium model",
+    "choose_action(models, 1500)",
+    "Of the models within 1500 ms, quality decides: neither speed nor price.",
+)
+pipelines = [
+    {"name": "full pipeline", "p99_ms": 2600, "mean_ms": 2100, "quality": 0.99, "cost": 0.009},
+    {"name": "lower retrieval k", "p99_ms": 1500, "mean_ms": 700, "quality": 0.97, "cost": 0.007},
+    {"name": "no reranker", "p99_ms": 1100, "mean_ms": 600, "quality": 0.93, "cost": 0.005},
+    {"name": "cached answer", "p99_ms": 120, "mean_ms": 40, "quality": 0.70, "cost": 0.001},
+]
+check_equal(
+    choose_action(pipelines, 1800),
+    "lower retrieval k",
+    "choose_action(pipelines, 1800)",
+    "Return the name of the best action that keeps its P99 within 1800 ms.",
+)
+
+# %% nbgrader={"grade": true, "grade_id": "choose_action__hidden__ties_bounds_and_shedding", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+"""Hidden: nothing eligible, limits met exactly, ties, tails against means, any order, errors."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    import random
+
+    from servemath_helpers.notebook import check_equal, check_raises
+
+    slow = {"name": "slow", "p99_ms": 900, "mean_ms": 200, "quality": 0.99, "cost": 0.010}
+    plain = {"name": "plain", "p99_ms": 500, "mean_ms": 300, "quality": 0.90, "cost": 0.004}
+    cheap = {"name": "cheap", "p99_ms": 450, "mean_ms": 400, "quality": 0.90, "cost": 0.002}
+    quick = {"name": "quick", "p99_ms": 300, "mean_ms": 250, "quality": 0.90, "cost": 0.002}
+    basic = {"name": "basic", "p99_ms": 50, "mean_ms": 40, "quality": 0.60, "cost": 0.001}
+    empty = {"name": "apology", "p99_ms": 5, "mean_ms": 5, "quality": 0, "cost": 0}
+
+    for actions, slo_ms, name, hint in (
+        ([slow, plain], 400, "shed", "Nothing keeps the SLO: shed."),
+        ([], 400, "shed", "No actions at all: shed."),
+        ([basic, plain], 500, "plain", "A P99 equal to the SLO is within it."),
+        (
+            [slow, basic],
+            400,
+            "basic",
+            "The P99 decides, not the mean: one request in a hundred is slow.",
+        ),
+        ([plain, cheap], 600, "cheap", "Equal quality: the cheaper one."),
+        ([cheap, plain], 600, "cheap", "Equal quality: the cheaper one, in any order."),
+        ([cheap, quick], 600, "quick", "Equal quality and cost: the faster one."),
+        ([quick, cheap], 600, "quick", "Equal quality and cost: the faster one, in any order."),
+        (
+            [{**plain, "p99_ms": 60}, {**cheap, "p99_ms": 70}],
+            600,
+            "cheap",
+            "Equal quality: cost comes before speed.",
+        ),
+        ([slow, empty], 400, "apology", "An eligible action counts even if its quality is 0."),
+        ([basic, quick, slow], 5000, "slow", "A generous SLO leaves the best quality."),
+    ):
+        names = [action["name"] for action in actions]
+        what = f"choose_action of {names} with slo_ms={slo_ms}"
+        check_equal(choose_action(actions, slo_ms), name, what, hint)
+
+    bare = [
+        {key: action[key] for key in ("name", "p99_ms", "quality", "cost")}
+        for action in (slow, basic)
+    ]
+    check_equal(
+        choose_action(bare, 1000),
+        "slow",
+        "choose_action of actions with the four keys only",
+        "Rely on name, p99_ms, quality and cost alone.",
+    )
+    check_raises(
+        lambda: choose_action([plain], -1),
+        ValueError,
+        "choose_action(actions, -1)",
+        "A limit is not negative.",
+    )
+
+    dice = random.Random(19)
+    got, want = {}, {}
+    for case in range(60):
+        actions = [
+            {
+                "name": f"option {i}",
+                "p99_ms": dice.randint(1, 4) * 100 + i,
+                "quality": dice.randint(0, 3) / 4,
+                "cost": dice.randint(1, 3) / 128,
+            }
+            for i in range(dice.randint(1, 8))
+        ]
+        slo_ms = dice.randint(0, 5) * 100 + 50
+        ranked = sorted(actions, key=lambda a: a["p99_ms"])
+        ranked = sorted(ranked, key=lambda a: a["cost"])
+        ranked = sorted(ranked, key=lambda a: a["quality"], reverse=True)
+        kept = [action["name"] for action in ranked if action["p99_ms"] <= slo_ms]
+        dice.shuffle(actions)
+        got[f"case {case}"] = choose_action(actions, slo_ms)
+        want[f"case {case}"] = kept[0] if kept else "shed"
+    check_equal(got, want, "choose_action for many surges", "Quality, then cost, then P99.")
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "summarize_traces__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# ## 10 · From traces to a report ★★★ (<< num(points['summarize_traces']) >> points)
+#
+# *The service logged one record a request. What did its users get?* Write
+# `summarize_traces(records, slo)`. `records` is a list of dicts in any order; these fields are
+# required (a record may carry others, which play no part):
+#
+# | field | meaning | unit |
+# |:--|:--|:--|
+# | `"arrival_s"` | the request arrived | s |
+# | `"start_s"` | prefill started | s |
+# | `"first_token_s"` | the first token left | s |
+# | `"end_s"` | the last token left | s |
+# | `"n_out"` | tokens of the answer | tokens |
+# | `"status"` | `"ok"`, or what went wrong | – |
+#
+# `slo` is `{"ttft_s": ..., "tpot_s": ...}`: the largest TTFT and TPOT of a good request, in s.
+#
+# $$\mathrm{TTFT} = t_{first} - t_{arrival}, \qquad
+# \mathrm{TPOT} = \frac{t_{end} - t_{first}}{n_{out} - 1}, \qquad
+# \mathrm{E2E} = t_{end} - t_{arrival}$$
+#
+# A record is **complete** if it has all six fields. Return a `dict` with exactly these keys:
+#
+# | key | meaning |
+# |:--|:--|
+# | `"ttft_p50_s"`, `"ttft_p95_s"`, `"ttft_p99_s"` | of complete records with status `"ok"` |
+# | `"tpot_p50_s"`, `"tpot_p95_s"`, `"tpot_p99_s"` | of those among them with `n_out` of 2 or more |
+# | `"e2e_p50_s"`, `"e2e_p95_s"`, `"e2e_p99_s"` | of complete records with status `"ok"` |
+# | `"goodput_rps"` | good requests, over the time from the first arrival to the last end |
+# | `"error_rate"` | records whose status is not `"ok"`, or is absent, over **all** records |
+# | `"missing_fields"` | sorted list of required fields that at least one record lacks |
+#
+# - A percentile is the nearest rank: element number $\lceil q\,n \rceil$ of the $n$ sorted values,
+#   counted from 1. No interpolation. Where there are no values it is `None`.
+# - A request is **good** if its record is complete, its status is `"ok"`, and TTFT and TPOT are at
+#   most their bounds; with one token it has no TPOT, so its TTFT alone decides.
+# - The time of `"goodput_rps"` is taken over all complete records, whatever their status. If it
+#   is 0, or there are none, the goodput is 0.0.
+# - No records: every percentile is `None`, both rates are 0.0, and no field is missing.
+#
+# **Worked number.** Three complete records with TTFT 0.375, 0.875 and 0.25 s have a P50 of
+# << num(latency.percentile([0.375, 0.875, 0.25], '0.5')) >> s and a P95 of
+# << num(latency.percentile([0.375, 0.875, 0.25], '0.95')) >> s.
+#
+# Help: [theory 1.10 and 1.12](theory.ipynb).
+
+
+# %% nbgrader={"grade": false, "grade_id": "summarize_traces__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def summarize_traces(records, slo):
+    """Return latency percentiles [s], goodput [requests/s], error rate and missing fields."""
+    ### BEGIN SOLUTION
+    fields = ("arrival_s", "start_s", "first_token_s", "end_s", "n_out", "status")
+    complete = [record for record in records if all(field in record for field in fields)]
+
+    ttft, tpot, e2e, good = [], [], [], 0
+    for record in complete:
+        if record["status"] != "ok":
+            continue
+        first = record["first_token_s"] - record["arrival_s"]
+        ttft.append(first)
+        e2e.append(record["end_s"] - record["arrival_s"])
+        within = first <= slo["ttft_s"]
+        if record["n_out"] >= 2:
+            each = (record["end_s"] - record["first_token_s"]) / (record["n_out"] - 1)
+            tpot.append(each)
+            within = within and each <= slo["tpot_s"]
+        good += within
+
+    summary = {}
+    for name, values in (("ttft", ttft), ("tpot", tpot), ("e2e", e2e)):
+        values.sort()
+        for percent in (50, 95, 99):
+            rank = -(-percent * len(values) // 100)  # ceil, in whole numbers
+            summary[f"{name}_p{percent}_s"] = values[rank - 1] if values else None
+
+    span = 0.0
+    if complete:
+        span = max(r["end_s"] for r in complete) - min(r["arrival_s"] for r in complete)
+    failed = sum(record.get("status") != "ok" for record in records)
+    summary["goodput_rps"] = good / span if span > 0 else 0.0
+    summary["error_rate"] = failed / len(records) if records else 0.0
+    summary["missing_fields"] = sorted(
+        field for field in fields if any(field not in record for record in records)
+    )
+    return summary
+    ### END SOLUTION
+
+
+# %%
+trace_fields = ("arrival_s", "start_s", "first_token_s", "end_s", "n_out", "status")
+records = [
+    dict(zip(trace_fields, (0, 0, 0.375, 2, 9, "ok"), strict=True)),
+    dict(zip(trace_fields, (1, 1.5, 1.875, 3, 1, "ok"), strict=True)),
+    dict(zip(trace_fields, (2, 2, 2.25, 5, 15, "ok"), strict=True)),
+]
+print(summarize_traces(records, {"ttft_s": 0.5, "tpot_s": 0.25}))
+
+# %% nbgrader={"grade": true, "grade_id": "summarize_traces__visible__four_requests_by_hand", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+"""Visible: four requests worked by hand; the last one failed."""
+from servemath_helpers.notebook import check_close, check_equal
+
+trace_fields = ("arrival_s", "start_s", "first_token_s", "end_s", "n_out", "status")
+records = [
+    dict(zip(trace_fields, (0, 0.25, 0.5, 2.5, 9, "ok"), strict=True)),
+    dict(zip(trace_fields, (1, 1.5, 2, 4, 5, "ok"), strict=True)),
+    dict(zip(trace_fields, (2, 3, 4, 10, 7, "ok"), strict=True)),
+    dict(zip(trace_fields, (4, 4, 4.25, 5, 3, "error"), strict=True)),
+]
+got = summarize_traces(records, {"ttft_s": 1.5, "tpot_s": 0.75})
+percentile_keys = [
+    f"{name}_p{percent}_s" for name in ("ttft", "tpot", "e2e") for percent in (50, 95, 99)
+]
+check_equal(
+    sorted(got) if isinstance(got, dict) else got,
+    sorted([*percentile_keys, "goodput_rps", "error_rate", "missing_fields"]),
+    "the sorted keys of summarize_traces(records, slo)",
+    "Return a dict with exactly these keys.",
+)
+check_close(
+    {key: got[key] for key in percentile_keys},
+    dict(zip(percentile_keys, (1, 2, 2, 0.5, 1, 1, 3, 8, 8), strict=True)),
+    "summarize_traces(records, slo)",
+    "Nearest rank of the requests that are ok; TTFT counts from arrival, TPOT over n_out - 1.",
+)
+check_close(
+    {key: got[key] for key in ("goodput_rps", "error_rate", "missing_fields")},
+    {"goodput_rps": 0.2, "error_rate": 0.25, "missing_fields": []},
+    "summarize_traces(records, slo)",
+    "Two requests are good in the ten seconds; one of all four failed.",
+)
+
+# %% nbgrader={"grade": true, "grade_id": "summarize_traces__hidden__ranks_failures_and_gaps", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+"""Hidden: exact ranks, any order, bounds met exactly, short answers, failures, gaps, no records."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    import random
+
+    from servemath_helpers.notebook import check_close
+
+    fields = ("arrival_s", "start_s", "first_token_s", "end_s", "n_out", "status")
+
+    def a_trace(*values):
+        """Return a complete record."""
+        return dict(zip(fields, values, strict=True))
+
+    def nine_keys(ttft, tpot, e2e):
+        """Return the percentile keys from three triples; None stands for a triple of None."""
+        return {
+            f"{name}_p{percent}_s": value
+            for name, values in (("ttft", ttft), ("tpot", tpot), ("e2e", e2e))
+            for percent, value in zip((50, 95, 99), values or (None,) * 3, strict=True)
+        }
+
+    dice = random.Random(20)
+    hundred = [a_trace(0, 0, k, 3 * k, 3, "ok") for k in range(1, 101)]
+    dice.shuffle(hundred)
+    slo_of_hundred = {"ttft_s": 50, "tpot_s": 40}
+    want = nine_keys((50, 95, 99), (50, 95, 99), (150, 285, 297))
+    want |= {"goodput_rps": 40 / 300, "error_rate": 0, "missing_fields": []}
+    check_close(
+        summarize_traces(hundred, slo_of_hundred),
+        want,
+        "summarize_traces of a hundred requests in random order",
+        "Sort first; the P99 of a hundred values is number 99. A bound met exactly is met, and a "
+        "good request keeps both bounds.",
+    )
+    for n in (1, 20, 21, 31, 99):
+        ranks = tuple((percent * n + 99) // 100 for percent in (50, 95, 99))
+        want = nine_keys(ranks, ranks, tuple(3 * rank for rank in ranks))
+        want |= {"goodput_rps": min(n, 40) / (3 * n), "error_rate": 0, "missing_fields": []}
+        check_close(
+            summarize_traces([r for r in hundred if r["first_token_s"] <= n], slo_of_hundred),
+            want,
+            f"summarize_traces of {n} requests",
+            "Element number ceil(q n), counted from 1.",
+        )
+
+    bounds = {"ttft_s": 1, "tpot_s": 0.5}
+    want = nine_keys(None, None, None)
+    want |= {"goodput_rps": 0, "error_rate": 0, "missing_fields": []}
+    check_close(
+        summarize_traces([], bounds), want, "summarize_traces([], slo)", "No records, no errors."
+    )
+
+    one_token = [
+        a_trace(10, 10, 11, 11, 1, "ok"),
+        a_trace(12, 12, 12.5, 14, 1, "ok"),
+    ]
+    want = nine_keys((0.5, 1, 1), None, (1, 2, 2))
+    want |= {"goodput_rps": 0.5, "error_rate": 0, "missing_fields": []}
+    check_close(
+        summarize_traces(one_token, bounds),
+        want,
+        "summarize_traces of requests with one token",
+        "One token has no TPOT: it is left out there, and good if its TTFT is.",
+    )
+
+    at_once = [a_trace(5, 5, 5, 5, 1, "ok")]
+    want = nine_keys((0, 0, 0), None, (0, 0, 0))
+    want |= {"goodput_rps": 0, "error_rate": 0, "missing_fields": []}
+    check_close(
+        summarize_traces(at_once, bounds), want, "summarize_traces of one instant", "Span 0."
+    )
+
+    mixed = [
+        a_trace(8, 8, 9, 10, 3, "ok") | {"model": "8b"},
+        a_trace(4, 4, 4.25, 5, 5, "ok"),
+        a_trace(6, 7, 9, 9.5, 3, "ok"),
+        a_trace(2, 2, 2.25, 2.5, 9, "timeout"),
+        a_trace(9, 9, 9.25, 18, 9, "rejected"),
+    ]
+    want = nine_keys((1, 3, 3), (0.25, 0.5, 0.5), (2, 3.5, 3.5))
+    want |= {"goodput_rps": 2 / 16, "error_rate": 2 / 5, "missing_fields": []}
+    check_close(
+        summarize_traces(mixed, bounds),
+        want,
+        "summarize_traces of good, late and failed requests",
+        "Failures count in the error rate and in the time span, never in latencies or goodput.",
+    )
+
+    gaps = [
+        *mixed,
+        {"arrival_s": 0, "start_s": 0, "first_token_s": 0.5, "n_out": 3, "status": "ok"},
+        {"arrival_s": 1, "first_token_s": 1.25, "end_s": 99, "n_out": 3},
+        {"arrival_s": 3, "start_s": 3, "status": "error"},
+    ]
+    want |= {
+        "error_rate": 4 / 8,
+        "missing_fields": ["end_s", "first_token_s", "n_out", "start_s", "status"],
+    }
+    check_close(
+        summarize_traces(gaps, bounds),
+        want,
+        "summarize_traces of records with gaps",
+        "A record with a gap counts in the error rate alone; without a status it failed.",
+    )
+
+    failed = [{**record, "status": "error"} for record in mixed]
+    want = nine_keys(None, None, None)
+    want |= {"goodput_rps": 0, "error_rate": 1, "missing_fields": []}
+    check_close(summarize_traces(failed, bounds), want, "summarize_traces of failures alone")
+    check_close(
+        summarize_traces([{}, {}], bounds),
+        want | {"missing_fields": sorted(mixed[1])},
+        "summarize_traces([{}, {}], slo)",
+        "Empty records lack every field and count as failed.",
+    )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "reflection__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# ## Reflection (optional, no points)
+#
+# Think of a service that you run or use. Which of the ten numbers above would you look at first
+# when its users complain that it is slow, which second, and what would each of them tell you to do?
+# Write a few sentences in the next cell; a person may read and comment on them.
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "reflection__answer", "locked": false, "points": 0, "schema_version": 3, "solution": true, "task": false}
+# ### BEGIN SOLUTION
+# One good answer among many: first the P99 of TTFT and of TPOT from the traces, because they say
+# whether users wait for the first word or for the rest. A long TTFT with a short prefill is
+# queueing, so utilisation comes next: add replicas or shed load. A long TPOT points to batches that
+# are too large or too little memory bandwidth. Only then the cost per million tokens, to choose the
+# cheapest change that brings the tail back within the SLO.
+# ### END SOLUTION
+
+# %% [markdown]
+# ## What to keep
+#
+# Serving is the contract between what a model can do and what its user experiences. Little's law
+# ties load to latency, memory bounds how many can be served at once, batching trades waiting for
+# throughput, money and error budgets say when it is enough. So measure the whole request path
+# first, then optimise the bottleneck that matters.

@@ -1,0 +1,124 @@
+"""What learners receive, and what they never do."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+
+import nbformat
+import pytest
+
+from autograder import bank
+from autograder.authoring.bundle import bundle, contents
+from autograder.course import HOME, Course
+
+COURSE = Course.at(HOME)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    with zipfile.ZipFile(bundle(COURSE, tmp_path_factory.mktemp("dist"))) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def files(archive):
+    return {name: archive.read(name).decode("utf-8") for name in archive.namelist()}
+
+
+def test_the_bundle_holds_what_a_learner_needs(files):
+    assert "servemath/environment.yml" in files
+    assert "servemath/requirements.lock" in files
+    assert "servemath/README.md" in files
+    assert "servemath/servemath_helpers/queueing.py" in files
+    assert any(name.startswith("servemath/servemath_helpers/data/") for name in files)
+    for chapter in COURSE.chapters():
+        assert f"servemath/release/{chapter}/exercises.ipynb" in files
+        assert f"servemath/release/{chapter}/theory.ipynb" in files
+
+
+def test_the_bundle_holds_nothing_of_staff(files):
+    top = {name.split("/")[1] for name in files}
+    assert top == {
+        "README.md",
+        "environment.yml",
+        "pyproject.toml",
+        "release",
+        "requirements.lock",
+        "servemath_helpers",
+    }
+    assert not any(name.endswith((".toml.bak", ".db")) for name in files)
+    assert "autograder" not in files["servemath/pyproject.toml"]
+
+
+def test_no_file_of_the_bundle_holds_a_solution_or_a_hidden_test(files):
+    marks = re.compile(r"(BEGIN|END) (SOLUTION|HIDDEN TESTS)")
+    assert [name for name, text in files.items() if marks.search(text)] == []
+
+
+def test_released_notebooks_hold_no_line_of_a_solution_or_of_a_hidden_test(files):
+    """Compare line by line: what the source keeps secret is nowhere in the release."""
+    for chapter in COURSE.chapters():
+        source = nbformat.read(COURSE.source / chapter / "exercises.ipynb", as_version=4)
+        secret, public = set(), set()
+        for cell in source.cells:
+            inside = False
+            for line in cell.source.splitlines():
+                if "### BEGIN" in line:
+                    inside = True
+                elif "### END" in line:
+                    inside = False
+                else:
+                    (secret if inside else public).add(line.strip())
+        secret = {line for line in secret - public if len(line) > 12}
+        assert len(secret) > 100
+        released = nbformat.reads(
+            files[f"servemath/release/{chapter}/exercises.ipynb"], as_version=4
+        )
+        told = {line.strip() for cell in released.cells for line in cell.source.splitlines()}
+        assert told & secret == set()
+
+
+def test_no_bank_solution_is_in_the_bundle(files):
+    everything = "\n".join(files.values())
+    for chapter in COURSE.chapters():
+        for exercise in bank.load(chapter):
+            for solution in (*exercise.right, *exercise.wrong):
+                assert json.dumps(solution.code.strip())[1:-1] not in everything
+                assert solution.code.strip() not in everything
+
+
+def test_the_same_course_gives_the_same_bundle(tmp_path):
+    first = bundle(COURSE, tmp_path / "a").read_bytes()
+    assert bundle(COURSE, tmp_path / "b").read_bytes() == first
+
+
+def test_the_bundled_package_installs_and_imports_without_the_course(archive, tmp_path):
+    archive.extractall(tmp_path)
+    folder = tmp_path / "servemath"
+    project = tomllib.loads((folder / "pyproject.toml").read_text())
+    whole = tomllib.loads((HOME / "pyproject.toml").read_text())
+    assert project["project"]["dependencies"] == whole["project"]["dependencies"]
+    assert project["project"]["requires-python"] == whole["project"]["requires-python"]
+    done = subprocess.run(
+        [
+            sys.executable,
+            *("-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"),
+            *("--target", str(tmp_path / "site"), str(folder)),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    installed = tmp_path / "site" / "servemath_helpers"
+    assert (installed / "data").is_dir() and (installed / "py.typed").is_file()
+    assert not (tmp_path / "site" / "autograder").exists()
+
+
+def test_the_bundle_lists_each_file_once():
+    names = list(contents(COURSE))
+    assert len(names) == len(set(names))

@@ -1,0 +1,173 @@
+"""The sample class, graded by plain `nbgrader autograde`, gets the scores it deserves."""
+
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from autograder import bank
+from autograder.authoring.release import release, scratch_course
+from autograder.cells import parse_grade_id
+from autograder.demo.run import DEFAULT_CHAPTER, DemoError, refuse_a_real_class, run
+from autograder.demo.sample_class import PREFIX, Chapter, cases, lay_out
+from autograder.grading.outcomes import class_table, load_outcome
+from autograder.nbgrader_command import environment, run_nbgrader
+
+pytestmark = pytest.mark.timeout(1200)
+
+
+class Graded:
+    def __init__(self, folder):
+        self.course = scratch_course(folder, [DEFAULT_CHAPTER])
+        release(self.course, DEFAULT_CHAPTER)
+        self.chapter = Chapter(self.course, DEFAULT_CHAPTER)
+        self.cases = {case.student: case for case in lay_out(self.course, self.chapter)}
+        # Through a pipe, as in a log shipper: an orphan that holds it would hang this read.
+        start = time.monotonic()
+        self.done = subprocess.run(
+            [sys.executable, "-m", "nbgrader", "autograde", DEFAULT_CHAPTER],
+            cwd=self.course.root,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+        self.seconds = time.monotonic() - start
+        slugs = [exercise.slug for exercise in bank.load(DEFAULT_CHAPTER)]
+        self.table = class_table(self.course, DEFAULT_CHAPTER, slugs)
+        self.rows = {row.student: row for row in self.table.rows}
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory):
+    return Graded(tmp_path_factory.mktemp("course"))
+
+
+#: Written out, so that a case that vanishes from the sample class is missed here.
+CASES = [
+    *("all_right_1", "all_right_2", "all_right_3", "misconceptions_1", "misconceptions_2"),
+    *("half_done", "untouched", "calls_the_package", "noisy_stderr", "without_theory"),
+    *("duplicated_cells", "deleted_tests", "edited_tests", "no_cell_ids", "missing_kernelspec"),
+    *("corrupt_json", "truncated_json", "empty_file", "renamed_notebook", "no_notebook"),
+    *("endless_loop", "ten_million_prints", "killed_kernel", "orphan_process"),
+]
+
+
+def sample_names():
+    return [PREFIX + name for name in CASES]
+
+
+@pytest.mark.parametrize("student", sample_names())
+def test_each_submission_gets_the_score_it_deserves(graded, student):
+    case, row = graded.cases[student], graded.rows[student]
+    assert row.scores == case.scores
+
+
+@pytest.mark.parametrize("student", sample_names())
+def test_the_table_says_what_was_special(graded, student):
+    case, row = graded.cases[student], graded.rows[student]
+    notes = "; ".join(row.notes)
+    assert case.reason in notes and case.remark in notes
+    if not case.reason and not case.remark:
+        assert notes == ""
+
+
+@pytest.mark.parametrize("student", sample_names())
+def test_the_log_says_so_too(graded, student):
+    case = graded.cases[student]
+    for told in filter(None, (case.reason, case.remark)):
+        lines = [line for line in graded.done.stdout.splitlines() if student in line]
+        assert any(told in line for line in lines)
+
+
+def test_every_kind_of_submission_is_in_the_class(graded):
+    assert set(graded.rows) == set(sample_names())
+    assert any(case.scores is None for case in graded.cases.values())
+
+
+def test_the_exit_code_says_that_not_all_could_be_graded(graded):
+    assert graded.done.returncode == 1
+    assert not graded.table.all_graded
+
+
+def test_no_process_of_a_submission_is_left(graded):
+    sleepers = [
+        process.info["cmdline"]
+        for process in psutil.process_iter(["cmdline"])
+        if process.info["cmdline"] == ["sleep", "3600"]
+    ]
+    assert sleepers == []
+
+
+def test_who_could_be_graded_has_feedback_and_who_could_not_has_none(graded):
+    done = run_nbgrader(graded.course.root, "generate_feedback", DEFAULT_CHAPTER)
+    assert done.returncode == 0, done.stderr
+    pages = {
+        path.parent.parent.name
+        for path in graded.course.feedback.glob(f"*/{DEFAULT_CHAPTER}/exercises.html")
+    }
+    assert pages == {name for name, row in graded.rows.items() if row.scores is not None}
+
+
+def test_a_class_without_hopeless_cases_ends_with_exit_code_0(graded):
+    student = PREFIX + "all_right_1"
+    done = run_nbgrader(
+        graded.course.root, "autograde", DEFAULT_CHAPTER, "--student", student, "--force"
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_resubmission_that_cannot_be_graded_takes_back_the_old_score(graded):
+    student = PREFIX + "without_theory"
+    path = graded.course.submitted / student / DEFAULT_CHAPTER / "exercises.ipynb"
+    good = path.read_bytes()
+    try:
+        path.write_bytes(good[:1000])
+        done = run_nbgrader(
+            graded.course.root, "autograde", DEFAULT_CHAPTER, "--student", student, "--force"
+        )
+        assert done.returncode == 1
+        outcome = load_outcome(graded.course.root, DEFAULT_CHAPTER, student)
+        assert "not valid JSON" in outcome.reason
+        from nbgrader.api import Gradebook
+
+        with Gradebook(f"sqlite:///{graded.course.database}") as gradebook:
+            submission = gradebook.find_submission(DEFAULT_CHAPTER, student)
+            assert submission.score == 0
+            assert submission.needs_manual_grade
+    finally:
+        path.write_bytes(good)
+
+
+def test_the_demo_never_touches_a_real_class(graded):
+    real = graded.course.submitted / "a_real_student" / DEFAULT_CHAPTER
+    real.mkdir(parents=True)
+    try:
+        with pytest.raises(DemoError, match="a real class"):
+            refuse_a_real_class(graded.course)
+        with pytest.raises(DemoError, match="a real class"):
+            run(graded.course)
+    finally:
+        real.rmdir()
+        real.parent.rmdir()
+
+
+def test_cases_are_made_from_the_release_alone(graded):
+    """No hidden test reaches `submitted/`: learners could not have had it."""
+    for case, _ in cases(graded.chapter):
+        for path in (graded.course.submitted / case.student).rglob("*.ipynb"):
+            assert "BEGIN HIDDEN TESTS" not in path.read_text(encoding="utf-8", errors="replace")
+
+
+def test_every_graded_cell_of_the_gradebook_follows_the_scheme(graded):
+    from nbgrader.api import Gradebook
+
+    with Gradebook(f"sqlite:///{graded.course.database}") as gradebook:
+        for notebook in gradebook.find_assignment(DEFAULT_CHAPTER).notebooks:
+            for cell in notebook.grade_cells:
+                parse_grade_id(cell.name)
