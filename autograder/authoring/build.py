@@ -15,7 +15,7 @@ from nbformat import NotebookNode
 
 from autograder.authoring.prose import render
 from autograder.cells import grade_id_of, nbgrader_metadata, parse_grade_id, points_by_exercise
-from autograder.course import EXECUTED, Course
+from autograder.course import EXECUTED, HOME, Course
 from autograder.files import write_atomically
 
 #: Seconds that a theory notebook, and a cell of one, may take to execute.
@@ -128,10 +128,39 @@ def build_text(path: Path, outputs: bool | None = None) -> str:
     return serialise(notebook)
 
 
-def build(course: Course, chapter: str) -> list[tuple[Path, bool]]:
-    """Build a chapter's notebooks beside their text; return each path and whether it changed."""
+def is_current(text: Path) -> bool:
+    """Tell whether the notebook beside `text` is newer than all it is built from."""
+    notebook = text.with_suffix(".ipynb")
+    if not notebook.is_file():
+        return False
+    packages = (HOME / "servemath_helpers", HOME / "autograder" / "authoring")
+    sources = [text, *(path for package in packages for path in package.rglob("*.*"))]
+    built = notebook.stat().st_mtime
+    return all(path.stat().st_mtime <= built for path in sources if path.suffix != ".pyc")
+
+
+def build(course: Course, chapter: str, only_stale: bool = False) -> list[tuple[Path, bool]]:
+    """Build a chapter's notebooks beside their text.
+
+    Parameters
+    ----------
+    course : Course
+        The course folder.
+    chapter : str
+        The chapter.
+    only_stale : bool
+        Leave out notebooks that are newer than what they are built from.
+
+    Returns
+    -------
+    list of (Path, bool)
+        Each notebook, and whether its content changed.
+    """
     built = []
     for text in course.texts(chapter):
         target = text.with_suffix(".ipynb")
-        built.append((target, write_atomically(target, build_text(text))))
+        if not (only_stale and is_current(text)):
+            changed = write_atomically(target, build_text(text))
+            target.touch()
+            built.append((target, changed))
     return built

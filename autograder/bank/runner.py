@@ -13,7 +13,7 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from autograder.cells import grade_id_of, parse_grade_id, points_of, iter_test_cells
+from autograder.cells import grade_id_of, iter_test_cells, parse_grade_id, points_of
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -74,10 +76,16 @@ def generate_feedback(course: Course, chapter: str) -> list[Path]:
     return sorted(course.feedback.glob(f"*/{chapter}/exercises.html"))
 
 
+def _shown(path: Path) -> str:
+    """Return a path as one would type it here, so that a terminal can open it."""
+    return os.path.relpath(path)
+
+
 def show_table(console: Console, table: ClassTable) -> None:
     """Print the class table: student, total, each exercise, what a grader should know."""
     total = sum(table.max_points.values())
-    view = Table(title=f"{table.assignment}: points of {total:g}", title_justify="left")
+    title = f"{table.assignment}: points of {total:g}"
+    view = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     view.add_column("student", no_wrap=True)
     view.add_column("total", justify="right", no_wrap=True)
     for number, points in enumerate(table.max_points.values(), start=1):
@@ -90,8 +98,8 @@ def show_table(console: Console, table: ClassTable) -> None:
             cells = [f"{row.total:g}", *[f"{score:g}" for score in row.scores.values()]]
         view.add_row(row.student, *cells, "; ".join(row.notes))
     console.print(view)
-    for number, exercise in enumerate(table.max_points, start=1):
-        console.print(f"  {number:2d}  {exercise}", highlight=False)
+    legend = ", ".join(f"{number} {slug}" for number, slug in enumerate(table.max_points, start=1))
+    console.print(f"Exercises: {legend}", highlight=False)
 
 
 def run(course: Course, chapter: str = DEFAULT_CHAPTER) -> ClassTable:
@@ -112,7 +120,7 @@ def run(course: Course, chapter: str = DEFAULT_CHAPTER) -> ClassTable:
         return result
 
     refuse_a_real_class(course)
-    step("building notebooks from text", lambda: build(course, chapter))
+    step("building notebooks from text", lambda: build(course, chapter, only_stale=True))
     try:
         step("making the release and filling the gradebook", lambda: release(course, chapter))
     except ReleaseError as error:
@@ -134,8 +142,8 @@ def run(course: Course, chapter: str = DEFAULT_CHAPTER) -> ClassTable:
     show_table(console, table)
     verdict = "all were graded" if code == 0 else "not all could be graded"
     console.print(f"\nnbgrader autograde ended with exit code {code}: {verdict}.")
-    console.print(f"Log: {course.outcomes / f'{chapter}.log'}", highlight=False)
+    console.print(f"Log: {_shown(course.outcomes / f'{chapter}.log')}", highlight=False)
     console.print(f"Feedback pages ({len(pages)}):", highlight=False)
     for page in pages:
-        console.print(f"  {page}", highlight=False)
+        console.print(f"  {_shown(page)}", highlight=False)
     return table

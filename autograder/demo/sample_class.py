@@ -7,6 +7,7 @@ grading to that.
 from __future__ import annotations
 
 import copy
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -90,22 +91,19 @@ Scores = dict[str, float]
 
 
 def _save(notebook: NotebookNode, name: str = EXERCISES) -> Write:
+    return _save_bytes(_raw(notebook), name)
+
+
+def _save_bytes(data: bytes, name: str = EXERCISES) -> Write:
     def write(folder: Path) -> None:
-        text = nbformat.writes(notebook, version=nbformat.NO_CONVERT)
-        (folder / name).write_text(text, encoding="utf-8")
-
-    return write
-
-
-def _save_bytes(data: bytes) -> Write:
-    def write(folder: Path) -> None:
-        (folder / EXERCISES).write_bytes(data)
+        (folder / name).write_bytes(data)
 
     return write
 
 
 def _raw(notebook: NotebookNode) -> bytes:
-    return nbformat.writes(notebook, version=nbformat.NO_CONVERT).encode("utf-8")
+    """Return the notebook as JSON, without the repairs that nbformat makes when it writes."""
+    return json.dumps(notebook, indent=1).encode("utf-8")
 
 
 def cases(chapter: Chapter) -> list[tuple[Case, Write]]:

@@ -103,10 +103,10 @@ class SubmissionExporter(NotebookExporter):
             self._flag_for_a_person(names, graded)
             raise
         if names["notebook"] in graded:
+            remarks = remarks_of(result[1])  # nbconvert works on a copy of what it is given
             if sanitising:
-                self._remarks[key] = remarks_of(resources)
+                self._remarks[key] = remarks
             else:
-                remarks = remarks_of(resources)
                 for remark in remarks:
                     self.log.warning("%s: %s", student, remark)
                 Outcome(student, assignment, remarks=remarks).save(Path.cwd())

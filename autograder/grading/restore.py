@@ -14,7 +14,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook, Notebook
-from nbgrader.preprocessors import NbGraderPreprocessor
+from nbgrader.preprocessors import ClearHiddenTests, NbGraderPreprocessor
 
 from autograder.cells import grade_id_of
 from autograder.grading.exporter import remarks_of
@@ -70,6 +70,11 @@ class Original:
             else nbformat.v4.new_markdown_cell
         )
         return make(source=original.source, metadata={"nbgrader": self.metadata(name)})
+
+    def released_source(self, name: str) -> str:
+        """Return the source of the cell `name` as learners received it: no hidden tests."""
+        cell, _ = ClearHiddenTests().preprocess_cell(self.cell(name), {}, 0)
+        return str(cell.source)
 
 
 class RestoreCourseCells(NbGraderPreprocessor):
@@ -137,8 +142,9 @@ class RestoreCourseCells(NbGraderPreprocessor):
             done["edited"] += 1
         cell.metadata["nbgrader"] = original.metadata(name)
         if source.locked and cell.source != source.source:
+            if cell.source != original.released_source(name):
+                done["edited"] += 1
             cell.source = source.source
-            done["edited"] += 1
 
     @staticmethod
     def _add_missing(
