@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jupytext
 import nbformat
@@ -55,6 +57,22 @@ def _check_exercise_cells(notebook: NotebookNode, path: Path) -> None:
         seen.add(grade_id)
 
 
+def theory_link(theory: Path, section: str) -> str:
+    """Return a markdown link to a section of a chapter's theory notebook.
+
+    Raises
+    ------
+    ValueError
+        If `theory` has no heading ``## <section> <title>``.
+    """
+    text = theory.read_text(encoding="utf-8")
+    heading = re.search(rf"^# ## ({re.escape(section)} .+)$", text, re.MULTILINE)
+    if heading is None:
+        raise ValueError(f"section must be one of {theory.name}, got {section!r}")
+    anchor = quote(heading[1].strip().replace(" ", "-"))
+    return f"[theory {section}]({theory.stem}.ipynb#{anchor})"
+
+
 def from_text(path: Path) -> NotebookNode:
     """Return the notebook that the py:percent file at `path` describes, not executed.
 
@@ -76,7 +94,10 @@ def from_text(path: Path) -> NotebookNode:
     )
     _check_exercise_cells(notebook, path)
     points = points_by_exercise(notebook)
-    context: dict[str, Any] = {"points": {**points, "total": sum(points.values())}}
+    context: dict[str, Any] = {
+        "points": {**points, "total": sum(points.values())},
+        "theory": functools.partial(theory_link, path.with_name("theory.py")),
+    }
     for position, cell in enumerate(notebook.cells, start=1):
         if cell.cell_type == "markdown":
             where = f"{path.name}, cell {grade_id_of(cell) or position}"

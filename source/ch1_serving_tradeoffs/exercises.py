@@ -69,7 +69,7 @@ from servemath_helpers.notebook import check_close, check_equal
 # **Worked number.** $\lambda$ = 8 requests/s and $L$ = 20 requests give
 # $W$ = << num(queueing.littles_law(lam=8, L=20)) >> s.
 #
-# Help: [theory 1.1](theory.ipynb).
+# Help: << theory("1.1") >>.
 
 
 # %% nbgrader={"grade": false, "grade_id": "littles_law__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -207,7 +207,7 @@ hidden_tests()
 # **Worked number.** At 9 requests/s on a server of 12 requests/s, $W$ is
 # << num(queueing.mm1(9, 12)['W']) >> s and $P_{99}$ is << num(queueing.mm1(9, 12)['p99']) >> s.
 #
-# Help: [theory 1.2](theory.ipynb).
+# Help: << theory("1.2") >>.
 
 # %% nbgrader={"grade": false, "grade_id": "mm1__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
 import math
@@ -346,7 +346,7 @@ hidden_tests()
 # work, TTFT is << num(latency.request_latency_ms(10, 60, 21, 20, 8)['ttft']) >> ms and E2E
 # << num(latency.request_latency_ms(10, 60, 21, 20, 8)['e2e']) >> ms.
 #
-# Help: [theory 1.3](theory.ipynb).
+# Help: << theory("1.3") >>.
 
 
 # %% nbgrader={"grade": false, "grade_id": "request_latency_ms__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -475,7 +475,7 @@ hidden_tests()
 # **Worked number.** 48 GB, of which 16 GB are weights and 2 GB workspace, hold
 # << memory.max_concurrent(48, 16, 2, '1.2') >> requests of 1.2 GB each.
 #
-# Help: [theory 1.0 and 1.5](theory.ipynb).
+# Help: << theory("1.0") >> and << theory("1.5") >>.
 
 # %% nbgrader={"grade": false, "grade_id": "max_concurrent__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
 from fractions import Fraction
@@ -614,7 +614,7 @@ hidden_tests()
 # 60 % utilised, cost
 # << num(cost.cost_per_million(2.5, 5000, n_gpus=4, util=0.6)) >> USD per million tokens.
 #
-# Help: [theory 1.6 and 1.7](theory.ipynb).
+# Help: << theory("1.6") >> and << theory("1.7") >>.
 
 
 # %% nbgrader={"grade": false, "grade_id": "cost_per_million__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -741,7 +741,7 @@ hidden_tests()
 # **Worked number.** Throughputs 210, 140, 260 and latencies 40, 25, 70 ms under a limit of 50 ms:
 # option << batching.choose_batch([210, 140, 260], [40, 25, 70], 50) >>.
 #
-# Help: [theory 1.4](theory.ipynb).
+# Help: << theory("1.4") >>.
 
 
 # %% nbgrader={"grade": false, "grade_id": "choose_batch__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -879,7 +879,7 @@ hidden_tests()
 # << capacity.replicas_needed(90, 8, '0.65') >> replicas, and
 # << capacity.replicas_needed(90, 8, '0.65', spare=2) >> with two spare ones.
 #
-# Help: [theory 1.8](theory.ipynb).
+# Help: << theory("1.8") >>.
 
 # %% nbgrader={"grade": false, "grade_id": "replicas_needed__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
 import math
@@ -1039,7 +1039,7 @@ hidden_tests()
 # << num(reliability.error_budget(20000, '0.995')) >> bad ones; with 250 bad ones the burn rate is
 # << num(reliability.burn_rate(250, 20000, '0.995')) >>.
 #
-# Help: [theory 1.9](theory.ipynb).
+# Help: << theory("1.9") >>.
 
 # %% nbgrader={"grade": false, "grade_id": "error_budget__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
 import math
@@ -1208,7 +1208,7 @@ hidden_tests()
 # {'name': 'medium', 'p99_ms': 400, 'quality': 0.92, 'cost': 0.003},
 # {'name': 'small', 'p99_ms': 150, 'quality': 0.85, 'cost': 0.001}], 500) >>"`.
 #
-# Help: [theory 1.11](theory.ipynb).
+# Help: << theory("1.11") >>.
 
 
 # %% nbgrader={"grade": false, "grade_id": "choose_action__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -1399,7 +1399,7 @@ hidden_tests()
 # << num(latency.percentile([0.375, 0.875, 0.25], '0.5')) >> s and a P95 of
 # << num(latency.percentile([0.375, 0.875, 0.25], '0.95')) >> s.
 #
-# Help: [theory 1.10 and 1.12](theory.ipynb).
+# Help: << theory("1.10") >> and << theory("1.12") >>.
 
 
 # %% nbgrader={"grade": false, "grade_id": "summarize_traces__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}

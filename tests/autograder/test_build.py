@@ -3,7 +3,7 @@ from textwrap import dedent
 import nbformat
 import pytest
 
-from autograder.authoring.build import build_text, from_text
+from autograder.authoring.build import build_text, from_text, theory_link
 from autograder.authoring.prose import ProseError, render
 
 TEXT = dedent(
@@ -99,3 +99,11 @@ def test_an_unknown_name_in_prose_stops_the_build_and_names_the_cell():
 def test_a_formula_with_braces_is_left_alone():
     formula = r"$\frac{{a}}{b} \ll 1$ and {% raw %}"
     assert render(formula, {}, "x") == formula
+
+
+def test_a_link_to_theory_names_a_section_that_is_there(tmp_path):
+    theory = tmp_path / "theory.py"
+    theory.write_text("# %% [markdown]\n# ## 1.1 Little's law\n")
+    assert theory_link(theory, "1.1") == "[theory 1.1](theory.ipynb#1.1-Little%27s-law)"
+    with pytest.raises(ValueError, match=r"section must be one of theory\.py, got '1\.9'"):
+        theory_link(theory, "1.9")

@@ -28,7 +28,7 @@ WRONG = {
     r"(?i)poisson (traffic|arrivals?) (is|are) bursty": "index of dispersion 1",
     r"(?i)compute saturates at (batch )?(32|48)": "the ridge is at 295",
     r"0\.17 s[^.\n]{0,40}M/M/4|M/M/4[^.\n]{0,60}\b0\.17 s": "0.3289 s",
-    r"(?i)five requests[^.\n]{0,20}six replicas|\b6 replicas[^.\n]{0,60}(lam(bda)? ?= ?36|36 requests)": "5",
+    r"\b6 replicas[^.\n]{0,60}(lam(bda)? ?= ?36|36 requests)": "5 replicas of 12 at 0.6",
     r"(?i)fingerprint[^.\n]{0,60}\b130\b": "SHA-256 of canonical bytes",
     r"\b(5\.0|21(\.\d+)?) GB per (user|sequence)": "1.342 GB",
     r"405B[^.\n]{0,60}fits[^.\n]{0,40}(8|eight)": "811.7 GB in bf16: 11 GPUs",

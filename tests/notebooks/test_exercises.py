@@ -10,11 +10,11 @@ from autograder.bank import runner
 from autograder.cells import (
     grade_id_of,
     is_test_cell,
+    iter_test_cells,
     nbgrader_metadata,
     parse_grade_id,
     points_by_exercise,
     points_of,
-    iter_test_cells,
 )
 
 from .conftest import CHAPTERS, COURSE, built
