@@ -25,6 +25,7 @@ NOTEBOOK_TIMEOUT_S = 120
 CELL_TIMEOUT_S = 30
 
 _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+_BLANK_BEFORE_HIDDEN = re.compile(r"\n+(### BEGIN HIDDEN TESTS)")
 _NOT_IN_CELL_ID = re.compile(r"[^A-Za-z0-9_-]")
 
 
@@ -103,6 +104,8 @@ def from_text(path: Path) -> NotebookNode:
             where = f"{path.name}, cell {grade_id_of(cell) or position}"
             cell.source = render(cell.source, context, where)
         else:
+            # What precedes the hidden tests ends the released cell: no blank lines there.
+            cell.source = _BLANK_BEFORE_HIDDEN.sub(r"\n\1", cell.source)
             cell.outputs = []
             cell.execution_count = None
     _cell_ids(notebook)
