@@ -7,7 +7,7 @@ export PATH := $(BIN):$(PATH)
 # The learner's and the grader's notebooks never need a frozen-modules warning.
 export PYDEVD_DISABLE_FILE_VALIDATION = 1
 
-.PHONY: help demo test lab bundle notebooks release lint format benchmarks lock clean setup
+.PHONY: help demo test lab bundle notebooks release bank lint format benchmarks lock clean setup
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -22,7 +22,7 @@ demo: setup
 
 ## make test        every fast test
 test: setup
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=100
 
 ## make lab         JupyterLab on the learners' notebooks
 lab: setup
@@ -39,6 +39,10 @@ notebooks: setup
 ## make release     learners' notebooks and the gradebook (CH=<chapter>)
 release: setup
 	@$(BIN)/python -m autograder release $(CH)
+
+## make bank        the solution bank, and what only hidden tests catch (CH=<chapter>)
+bank: setup
+	@$(BIN)/python -m autograder bank $(CH)
 
 ## make lint        ruff and mypy
 lint: setup

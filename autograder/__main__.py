@@ -42,10 +42,17 @@ def _demo(course: Course, options: argparse.Namespace) -> None:
     run(course, options.chapter or DEFAULT_CHAPTER)
 
 
+def _bank(course: Course, options: argparse.Namespace) -> None:
+    from autograder.bank.report import show
+
+    show(course, _chapters(course, options.chapter))
+
+
 COMMANDS = {
     "notebooks": (_notebooks, "build notebooks from text"),
     "release": (_release, "make learners' notebooks and fill the gradebook"),
     "bundle": (_bundle, "zip what learners receive"),
+    "bank": (_bank, "what the solution bank holds and what only hidden tests catch"),
     "demo": (_demo, "grade a sample class from text to feedback"),
 }
 

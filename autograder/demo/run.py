@@ -28,7 +28,7 @@ T = TypeVar("T")
 DEFAULT_CHAPTER = "ch1_serving_tradeoffs"
 
 #: Columns the table needs to be read without wrapping its numbers.
-TABLE_WIDTH = 132
+TABLE_WIDTH = 150
 
 
 class DemoError(RuntimeError):
@@ -90,7 +90,7 @@ def show_table(console: Console, table: ClassTable) -> None:
     view.add_column("total", justify="right", no_wrap=True)
     for number, points in enumerate(table.max_points.values(), start=1):
         view.add_column(f"{number}\n/{points:g}", justify="right", no_wrap=True)
-    view.add_column("what a grader should know")
+    view.add_column("what a grader should know", no_wrap=True, overflow="ellipsis")
     for row in table.rows:
         if row.scores is None:
             cells = ["not graded", *["-"] * len(table.max_points)]

@@ -148,7 +148,7 @@ def cases(chapter: Chapter) -> list[tuple[Case, Write]]:
         "imports each answer from the package",
         nothing,
         _save(notebook),
-        remark="no credit, it only calls",
+        remark="no credit for calling the package's answer",
     )
 
     notebook = chapter.solved()
@@ -239,7 +239,7 @@ def cases(chapter: Chapter) -> list[tuple[Case, Write]]:
         "one solution never returns",
         chapter.full(**{first: 0.0}),
         _save(notebook),
-        remark="still running",
+        remark="stopped after 10 s",
     )
 
     notebook = chapter.solved()
@@ -260,7 +260,7 @@ def cases(chapter: Chapter) -> list[tuple[Case, Write]]:
         "one solution kills its kernel",
         chapter.full(**{third: 0.0}),
         _save(notebook),
-        remark="the kernel died",
+        remark="killed the kernel",
     )
 
     notebook = chapter.solved()

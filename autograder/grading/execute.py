@@ -26,7 +26,7 @@ from nbformat import NotebookNode
 from nbgrader.preprocessors import Execute
 from traitlets import Float, Integer
 
-from autograder.cells import is_test_cell
+from autograder.cells import grade_id_of, is_test_cell
 from autograder.grading.exporter import remarks_of
 from autograder.grading.processes import MARK, end_marked, new_mark
 
@@ -54,8 +54,18 @@ def output_size(message: dict[str, Any]) -> int:
     return MESSAGE_BYTES + sum(len(str(part)) for part in parts)
 
 
-#: Errors that stand for a limit, not for what the learner's code raised.
-LIMITS = frozenset({"CellTimeoutError", "OutputFlood"})
+def describe_cells(nb: NotebookNode, indices: list[int]) -> str:
+    """Name cells as a person would: their numbers, and the exercises they belong to.
+
+    >>> test = nbformat.v4.new_code_cell(metadata={"nbgrader": {"grade_id": "mm1__hidden__x"}})
+    >>> describe_cells(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(), test]), [0, 1])
+    'cells 1, 2 (mm1)'
+    """
+    numbers = ", ".join(str(index + 1) for index in indices)
+    names = (grade_id_of(nb.cells[index]) for index in indices)
+    exercises = dict.fromkeys(name.partition("__")[0] for name in names if name)
+    described = f"cell{'s' if len(indices) > 1 else ''} {numbers}"
+    return described + (f" ({', '.join(exercises)})" if exercises else "")
 
 
 class KernelLost(Exception):
@@ -94,11 +104,12 @@ class ExecuteGraded(Execute):
             return nb, resources
         self.error_on_timeout = {
             "ename": "CellTimeoutError",
-            "evalue": (message := f"the cell was still running after {self.timeout} s"),
+            "evalue": (message := f"stopped after {self.timeout} s"),
             "traceback": [f"CellTimeoutError: {message}; look for a loop that never ends"],
         }
         self._deadline = time.monotonic() + self.notebook_timeout_s
         self.timeout_func = self._seconds_for
+        self._incidents: dict[str, list[int]] = {}
         lost: set[int] = set()
         resume_at = 0
         for _ in range(1 + self.max_restarts):
@@ -109,15 +120,15 @@ class ExecuteGraded(Execute):
                 cell = nb.cells[loss.index]
                 cell.outputs = [*cell.outputs, error_output(loss.ename, str(loss))]
                 executed.add(cell.id)
-                remarks_of(resources).append(f"{self._describe(cell, loss.index)}: {loss}")
+                self._note(str(loss), loss.index)
                 lost.add(loss.index)
                 resume_at = max(resume_at, loss.index + 1)
+        for what, indices in self._incidents.items():
+            remarks_of(resources).append(f"{what}: {describe_cells(nb, indices)}")
         return nb, resources
 
-    @staticmethod
-    def _describe(cell: NotebookNode, index: int) -> str:
-        grade_id = cell.metadata.get("nbgrader", {}).get("grade_id")
-        return f"cell {index + 1}" + (f" ({grade_id})" if grade_id else "")
+    def _note(self, what: str, index: int) -> None:
+        self._incidents.setdefault(what, []).append(index)
 
     def _seconds_for(self, _cell: NotebookNode) -> float:
         left = self._deadline - time.monotonic()
@@ -144,17 +155,13 @@ class ExecuteGraded(Execute):
                     if index in lost or cell.cell_type != "code":
                         continue
                     if time.monotonic() > self._deadline:
-                        remarks_of(resources).append(
-                            f"stopped after {self.notebook_timeout_s:g} s: the cells from "
-                            f"{self._describe(cell, index)} on were not run"
-                        )
-                        return
+                        self._note(f"not run, {self.notebook_timeout_s:g} s were over", index)
+                        continue
                     if index >= resume_at:
                         self._run_cell(cell, index)
                         executed.add(cell.id)
-                        for name, what in self._stopped(cell):
-                            remark = f"{self._describe(cell, index)} stopped ({name}): {what}"
-                            remarks_of(resources).append(remark)
+                        for limit in self._limits_hit(cell):
+                            self._note(limit, index)
                     elif not is_test_cell(cell):
                         self._run_cell(copy.deepcopy(cell), index)
                         nb.cells[index] = cell  # the first run's outputs stand
@@ -171,23 +178,21 @@ class ExecuteGraded(Execute):
         try:
             self.execute_cell(cell, index, store_history=True)
         except DeadKernelError:
-            message = "the kernel died while this cell ran"
+            message = "killed the kernel"
             raise KernelLost(index, "DeadKernelError", message) from None
         except CellTimeoutError:
-            message = "the cell ran too long, would not be interrupted and was killed"
+            message = f"would not stop after {self.timeout} s and was killed"
             raise KernelLost(index, "CellTimeoutError", message) from None
         if self._flood_stopped:
-            message = f"more than {self.flood_output_bytes:,} bytes of output; the cell was stopped"
-            cell.outputs.append(error_output("OutputFlood", message))
+            cell.outputs.append(error_output("OutputFlood", self._flood_message()))
 
-    @staticmethod
-    def _stopped(cell: NotebookNode) -> list[tuple[str, str]]:
-        """Return name and text of each error that says a limit stopped the cell."""
-        return [
-            (output.ename, output.evalue)
-            for output in cell.outputs
-            if output.output_type == "error" and output.ename in LIMITS
-        ]
+    def _limits_hit(self, cell: NotebookNode) -> list[str]:
+        """Return what our own error outputs in the cell say; a learner's error says nothing."""
+        ours = {self.error_on_timeout["evalue"], self._flood_message()}
+        return [said for output in cell.outputs if (said := output.get("evalue")) in ours]
+
+    def _flood_message(self) -> str:
+        return f"stopped after {self.flood_output_bytes:,} bytes of output"
 
     def process_message(
         self, msg: dict[str, Any], cell: NotebookNode, cell_index: int

@@ -115,10 +115,7 @@ def _auto_scores(gradebook: Gradebook, assignment: str, student: str) -> dict[st
 def missing_notebooks(missing: list[str], folder: Path) -> str:
     """Say which notebooks a submission lacks and what it holds instead."""
     found = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
-    return (
-        f"{', '.join(missing)} is missing; the folder holds {found} "
-        "(renamed? give it its name back and grade again)"
-    )
+    return f"{', '.join(missing)} is missing; the folder holds {found}"
 
 
 def class_table(

@@ -178,11 +178,12 @@ class CreditOwnWork(NbGraderPreprocessor):
         ]
         if not exercises or not any(map(may_reach_package, learner_sources(nb))):
             return nb, resources
-        for exercise in self._relying_on_answer(nb, resources, exercises):
+        relying = self._relying_on_answer(nb, resources, exercises)
+        for exercise in relying:
             self._withdraw(nb, exercise)
-            remarks_of(resources).append(
-                f"{exercise.slug}: no credit, it only calls {' or '.join(exercise.withheld)}"
-            )
+        if relying:
+            names = ", ".join(exercise.slug for exercise in relying)
+            remarks_of(resources).append(f"no credit for calling the package's answer: {names}")
         return nb, resources
 
     def _relying_on_answer(

@@ -1,9 +1,12 @@
+import os
 import subprocess
 import sys
 
+import nbformat
 import pytest
 
 from autograder import bank
+from autograder.cells import iter_test_cells
 from autograder.course import Course
 from autograder.grading.own_work import may_reach_package, package_without, withhold
 
@@ -45,15 +48,63 @@ def test_plain_code_is_not(source):
     assert not may_reach_package(source)
 
 
-def test_no_right_solution_of_the_bank_needs_a_second_look():
-    reaching = [
-        f"{exercise.slug}/{right.name}"
+def reaching_solutions():
+    return [
+        pytest.param(chapter, exercise, right, id=f"{exercise.slug}/{right.name}")
         for chapter in CHAPTERS
         for exercise in bank.load(chapter)
         for right in exercise.right
         if may_reach_package(right.code)
     ]
-    assert reaching == []
+
+
+def test_some_right_solutions_use_other_parts_of_the_package():
+    assert reaching_solutions()
+
+
+@pytest.mark.parametrize(("chapter", "exercise", "right"), reaching_solutions())
+def test_using_other_parts_of_the_package_is_welcome(chapter, exercise, right, tmp_path):
+    """The solution passes its exercise's tests with that exercise's answers withheld."""
+    folder = package_without(exercise.withheld, tmp_path)
+    notebook = nbformat.read(Course.at().source / chapter / "exercises.ipynb", as_version=4)
+    cells = [right.code] + [
+        cell.source for name, cell in iter_test_cells(notebook) if name.slug == exercise.slug
+    ]
+    script = tmp_path / "solution.py"
+    script.write_text("\n\n".join(cells))
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_each_library_solution_fails_without_its_answer(chapter, tmp_path):
+    """Else the answer would be reachable under another name."""
+    answers = [answer for exercise in bank.load(chapter) for answer in exercise.withheld]
+    package_without(answers, tmp_path)
+    notebook = nbformat.read(Course.at().source / chapter / "exercises.ipynb", as_version=4)
+    for exercise in bank.load(chapter):
+        for library in exercise.library:
+            tests = [c.source for n, c in iter_test_cells(notebook) if n.slug == exercise.slug]
+            script = tmp_path / f"{exercise.slug}.py"
+            script.write_text("\n\n".join([library.code, *tests]))
+            done = subprocess.run(
+                [sys.executable, str(script)],
+                cwd=tmp_path,
+                env={**os.environ, "PYTHONPATH": str(tmp_path)},
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            assert "withheld" in done.stderr, exercise.slug
 
 
 def test_a_withheld_function_keeps_its_name_and_loses_its_body():
@@ -88,7 +139,11 @@ def test_every_withheld_name_exists_and_is_gone_from_the_copy(chapter, tmp_path)
         f"import servemath_helpers\nassert {str(folder)!r} in servemath_helpers.__file__\n{calls}"
     )
     subprocess.run(
-        [sys.executable, "-c", check], check=True, env={"PYTHONPATH": str(folder)}, timeout=60
+        [sys.executable, "-c", check],
+        check=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        timeout=60,
     )
     for answer in answers:
         module, _, function = answer.rpartition(".")

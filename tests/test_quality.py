@@ -1,0 +1,96 @@
+"""Linters and the type checker, as tests: one command tells all."""
+
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+from autograder import bank
+from autograder.course import HOME, Course
+
+
+def tool(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=HOME,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("arguments", [("check",), ("format", "--check")], ids=" ".join)
+def test_ruff_finds_nothing_in_code_and_in_notebooks_text(arguments):
+    done = tool("ruff", *arguments, ".")
+    assert done.returncode == 0, done.stdout
+
+
+def test_mypy_finds_nothing():
+    done = tool("mypy")
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_package_ships_its_types():
+    project = tomllib.loads((HOME / "pyproject.toml").read_text())
+    assert (HOME / "servemath_helpers" / "py.typed").is_file()
+    assert "py.typed" in project["tool"]["setuptools"]["package-data"]["servemath_helpers"]
+
+
+def bank_codes():
+    for chapter in Course.at().chapters():
+        for exercise in bank.load(chapter):
+            for solution in (*exercise.right, *exercise.wrong, *exercise.library):
+                yield f"{exercise.slug}/{solution.name}", solution.code
+
+
+def test_bank_solutions_are_formatted_like_any_code(tmp_path):
+    for number, (name, code) in enumerate(bank_codes()):
+        (tmp_path / f"{number:03d}_{name.replace('/', '__')}.py").write_text(code)
+    done = tool(
+        "ruff", "format", "--check", "--config", str(HOME / "pyproject.toml"), str(tmp_path)
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_public_function_has_an_example_that_runs():
+    """Doctests run with the suite; here, that there is one in each."""
+    import importlib
+    import inspect
+    import pkgutil
+
+    import servemath_helpers
+
+    without = []
+    for info in pkgutil.walk_packages(servemath_helpers.__path__, "servemath_helpers."):
+        module = importlib.import_module(info.name)
+        if info.name.rpartition(".")[2].startswith("_"):
+            continue
+        for name in getattr(module, "__all__", ()):
+            thing = inspect.getattr_static(module, name, None)
+            if inspect.isfunction(thing) and thing.__module__ == info.name:
+                docstring = inspect.getdoc(thing) or ""
+                if ">>>" not in docstring:
+                    without.append(f"{info.name}.{name}: no example")
+                takes = inspect.signature(thing).parameters
+                if takes and "Parameters\n-----" not in docstring:
+                    without.append(f"{info.name}.{name}: no Parameters section")
+    assert without == []
+
+
+def test_every_public_module_declares_what_is_public():
+    import ast
+
+    for path in (HOME / "servemath_helpers").rglob("*.py"):
+        if path.name.startswith("_"):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = {
+            target.id
+            for node in tree.body
+            if isinstance(node, ast.Assign | ast.AnnAssign)
+            for target in ([node.target] if isinstance(node, ast.AnnAssign) else node.targets)
+            if isinstance(target, ast.Name)
+        }
+        assert "__all__" in names, path
