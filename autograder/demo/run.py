@@ -28,7 +28,8 @@ T = TypeVar("T")
 DEFAULT_CHAPTER = "ch1_serving_tradeoffs"
 
 #: Columns the table needs to be read without wrapping its numbers.
-TABLE_WIDTH = 150
+TABLE_WIDTH = 152
+NOTE_WIDTH = 66
 
 
 class DemoError(RuntimeError):
@@ -81,6 +82,12 @@ def _shown(path: Path) -> str:
     return os.path.relpath(path)
 
 
+def _one_line(notes: tuple[str, ...]) -> str:
+    """Return the notes, cut to what the table has room for; the log has them whole."""
+    text = "; ".join(notes)
+    return text if len(text) <= NOTE_WIDTH else text[: NOTE_WIDTH - 3].rstrip(" ,;") + "..."
+
+
 def show_table(console: Console, table: ClassTable) -> None:
     """Print the class table: student, total, each exercise, what a grader should know."""
     total = sum(table.max_points.values())
@@ -90,13 +97,13 @@ def show_table(console: Console, table: ClassTable) -> None:
     view.add_column("total", justify="right", no_wrap=True)
     for number, points in enumerate(table.max_points.values(), start=1):
         view.add_column(f"{number}\n/{points:g}", justify="right", no_wrap=True)
-    view.add_column("what a grader should know", no_wrap=True, overflow="ellipsis")
+    view.add_column("what a grader should know", no_wrap=True)
     for row in table.rows:
         if row.scores is None:
             cells = ["not graded", *["-"] * len(table.max_points)]
         else:
             cells = [f"{row.total:g}", *[f"{score:g}" for score in row.scores.values()]]
-        view.add_row(row.student, *cells, "; ".join(row.notes))
+        view.add_row(row.student, *cells, _one_line(row.notes))
     console.print(view)
     legend = ", ".join(f"{number} {slug}" for number, slug in enumerate(table.max_points, start=1))
     console.print(f"Exercises: {legend}", highlight=False)

@@ -39,7 +39,7 @@ def explain(error: BaseException, name: str) -> str:
     if isinstance(error, UngradableSubmission):
         return str(error)
     if isinstance(error, (NotJSONError, json.JSONDecodeError)):
-        return f"{name} is not valid JSON: damaged, cut short, or not a notebook"
+        return f"{name} is not valid JSON (damaged or cut short)"
     if isinstance(error, UnicodeDecodeError):
         return f"{name} is not UTF-8 text, so it is not a notebook"
     if isinstance(error, NotebookValidationError):
