@@ -26,7 +26,7 @@ test: setup
 
 ## make lab         JupyterLab on the learners' notebooks
 lab: setup
-	@cd release && $(BIN)/jupyter lab
+	@$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/release
 
 ## make bundle      the zip that learners receive
 bundle: setup

@@ -15,7 +15,10 @@ def _chapters(course: Course, chapter: str | None) -> list[str]:
 
 def _notebooks(course: Course, options: argparse.Namespace) -> None:
     from autograder.authoring.build import build
+    from autograder.authoring.reference import write_pages
 
+    for path, changed in write_pages(course):
+        print(f"{'built' if changed else 'unchanged'}  {path.relative_to(course.root)}")
     for chapter in _chapters(course, options.chapter):
         for path, changed in build(course, chapter):
             print(f"{'built' if changed else 'unchanged'}  {path.relative_to(course.root)}")

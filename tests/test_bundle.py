@@ -32,6 +32,10 @@ def test_the_bundle_holds_what_a_learner_needs(files):
     assert "servemath/environment.yml" in files
     assert "servemath/requirements.lock" in files
     assert "servemath/README.md" in files
+    assert {name for name in files if name.startswith("servemath/docs/")} == {
+        "servemath/docs/glossary.md",
+        "servemath/docs/symbols.md",
+    }
     assert "servemath/servemath_helpers/queueing.py" in files
     assert any(name.startswith("servemath/servemath_helpers/data/") for name in files)
     for chapter in COURSE.chapters():
@@ -43,6 +47,7 @@ def test_the_bundle_holds_nothing_of_staff(files):
     top = {name.split("/")[1] for name in files}
     assert top == {
         "README.md",
+        "docs",
         "environment.yml",
         "pyproject.toml",
         "release",

@@ -16,6 +16,7 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 from autograder.authoring.prose import render
+from autograder.authoring.reference import symbol_table
 from autograder.cells import grade_id_of, nbgrader_metadata, parse_grade_id, points_by_exercise
 from autograder.course import EXECUTED, HOME, Course
 from autograder.files import write_atomically
@@ -97,6 +98,7 @@ def from_text(path: Path) -> NotebookNode:
     points = points_by_exercise(notebook)
     context: dict[str, Any] = {
         "points": {**points, "total": sum(points.values())},
+        "symbols": symbol_table,
         "theory": functools.partial(theory_link, path.with_name("theory.py")),
     }
     for position, cell in enumerate(notebook.cells, start=1):

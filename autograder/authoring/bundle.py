@@ -10,7 +10,7 @@ from pathlib import Path
 from autograder.course import Course
 
 #: What the bundle holds, relative to the course folder.
-FILES = ("environment.yml", "requirements.lock")
+FILES = ("environment.yml", "requirements.lock", "docs/glossary.md", "docs/symbols.md")
 GLOBS = ("release/**/*.ipynb", "servemath_helpers/**/*.py", "servemath_helpers/**/*.json")
 EXTRA = ("servemath_helpers/py.typed",)
 

@@ -41,6 +41,8 @@
 # `int` for a `float`, a NumPy number or a tuple for a list are fine. The package
 # `servemath_helpers` teaches the same formulas. Use it as much as you like, except to return its
 # own answer to the very question asked: that earns no points.
+#
+# [Symbols](../../docs/symbols.md) · [glossary](../../docs/glossary.md)
 
 # %% nbgrader={"grade": false, "grade_id": "setup__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
 from servemath_helpers.notebook import check_close, check_equal

@@ -48,16 +48,10 @@
 #
 # ## Symbols
 #
-# | symbol | in code | meaning | unit |
-# |---|---|---|---|
-# | $\lambda$ | `lam` | arrival rate | requests/s |
-# | $\mu$ | `mu` | service rate of one server | requests/s |
-# | $S = 1/\mu$ | `S` | mean service time of a request | s |
-# | $c$ | `c` | number of servers (replicas) | – |
-# | $\rho = \lambda / (c\mu)$ | `rho` | utilisation | – |
-# | $W$, $W_q$ | `W`, `Wq` | mean time in the system, mean wait in the queue | s |
-# | $L$, $L_q$ | `L`, `Lq` | mean number in the system, mean number in the queue | requests |
-# | $S(B) = \alpha + \beta B$ | `alpha`, `beta`, `B` | time to serve a batch of $B$ | s (or ms) |
+# << symbols("lam", "mu", "S", "c", "rho", "W", "L", "SB", "n_out") >>
+#
+# All symbols of the course stand in [one table](../../docs/symbols.md), its terms in a
+# [glossary](../../docs/glossary.md).
 
 # %%
 import math
