@@ -40,9 +40,9 @@ def _bundle(course: Course, options: argparse.Namespace) -> None:
 
 
 def _demo(course: Course, options: argparse.Namespace) -> None:
-    from autograder.demo.run import DEFAULT_CHAPTER, run
+    from autograder.demo.run import run
 
-    run(course, options.chapter or DEFAULT_CHAPTER)
+    run(course, _chapters(course, options.chapter))
 
 
 def _bank(course: Course, options: argparse.Namespace) -> None:

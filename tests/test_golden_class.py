@@ -1,51 +1,25 @@
 """The sample class, graded by plain `nbgrader autograde`, gets the scores it deserves."""
 
-import subprocess
-import sys
-import time
-
 import psutil
 import pytest
 
-from autograder import bank
-from autograder.authoring.release import release, scratch_course
 from autograder.cells import parse_grade_id
-from autograder.demo.run import DEFAULT_CHAPTER, DemoError, refuse_a_real_class, run
-from autograder.demo.sample_class import PREFIX, Chapter, cases, lay_out
-from autograder.grading.outcomes import class_table, load_outcome
-from autograder.nbgrader_command import environment, run_nbgrader
+from autograder.course import Course
+from autograder.demo.run import DemoError, refuse_a_real_class, run
+from autograder.demo.sample_class import PREFIX, cases
+from autograder.grading.outcomes import load_outcome
+from autograder.nbgrader_command import run_nbgrader
+
+from .golden import Graded
 
 pytestmark = pytest.mark.timeout(1200)
 
-
-class Graded:
-    def __init__(self, folder):
-        self.course = scratch_course(folder, [DEFAULT_CHAPTER])
-        release(self.course, DEFAULT_CHAPTER)
-        self.chapter = Chapter(self.course, DEFAULT_CHAPTER)
-        self.cases = {case.student: case for case in lay_out(self.course, self.chapter)}
-        # Through a pipe, as in a log shipper: an orphan that holds it would hang this read.
-        start = time.monotonic()
-        self.done = subprocess.run(
-            [sys.executable, "-m", "nbgrader", "autograde", DEFAULT_CHAPTER],
-            cwd=self.course.root,
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=900,
-            check=False,
-        )
-        self.seconds = time.monotonic() - start
-        slugs = [exercise.slug for exercise in bank.load(DEFAULT_CHAPTER)]
-        self.table = class_table(self.course, DEFAULT_CHAPTER, slugs)
-        self.rows = {row.student: row for row in self.table.rows}
+FIRST = Course.at().chapters()[0]
 
 
 @pytest.fixture(scope="module")
 def graded(tmp_path_factory):
-    return Graded(tmp_path_factory.mktemp("course"))
+    return Graded(tmp_path_factory.mktemp("course"), FIRST, thorough=True)
 
 
 #: Written out, so that a case that vanishes from the sample class is missed here.
@@ -105,39 +79,34 @@ def test_no_process_of_a_submission_is_left(graded):
 
 
 def test_who_could_be_graded_has_feedback_and_who_could_not_has_none(graded):
-    done = run_nbgrader(graded.course.root, "generate_feedback", DEFAULT_CHAPTER)
+    done = run_nbgrader(graded.course.root, "generate_feedback", FIRST)
     assert done.returncode == 0, done.stderr
     pages = {
-        path.parent.parent.name
-        for path in graded.course.feedback.glob(f"*/{DEFAULT_CHAPTER}/exercises.html")
+        path.parent.parent.name for path in graded.course.feedback.glob(f"*/{FIRST}/exercises.html")
     }
     assert pages == {name for name, row in graded.rows.items() if row.scores is not None}
 
 
 def test_a_class_without_hopeless_cases_ends_with_exit_code_0(graded):
     student = PREFIX + "all_right_1"
-    done = run_nbgrader(
-        graded.course.root, "autograde", DEFAULT_CHAPTER, "--student", student, "--force"
-    )
+    done = run_nbgrader(graded.course.root, "autograde", FIRST, "--student", student, "--force")
     assert done.returncode == 0, done.stderr
 
 
 def test_a_resubmission_that_cannot_be_graded_takes_back_the_old_score(graded):
     student = PREFIX + "without_theory"
-    path = graded.course.submitted / student / DEFAULT_CHAPTER / "exercises.ipynb"
+    path = graded.course.submitted / student / FIRST / "exercises.ipynb"
     good = path.read_bytes()
     try:
         path.write_bytes(good[:1000])
-        done = run_nbgrader(
-            graded.course.root, "autograde", DEFAULT_CHAPTER, "--student", student, "--force"
-        )
+        done = run_nbgrader(graded.course.root, "autograde", FIRST, "--student", student, "--force")
         assert done.returncode == 1
-        outcome = load_outcome(graded.course.root, DEFAULT_CHAPTER, student)
+        outcome = load_outcome(graded.course.root, FIRST, student)
         assert "not valid JSON" in outcome.reason
         from nbgrader.api import Gradebook
 
         with Gradebook(f"sqlite:///{graded.course.database}") as gradebook:
-            submission = gradebook.find_submission(DEFAULT_CHAPTER, student)
+            submission = gradebook.find_submission(FIRST, student)
             assert submission.score == 0
             assert submission.needs_manual_grade
     finally:
@@ -145,13 +114,13 @@ def test_a_resubmission_that_cannot_be_graded_takes_back_the_old_score(graded):
 
 
 def test_the_demo_never_touches_a_real_class(graded):
-    real = graded.course.submitted / "a_real_student" / DEFAULT_CHAPTER
+    real = graded.course.submitted / "a_real_student" / FIRST
     real.mkdir(parents=True)
     try:
         with pytest.raises(DemoError, match="a real class"):
             refuse_a_real_class(graded.course)
         with pytest.raises(DemoError, match="a real class"):
-            run(graded.course)
+            run(graded.course, [FIRST])
     finally:
         real.rmdir()
         real.parent.rmdir()
@@ -168,6 +137,6 @@ def test_every_graded_cell_of_the_gradebook_follows_the_scheme(graded):
     from nbgrader.api import Gradebook
 
     with Gradebook(f"sqlite:///{graded.course.database}") as gradebook:
-        for notebook in gradebook.find_assignment(DEFAULT_CHAPTER).notebooks:
+        for notebook in gradebook.find_assignment(FIRST).notebooks:
             for cell in notebook.grade_cells:
                 parse_grade_id(cell.name)

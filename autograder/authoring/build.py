@@ -16,7 +16,7 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 from autograder.authoring.prose import render
-from autograder.authoring.reference import symbol_table
+from autograder.authoring.reference import DATA, symbol_table
 from autograder.cells import grade_id_of, nbgrader_metadata, parse_grade_id, points_by_exercise
 from autograder.course import EXECUTED, HOME, Course
 from autograder.files import write_atomically
@@ -160,7 +160,7 @@ def is_current(text: Path) -> bool:
     if not notebook.is_file():
         return False
     packages = (HOME / "servemath_helpers", HOME / "autograder" / "authoring")
-    sources = [text, *(path for package in packages for path in package.rglob("*.*"))]
+    sources = [text, DATA, *(path for package in packages for path in package.rglob("*.*"))]
     built = notebook.stat().st_mtime
     return all(path.stat().st_mtime <= built for path in sources if path.suffix != ".pyc")
 

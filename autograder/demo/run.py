@@ -24,9 +24,6 @@ from autograder.nbgrader_command import environment, run_nbgrader
 
 T = TypeVar("T")
 
-#: The chapter that the demo grades unless told otherwise.
-DEFAULT_CHAPTER = "ch1_serving_tradeoffs"
-
 #: Columns the table needs to be read without wrapping its numbers.
 TABLE_WIDTH = 152
 NOTE_WIDTH = 66
@@ -109,8 +106,16 @@ def show_table(console: Console, table: ClassTable) -> None:
     console.print(f"Exercises: {legend}", highlight=False)
 
 
-def run(course: Course, chapter: str = DEFAULT_CHAPTER) -> ClassTable:
-    """Do the whole job and print its result.
+def run(course: Course, chapters: list[str]) -> list[ClassTable]:
+    """Do the whole job for each chapter and print the results.
+
+    Parameters
+    ----------
+    course : Course
+        The course folder.
+    chapters : list of str
+        The chapters. The first gets every kind of submission; the others, the kinds
+        that differ from chapter to chapter.
 
     Raises
     ------
@@ -118,7 +123,14 @@ def run(course: Course, chapter: str = DEFAULT_CHAPTER) -> ClassTable:
         If the course holds a real class, or a step fails.
     """
     console = Console(width=max(TABLE_WIDTH, Console().width), soft_wrap=False)
+    refuse_a_real_class(course)
+    return [
+        _run_chapter(console, course, chapter, thorough=chapter == chapters[0])
+        for chapter in chapters
+    ]
 
+
+def _run_chapter(console: Console, course: Course, chapter: str, thorough: bool) -> ClassTable:
     def step(label: str, work: Callable[[], T]) -> T:
         start = time.monotonic()
         console.print(f"{label} ...", end=" ", highlight=False)
@@ -126,7 +138,7 @@ def run(course: Course, chapter: str = DEFAULT_CHAPTER) -> ClassTable:
         console.print(f"{time.monotonic() - start:.1f} s", highlight=False)
         return result
 
-    refuse_a_real_class(course)
+    console.rule(chapter, align="left")
     step("building notebooks from text", lambda: build(course, chapter, only_stale=True))
     try:
         step("making the release and filling the gradebook", lambda: release(course, chapter))
@@ -136,7 +148,7 @@ def run(course: Course, chapter: str = DEFAULT_CHAPTER) -> ClassTable:
             "and submitted/ and run it again."
         ) from error
     material = Chapter(course, chapter)
-    cases = step("laying out the sample class", lambda: lay_out(course, material))
+    cases = step("laying out the sample class", lambda: lay_out(course, material, thorough))
     code = step(
         f"nbgrader autograde {chapter} ({len(cases)} submissions, one after another)",
         lambda: grade(course, chapter),
@@ -144,8 +156,7 @@ def run(course: Course, chapter: str = DEFAULT_CHAPTER) -> ClassTable:
     pages = step(
         f"nbgrader generate_feedback {chapter}", lambda: generate_feedback(course, chapter)
     )
-    slugs = [exercise.slug for exercise in bank.load(chapter)]
-    table = class_table(course, chapter, slugs)
+    table = class_table(course, chapter, [exercise.slug for exercise in bank.load(chapter)])
     show_table(console, table)
     verdict = "all were graded" if code == 0 else "not all could be graded"
     console.print(f"\nnbgrader autograde ended with exit code {code}: {verdict}.")

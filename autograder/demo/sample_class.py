@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,9 @@ from autograder.course import Course
 PREFIX = "sample_"
 
 EXERCISES = "exercises.ipynb"
+
+#: Two students who hand in no theory notebook.
+WITHOUT_THEORY, NO_NOTEBOOK = "without_theory", "no_notebook"
 
 
 @dataclass(frozen=True)
@@ -106,44 +109,58 @@ def _raw(notebook: NotebookNode) -> bytes:
     return json.dumps(notebook, indent=1).encode("utf-8")
 
 
-def cases(chapter: Chapter) -> list[tuple[Case, Write]]:
-    """Return the sample class of a chapter."""
-    first, second, third = (exercise.slug for exercise in chapter.exercises[:3])
-    made: list[tuple[Case, Write]] = []
+def cases(chapter: Chapter, thorough: bool = True) -> list[tuple[Case, Write]]:
+    """Return the sample class of a chapter.
 
-    def add(
-        name: str, about: str, scores: dict[str, float] | None, write: Write, **told: str
-    ) -> None:
-        made.append((Case(PREFIX + name, about, scores, **told), write))
+    Parameters
+    ----------
+    chapter : Chapter
+        The material.
+    thorough : bool
+        Add what goes wrong in files, cells and kernels, which is the same in every
+        chapter, to what differs: right, wrong, borrowed and missing work.
+    """
+    kinds = [honest_work]
+    if thorough:
+        kinds += [tampered_cells, damaged_files, other_jupyters, runaway_code]
+    return [made for kind in kinds for made in kind(chapter)]
 
+
+def _case(
+    name: str, about: str, scores: Scores | None, write: Write, **told: str
+) -> tuple[Case, Write]:
+    return Case(PREFIX + name, about, scores, **told), write
+
+
+def honest_work(chapter: Chapter) -> Iterator[tuple[Case, Write]]:
+    """Yield solved, half solved, wrong, untouched and borrowed notebooks."""
     for pick in range(min(len(exercise.right) for exercise in chapter.exercises)):
-        add(
-            f"all_right_{pick + 1}",
-            f"every exercise solved, in way {pick + 1}",
-            chapter.full(),
-            _save(chapter.solved(pick)),
-        )
+        name, about = f"all_right_{pick + 1}", f"every exercise solved, in way {pick + 1}"
+        yield _case(name, about, chapter.full(), _save(chapter.solved(pick)))
+
     for pick in range(2):
         notebook, scores = chapter.blank(), {}
         for exercise in chapter.exercises:
             code = exercise.wrong[pick % len(exercise.wrong)].code
             solution_cell(notebook, exercise.slug).source = code
             scores[exercise.slug] = runner.run(chapter.built, exercise.slug, code).total
-        add(f"misconceptions_{pick + 1}", "a misconception in each", scores, _save(notebook))
+        name = f"misconceptions_{pick + 1}"
+        yield _case(name, "a misconception in each", scores, _save(notebook))
 
     solved = len(chapter.exercises) // 2
     some = {
         exercise.slug: chapter.points[exercise.slug] if number < solved else 0.0
         for number, exercise in enumerate(chapter.exercises)
     }
-    add("half_done", "the first half solved", some, _save(chapter.solved(only=solved)))
+    yield _case("half_done", "the first half solved", some, _save(chapter.solved(only=solved)))
+
     nothing = dict.fromkeys(chapter.points, 0.0)
-    add("untouched", "handed in as released", nothing, _save(chapter.blank()))
+    yield _case("untouched", "handed in as released", nothing, _save(chapter.blank()))
 
     notebook = chapter.blank()
     for exercise in chapter.exercises:
         solution_cell(notebook, exercise.slug).source = exercise.library[0].code
-    add(
+    yield _case(
         "calls_the_package",
         "imports each answer from the package",
         nothing,
@@ -152,10 +169,15 @@ def cases(chapter: Chapter) -> list[tuple[Case, Write]]:
     )
 
     notebook = chapter.solved()
+    yield _case(WITHOUT_THEORY, "theory.ipynb not handed in", chapter.full(), _save(notebook))
+
+
+def tampered_cells(chapter: Chapter) -> Iterator[tuple[Case, Write]]:
+    """Yield notebooks whose course cells were copied, deleted or changed."""
+    notebook = chapter.solved()
     for cell in [cell for cell in notebook.cells if grade_id_of(cell)]:
-        position = notebook.cells.index(cell)
-        notebook.cells.insert(position, copy.deepcopy(cell))
-    add(
+        notebook.cells.insert(notebook.cells.index(cell), copy.deepcopy(cell))
+    yield _case(
         "duplicated_cells",
         "every course cell stands twice",
         chapter.full(),
@@ -165,7 +187,7 @@ def cases(chapter: Chapter) -> list[tuple[Case, Write]]:
 
     notebook = chapter.solved()
     notebook.cells = [cell for cell in notebook.cells if not is_test_cell(cell)]
-    add(
+    yield _case(
         "deleted_tests",
         "solved, all tests deleted",
         chapter.full(),
@@ -174,67 +196,68 @@ def cases(chapter: Chapter) -> list[tuple[Case, Write]]:
     )
 
     notebook = chapter.solved()
-    solution_cell(notebook, first).source = chapter.exercises[0].wrong[0].code
+    exercise = chapter.exercises[0]
+    wrong = exercise.wrong[0].code
+    solution_cell(notebook, exercise.slug).source = wrong
     for cell in filter(is_test_cell, notebook.cells):
         cell.source = "pass"
-    earned = runner.run(chapter.built, first, chapter.exercises[0].wrong[0].code).total
-    add(
+    earned = runner.run(chapter.built, exercise.slug, wrong).total
+    yield _case(
         "edited_tests",
         "one exercise wrong, all tests emptied",
-        chapter.full(**{first: earned}),
+        chapter.full(**{exercise.slug: earned}),
         _save(notebook),
         remark="edited course cells restored",
     )
 
-    solved_bytes = _raw(chapter.solved())
-    add(
-        "corrupt_json",
-        "bytes in the middle overwritten",
-        None,
-        _save_bytes(solved_bytes[:2000] + b"\x00}{" * 40 + solved_bytes[2120:]),
-        reason="not valid JSON",
-    )
-    add(
-        "truncated_json",
-        "upload cut in half",
-        None,
-        _save_bytes(solved_bytes[: len(solved_bytes) // 2]),
-        reason="not valid JSON",
-    )
-    add("empty_file", "a file of zero bytes", None, _save_bytes(b""), reason="an empty file")
-    add(
-        "renamed_notebook",
-        "exercises.ipynb under another name",
-        None,
-        _save(chapter.solved(), "homework (1).ipynb"),
-        reason="exercises.ipynb is missing",
-    )
 
-    add(
-        "no_notebook",
-        "exercises.ipynb.txt, as some browsers save it, and no theory",
-        None,
-        _save(chapter.solved(), "exercises.ipynb.txt"),
-        reason="exercises.ipynb is missing; the folder holds exercises.ipynb.txt",
+def damaged_files(chapter: Chapter) -> Iterator[tuple[Case, Write]]:
+    """Yield what is not a notebook, or not where one is expected."""
+    solved = _raw(chapter.solved())
+    damage = {
+        "corrupt_json": ("bytes overwritten", solved[:2000] + b"\x00}{" * 40 + solved[2120:]),
+        "truncated_json": ("upload cut in half", solved[: len(solved) // 2]),
+    }
+    for name, (about, data) in damage.items():
+        yield _case(name, about, None, _save_bytes(data), reason="not valid JSON")
+    yield _case(
+        "empty_file", "a file of zero bytes", None, _save_bytes(b""), reason="an empty file"
     )
+    renamed = {
+        "renamed_notebook": ("another name, beside theory.ipynb", "homework (1).ipynb"),
+        NO_NOTEBOOK: ("as some browsers save it, and no theory", "exercises.ipynb.txt"),
+    }
+    for name, (about, file) in renamed.items():
+        reason = f"exercises.ipynb is missing; the folder holds {file}"
+        yield _case(name, about, None, _save(chapter.solved(), file), reason=reason)
 
+
+def other_jupyters(chapter: Chapter) -> Iterator[tuple[Case, Write]]:
+    """Yield notebooks saved elsewhere: another kernel, an old format."""
     notebook = chapter.solved()
     notebook.metadata["kernelspec"] = {
         "display_name": "Somewhere else",
         "language": "python",
         "name": "conda-env-elsewhere-py",
     }
-    add("missing_kernelspec", "names a kernel that is not here", chapter.full(), _save(notebook))
+    yield _case(
+        "missing_kernelspec", "names a kernel that is not here", chapter.full(), _save(notebook)
+    )
 
     notebook = chapter.solved()
     notebook.nbformat_minor = 4
     for cell in notebook.cells:
         cell.pop("id", None)
-    add("no_cell_ids", "saved by an old Jupyter", chapter.full(), _save(notebook))
+    yield _case("no_cell_ids", "saved by an old Jupyter", chapter.full(), _save(notebook))
+
+
+def runaway_code(chapter: Chapter) -> Iterator[tuple[Case, Write]]:
+    """Yield code that does not end, floods, dies, leaves something behind, or warns."""
+    first, second, third = (exercise.slug for exercise in chapter.exercises[:3])
 
     notebook = chapter.solved()
     solution_cell(notebook, first).source = _always(chapter, 0, "while True:\n        pass")
-    add(
+    yield _case(
         "endless_loop",
         "one solution never returns",
         chapter.full(**{first: 0.0}),
@@ -244,7 +267,7 @@ def cases(chapter: Chapter) -> list[tuple[Case, Write]]:
 
     notebook = chapter.solved()
     try_it_cell(notebook, second).source = "for i in range(10_000_000):\n    print(i)"
-    add(
+    yield _case(
         "ten_million_prints",
         "solved, a print in a long loop",
         chapter.full(),
@@ -255,7 +278,7 @@ def cases(chapter: Chapter) -> list[tuple[Case, Write]]:
     notebook = chapter.solved()
     kill = "import os\n    import signal\n\n    os.kill(os.getpid(), signal.SIGKILL)"
     solution_cell(notebook, third).source = _always(chapter, 2, kill)
-    add(
+    yield _case(
         "killed_kernel",
         "one solution kills its kernel",
         chapter.full(**{third: 0.0}),
@@ -268,16 +291,13 @@ def cases(chapter: Chapter) -> list[tuple[Case, Write]]:
         "import subprocess\n\n"
         'subprocess.Popen(["sleep", "3600"], start_new_session=True, stdout=1, stderr=2)'
     )
-    add("orphan_process", "leaves a process behind", chapter.full(), _save(notebook))
+    yield _case("orphan_process", "leaves a process behind", chapter.full(), _save(notebook))
 
     notebook = chapter.solved()
     for exercise in chapter.exercises:
         cell = solution_cell(notebook, exercise.slug)
         cell.source = _warning_first(cell.source)
-    add("noisy_stderr", "solved, with warnings on stderr", chapter.full(), _save(notebook))
-
-    add("without_theory", "theory.ipynb not handed in", chapter.full(), _save(chapter.solved()))
-    return made
+    yield _case("noisy_stderr", "solved, with warnings on stderr", chapter.full(), _save(notebook))
 
 
 def _always(chapter: Chapter, number: int, body: str) -> str:
@@ -298,18 +318,18 @@ def _warning_first(code: str) -> str:
     return "\n".join(lines)
 
 
-def lay_out(course: Course, chapter: Chapter) -> list[Case]:
+def lay_out(course: Course, chapter: Chapter, thorough: bool = True) -> list[Case]:
     """Write the sample class into ``submitted/`` and return its cases.
 
     Only folders of sample students are replaced.
     """
     made = []
-    for case, write in cases(chapter):
+    for case, write in cases(chapter, thorough):
         folder = course.submitted / case.student / chapter.name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         write(folder)
-        if case.student.removeprefix(PREFIX) not in ("without_theory", "no_notebook"):
+        if case.student.removeprefix(PREFIX) not in (WITHOUT_THEORY, NO_NOTEBOOK):
             for path in sorted(chapter.folder.glob("*.ipynb")):
                 if path.name != EXERCISES:
                     shutil.copy(path, folder)
