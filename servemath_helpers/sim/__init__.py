@@ -1,0 +1,71 @@
+"""A serving simulator: queues and continuous batching, exact and fast.
+
+`arrivals` and `services` draw the randomness, `simulate_gg1` and its siblings run queues.
+"""
+
+from __future__ import annotations
+
+from servemath_helpers.sim import arrivals, services
+from servemath_helpers.sim.calibration import (
+    Calibration,
+    FitError,
+    Measurement,
+    calibrate,
+    load_measurement_csv,
+    load_vllm_bench,
+)
+from servemath_helpers.sim.llm import LLMResult, simulate_llm
+from servemath_helpers.sim.queues import simulate_batch, simulate_gg1, simulate_ggc, simulate_loss
+from servemath_helpers.sim.requests import Requests
+from servemath_helpers.sim.results import (
+    BatchResult,
+    LittleCheck,
+    LossResult,
+    QueueResult,
+    StepFunction,
+    batch_means_interval,
+)
+from servemath_helpers.sim.server import LLMServer, Speculation
+from servemath_helpers.sim.steptime import CustomStep, LinearStep, RooflineStep, StepTime
+from servemath_helpers.sim.synthetic import azure_statistics, fit_modulation, synthetic_azure
+from servemath_helpers.sim.timeline import Stays, Timeline
+from servemath_helpers.sim.tracefiles import load_azure, load_mooncake, read_azure, read_mooncake
+
+__all__ = [
+    "BatchResult",
+    "Calibration",
+    "CustomStep",
+    "FitError",
+    "LLMResult",
+    "LLMServer",
+    "LinearStep",
+    "LittleCheck",
+    "LossResult",
+    "Measurement",
+    "QueueResult",
+    "Requests",
+    "RooflineStep",
+    "Speculation",
+    "Stays",
+    "StepFunction",
+    "StepTime",
+    "Timeline",
+    "arrivals",
+    "azure_statistics",
+    "batch_means_interval",
+    "calibrate",
+    "fit_modulation",
+    "load_azure",
+    "load_measurement_csv",
+    "load_mooncake",
+    "load_vllm_bench",
+    "read_azure",
+    "read_mooncake",
+    "services",
+    "simulate_batch",
+    "simulate_gg1",
+    "simulate_ggc",
+    "simulate_llm",
+    "simulate_loss",
+    "synthetic_azure",
+]

@@ -1,0 +1,369 @@
+"""The engine: from event to event, not from iteration to iteration.
+
+Between two events (somebody arrives who can be let in, somebody finishes, the cache runs
+full) the same D sequences decode, and each step reads D tokens of context more than the
+one before. With an iteration time affine in the context, k steps take
+
+    k s + q k (k - 1),    s = first step,    q = slope * D / 2,
+
+and the step at which an instant is passed is the root of a quadratic. One counter g of
+decode steps serves all sequences: who joins at g and has r steps to go finishes at g + r,
+and a heap of these numbers gives the next to finish. The context is one sum.
+
+The loops below hold their state in local variables: that is where the time goes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from servemath_helpers.sim._arrays import SAME_INSTANT_S, FloatArray
+from servemath_helpers.sim._decoder import Decoder
+from servemath_helpers.sim._memory import BlockPool, PrefixCache
+
+if TYPE_CHECKING:
+    from servemath_helpers.sim._plan import Plan
+    from servemath_helpers.sim.server import LLMServer
+
+__all__ = ["LOG_FIELDS", "Outcome", "run"]
+
+UNLIMITED = 1 << 62
+
+#: Rows of the log that are kept as tuples, which are quick to make, before they are packed.
+MOST_ROWS = 200_000
+
+#: Columns of the log, one row for each iteration with prompts or stretch of decoding.
+LOG_FIELDS = (
+    "start_s",
+    "duration_s",
+    "steps",
+    "decodes",
+    "context",
+    "prefill_tokens",
+    "prefill_pairs",
+    "sequences",
+    "held",
+    "reserved",
+    "given",
+)
+
+
+@dataclass
+class Outcome:
+    """What the engine leaves behind, in the order of the plan."""
+
+    start: list[float]  # first admission
+    admitted: list[float]  # last admission
+    first_token: list[float]
+    finish: list[float]
+    joined_s: list[float]  # end of the last prefill
+    joined_step: list[int]
+    steps: list[int]  # decode steps after the last prefill
+    slope_s: float = 0.0  # seconds that a token of context adds to a step
+    #: latest rows of the log, and earlier ones as tables
+    rows: list[tuple[float, ...]] = field(default_factory=list)
+    tables: list[FloatArray] = field(default_factory=list)
+    #: (request, admitted, thrown out, end of prefill or NaN, step then, steps decoded)
+    interrupted: list[tuple[int, float, float, float, int, int]] = field(default_factory=list)
+    #: ends of all steps, where they do not follow from the log
+    step_ends: list[FloatArray] = field(default_factory=list)
+
+    @classmethod
+    def empty(cls, plan: Plan) -> Outcome:
+        """Return the outcome of a plan of which nothing has been served."""
+        n = len(plan.arrival)
+        return cls(
+            start=[-1.0] * n,
+            admitted=[0.0] * n,
+            first_token=[-1.0] * n,
+            finish=[0.0] * n,
+            joined_s=[0.0] * n,
+            joined_step=[0] * n,
+            steps=list(plan.steps),
+        )
+
+    def interrupt(self, i: int, t: float, g: int, *, decoded: bool) -> None:
+        """Note that request i is thrown out at step g."""
+        joined_s, joined_step = math.nan, g
+        if decoded:
+            joined_s, joined_step = self.joined_s[i], self.joined_step[i]
+        self.interrupted.append((i, self.admitted[i], t, joined_s, joined_step, g - joined_step))
+
+    def flush(self) -> None:
+        """Pack the latest rows: a table takes a third of the memory of its tuples."""
+        numbers = chain.from_iterable(self.rows)
+        count = len(self.rows) * len(LOG_FIELDS)
+        packed = np.fromiter(numbers, dtype=np.float64, count=count)
+        self.tables.append(packed.reshape(-1, len(LOG_FIELDS)))
+        self.rows.clear()
+
+    def log(self) -> FloatArray:
+        """Return all rows as one table."""
+        self.flush()
+        self.tables = [np.concatenate(self.tables)]
+        return self.tables[0]
+
+    def mixed_end(self, t: float, closed_form: bool) -> None:
+        """Note the end of a step that also computed prompts."""
+        if not closed_form:
+            self.step_ends.append(np.array([t]))
+
+
+def _no_time(seconds: float) -> ValueError:
+    return ValueError(
+        f"step_time must give a finite time of at least 0 for every iteration, got {seconds!r}"
+    )
+
+
+def _steps_until(first_s: float, q: float, until: float) -> int:
+    """Return the least number of steps that take `until` seconds or more."""
+    linear = first_s - q
+    # The positive root, written so that it stands for q = 0 as well; rounded down, so that
+    # the loop, which asks the same formula as the run, has the last word.
+    steps = int(2 * until / (linear + math.sqrt(linear * linear + 4 * q * until)))
+    while steps * (first_s + q * (steps - 1)) < until:
+        steps += 1
+    return steps
+
+
+def run(plan: Plan, server: LLMServer) -> Outcome:
+    """Serve the plan, under any policy, from event to event."""
+    n = len(plan.arrival)
+    arrival, total, reserved = plan.arrival, plan.total, plan.reserved
+    rank, by_rank = plan.rank, plan.by_rank
+    outcome = Outcome.empty(plan)
+    start, first_token, finish = outcome.start, outcome.first_token, outcome.finish
+    admitted, joined_s = outcome.admitted, outcome.joined_s
+    joined_step, steps = outcome.joined_step, outcome.steps
+    rows = outcome.rows
+    note = rows.append
+    held = list(plan.prompt)  # tokens to compute when let in: the prompt, and what was lost
+
+    iteration_s = server.step_time.iteration_s
+    decoder = Decoder(server, plan.draws)
+    closed_form = decoder.closed_form
+    outcome.slope_s = rise = decoder.slope or 0.0
+    max_batch, width = int(server.max_batch), server.tokens_per_sequence
+    base = decoder.base(max_batch) if closed_form else []
+    chunked, static = server.batching == "chunked", server.batching == "static"
+    limit = server.max_batched_tokens or UNLIMITED
+    overtaking = server.order != "fcfs"
+    cache = pool = None
+    if plan.hashes is not None:
+        cache = PrefixCache(plan.hashes, plan.hash_block, server.prefix_cache_tokens)
+    if server.kv_policy == "paged":
+        pool = BlockPool(plan.capacity, int(server.block_tokens))
+    free = capacity = plan.capacity
+
+    waiting: list[int] = []  # ranks, a heap
+    finishing: list[int] = []  # (step at which it finishes) * n + request, a heap
+    entry = [-1] * n if pool else []  # the one valid number of each request in that heap
+    inside: set[int] = set()  # ranks of all who are let in, for paged only
+    computing: list[list[int]] = []  # [request, tokens computed, tokens to compute]
+    computing_held = 0  # tokens for which they have room
+    t, g, coming = 0.0, 0, 0
+    decoding, context, slots = 0, 0, max_batch
+    short = False  # the cache has no room for the next step
+    while True:
+        if len(rows) > MOST_ROWS:
+            outcome.flush()
+        now = t + SAME_INSTANT_S
+        while coming < n and arrival[coming] <= now:
+            heappush(waiting, rank[coming])
+            coming += 1
+
+        thrown_out = False
+        if pool and (chunked or short):
+            while decoding and not pool.possible_steps(g, context, decoding, 1):
+                thrown_out = True
+                victim = max(inside)
+                inside.remove(victim)
+                heappush(waiting, victim)
+                slots += 1
+                i = by_rank[victim]
+                if entry[i] < 0:  # still computing its prompt
+                    computing = [job for job in computing if job[0] != i]
+                    pool.fixed -= pool.blocks_for(held[i] + 1)
+                    computing_held -= held[i] + 1
+                    outcome.interrupt(i, t, g, decoded=False)
+                    continue
+                entry[i] = -1
+                outcome.interrupt(i, t, g, decoded=True)
+                held[i] += 1 + g - joined_step[i]
+                steps[i] -= 1 + g - joined_step[i]
+                pool.leave(held[i], g)
+                context -= held[i]
+                decoding -= 1
+            short = False
+
+        computed, pairs = 0, 0.0
+        complete: list[int] = []  # requests whose prompts this iteration completes
+        budget = limit
+        if chunked:
+            budget -= decoding * width
+            for job in computing:
+                done = job[1]
+                piece = min(budget, job[2] - done)
+                job[1] = done = done + piece
+                computed += piece
+                budget -= piece
+                pairs += piece * (done - piece / 2)
+                if done == job[2]:
+                    complete.append(job[0])
+        if waiting and slots and not thrown_out and not (static and decoding):
+            while waiting and slots and budget > 0:
+                i = by_rank[waiting[0]]
+                size, hit = held[i], 0
+                if reserved[i] > free:
+                    break
+                if pool and not pool.fits(size + 1, g, context, decoding):
+                    break
+                if cache is not None:
+                    hit = cache.hit(i, size)
+                piece = size - hit
+                if piece > budget:
+                    if chunked:
+                        piece = budget
+                    elif computed:
+                        break
+                heappop(waiting)
+                budget -= piece
+                computed += piece
+                pairs += piece * (hit + piece / 2)
+                slots -= 1
+                free -= reserved[i]
+                admitted[i] = t
+                if start[i] < 0:
+                    start[i] = t
+                if pool:
+                    pool.fixed += pool.blocks_for(size + 1)
+                    inside.add(rank[i])
+                computing_held += size + 1
+                if piece + hit == size:
+                    complete.append(i)
+                if chunked:
+                    computing.append([i, hit + piece, size])
+
+        if computed:
+            together = given = 0
+            if chunked and decoding:
+                together, given = decoding, decoder.given(g, decoding)
+                seconds = iteration_s(decoding * width, context, computed, pairs)
+                seconds += decoder.drafting_s(decoding, context)
+            else:
+                seconds = iteration_s(0, 0, computed, pairs)
+            if not 0 <= seconds < math.inf:
+                raise _no_time(seconds)
+            note(
+                (
+                    t,
+                    seconds,
+                    1 if together else 0,
+                    together,
+                    context if together else 0,
+                    computed,
+                    pairs,
+                    max_batch - slots,
+                    context + computing_held,
+                    capacity - free,
+                    given,
+                )
+            )
+            t += seconds
+            if together:
+                context += given
+                g += 1
+                outcome.mixed_end(t, closed_form)
+        elif decoding:
+            if pool:
+                while entry[finishing[0] % n] != finishing[0]:
+                    heappop(finishing)
+            count = finishing[0] // n - g
+            if pool:
+                count = pool.possible_steps(g, context, decoding, count)
+                if not count:
+                    short = True
+                    continue
+                if thrown_out:
+                    count = 1  # what they left may suffice for whoever waits
+            # The stretch ends where somebody arrives who might be let in.
+            until = math.inf
+            if coming < n and slots and not static and (overtaking or not waiting):
+                until = arrival[coming] - now
+            if closed_form:
+                first_s = base[decoding] + rise * context
+                q = rise * decoding / 2
+                seconds = count * (first_s + q * (count - 1))
+                if seconds > until:
+                    count = min(count, _steps_until(first_s, q, until))
+                    seconds = count * (first_s + q * (count - 1))
+                given = count * decoding
+            else:
+                ends, given = decoder.stretch(g, decoding, context, count, until)
+                count, seconds = len(ends), float(ends[-1])
+                outcome.step_ends.append(t + ends)
+            if not 0 <= seconds < math.inf:
+                raise _no_time(seconds)
+            used = capacity - free
+            note((t, seconds, count, decoding, context, 0, 0, decoding, context, used, given))
+            t += seconds
+            g += count
+            context += given
+        elif coming < n:
+            t = max(t, arrival[coming])
+            continue
+        else:
+            return outcome
+
+        edge = (g + 1) * n
+        while finishing and finishing[0] < edge:
+            popped = heappop(finishing)
+            i = popped % n
+            if pool:
+                if entry[i] != popped:
+                    continue
+                entry[i] = -1
+                pool.leave(total[i], g)
+                inside.remove(rank[i])
+            finish[i] = t
+            decoding -= 1
+            slots += 1
+            context -= total[i]
+            free += reserved[i]
+
+        for i in complete:
+            size = held[i] + 1
+            computing_held -= size
+            if first_token[i] < 0:
+                first_token[i] = t
+            if cache is not None:
+                cache.keep(i)
+            joined_s[i] = t
+            joined_step[i] = g
+            if pool:
+                pool.fixed -= pool.blocks_for(size)
+            left = steps[i]
+            if left:
+                decoding += 1
+                context += size
+                popped = (g + left) * n + i
+                heappush(finishing, popped)
+                if pool:
+                    entry[i] = popped
+                    pool.join(size, g)
+                if not closed_form:
+                    decoder.schedule(i, g, left)
+            else:
+                finish[i] = t
+                slots += 1
+                free += reserved[i]
+                if pool:
+                    inside.remove(rank[i])
+        if chunked and complete:
+            computing = [job for job in computing if job[1] < job[2]]
