@@ -1,0 +1,341 @@
+"""Splitting a model over GPUs: what each holds, what talking costs, what stands idle.
+
+Tensor parallelism cuts every layer, pipeline parallelism cuts the stack of layers, and
+a split of the phases gives prefill and decode machines of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from servemath_helpers._validate import finite_non_negative, finite_positive, whole
+from servemath_helpers.memory import kv_bytes_per_token
+from servemath_helpers.quantities import Exact, exact_at_least
+
+__all__ = [
+    "PhaseSplit",
+    "TensorParallelShard",
+    "all_reduce_s",
+    "phase_split",
+    "pipeline_bubble",
+    "tensor_parallel_comm_s",
+    "tensor_parallel_shard",
+]
+
+#: A layer sums partial results twice: after attention and after the feed-forward part.
+_ALL_REDUCES_PER_LAYER = 2
+
+
+@dataclass(frozen=True)
+class TensorParallelShard:
+    """What one GPU of a tensor-parallel group holds.
+
+    Attributes
+    ----------
+    n_gpus : int
+        GPUs in the group.
+    weight_bytes : float
+        Weights on one GPU.
+    kv_heads : int
+        Key/value heads of a layer on one GPU.
+    kv_bytes_per_token : int or float
+        Cache that one token takes on one GPU.
+    kv_copies : int
+        GPUs that hold the same key/value head; above 1 memory buys nothing.
+    """
+
+    n_gpus: int
+    weight_bytes: float
+    kv_heads: int
+    kv_bytes_per_token: int | float
+    kv_copies: int
+
+    @property
+    def total_kv_bytes_per_token(self) -> int | float:
+        """Cache that one token takes on all GPUs together, copies included."""
+        return self.n_gpus * self.kv_bytes_per_token
+
+
+def tensor_parallel_shard(
+    n_gpus: int,
+    weight_bytes: float,
+    n_layers: int,
+    n_kv_heads: int,
+    head_dim: int,
+    bytes_per_elem: Exact = 2,
+) -> TensorParallelShard:
+    """Return what one GPU holds when every layer is cut over `n_gpus`.
+
+    Parameters
+    ----------
+    n_gpus : int
+        GPUs in the group, at least 1: a divisor or a multiple of `n_kv_heads`.
+    weight_bytes : float
+        Bytes of all weights, greater than 0.
+    n_layers, n_kv_heads, head_dim : int
+        Layers, key/value heads of a layer, elements of a head, at least 1.
+    bytes_per_elem : int, float, str, Decimal or Fraction, optional
+        Bytes of one cached element, greater than 0.
+
+    Returns
+    -------
+    TensorParallelShard
+        Weights and cache of one GPU.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or heads and GPUs do not divide each other.
+
+    Notes
+    -----
+    Weights are taken as cut evenly. A key/value head is the smallest piece of the cache that
+    attention can be cut into by heads: beyond `n_kv_heads` GPUs, each head is held
+    by ``n_gpus / n_kv_heads`` of them, and the cache of one GPU shrinks no further.
+
+    References
+    ----------
+    Shoeybi et al. (2019), "Megatron-LM: Training Multi-Billion Parameter Language Models
+    Using Model Parallelism", arXiv:1909.08053, section 3.
+
+    Examples
+    --------
+    Llama-3-70B has 8 key/value heads; 16 GPUs hold every one of them twice:
+
+    >>> for n in (1, 8, 16):
+    ...     shard = tensor_parallel_shard(n, 141_107_412_992, 80, 8, 128)
+    ...     print(n, shard.kv_heads, shard.kv_bytes_per_token, shard.kv_copies)
+    1 8 327680 1
+    8 1 40960 1
+    16 1 40960 2
+    """
+    n_gpus = whole("n_gpus", n_gpus, 1)
+    n_kv_heads = whole("n_kv_heads", n_kv_heads, 1)
+    if n_kv_heads % n_gpus and n_gpus % n_kv_heads:
+        raise ValueError(
+            f"n_gpus must be a divisor or a multiple of n_kv_heads = {n_kv_heads}, got {n_gpus}"
+        )
+    heads = max(1, n_kv_heads // n_gpus)
+    return TensorParallelShard(
+        n_gpus=n_gpus,
+        weight_bytes=finite_positive("weight_bytes", weight_bytes) / n_gpus,
+        kv_heads=heads,
+        kv_bytes_per_token=kv_bytes_per_token(n_layers, heads, head_dim, bytes_per_elem),
+        kv_copies=max(1, n_gpus // n_kv_heads),
+    )
+
+
+def all_reduce_s(n_bytes: float, n_gpus: int, link_Bps: float, latency_s: float) -> float:
+    """Time of a ring all-reduce, in which every GPU ends with the sum of all parts.
+
+    Parameters
+    ----------
+    n_bytes : float
+        Bytes of the array that each GPU contributes, at least 0.
+    n_gpus : int
+        GPUs in the ring, at least 1.
+    link_Bps : float
+        Bandwidth of one GPU in one direction in bytes per second, greater than 0.
+    latency_s : float
+        Time of one step of the ring apart from its bytes, at least 0 seconds.
+
+    Returns
+    -------
+    float
+        Seconds; 0.0 for one GPU.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+
+    Notes
+    -----
+    ``t = 2 (n - 1) * (latency_s + n_bytes / (n * link_Bps))``: n - 1 steps sum the parts, n - 1
+    more pass the sums on, and each step moves one n-th of the array. For small arrays the
+    first term is all of it, which no bandwidth helps.
+
+    References
+    ----------
+    Thakur, Rabenseifner and Gropp (2005), "Optimization of Collective Communication
+    Operations in MPICH", International Journal of High Performance Computing Applications
+    19(1).
+
+    Examples
+    --------
+    >>> round(1e6 * all_reduce_s(16_384, n_gpus=8, link_Bps=450e9, latency_s=1e-6), 2)
+    14.06
+    """
+    n_gpus = whole("n_gpus", n_gpus, 1)
+    part_s = finite_non_negative("n_bytes", n_bytes) / (
+        n_gpus * finite_positive("link_Bps", link_Bps)
+    )
+    return 2 * (n_gpus - 1) * (finite_non_negative("latency_s", latency_s) + part_s)
+
+
+def tensor_parallel_comm_s(
+    tokens: int,
+    hidden: int,
+    n_layers: int,
+    n_gpus: int,
+    link_Bps: float,
+    latency_s: float,
+    bytes_per_elem: float = 2,
+) -> float:
+    """Time that one forward pass spends in the all-reduces of tensor parallelism.
+
+    Parameters
+    ----------
+    tokens : int
+        Tokens in the pass, at least 0: the batch in decode, the prompt in prefill.
+    hidden : int
+        Width of the model, at least 1.
+    n_layers : int
+        Layers, at least 1.
+    n_gpus : int
+        GPUs in the group, at least 1.
+    link_Bps : float
+        Bandwidth of one GPU in one direction in bytes per second, greater than 0.
+    latency_s : float
+        Time of one step of the ring apart from its bytes, at least 0 seconds.
+    bytes_per_elem : float, optional
+        Bytes of one activation, greater than 0.
+
+    Returns
+    -------
+    float
+        Seconds, two all-reduces of ``tokens * hidden`` elements a layer, none overlapped
+        with arithmetic.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+
+    References
+    ----------
+    Shoeybi et al. (2019), "Megatron-LM: Training Multi-Billion Parameter Language Models
+    Using Model Parallelism", arXiv:1909.08053, section 3.
+
+    Examples
+    --------
+    One decode step of Llama-3-70B for one user, on eight GPUs: latency, nearly all of it.
+
+    >>> round(1e3 * tensor_parallel_comm_s(1, 8192, 80, 8, link_Bps=450e9, latency_s=1e-6), 2)
+    2.25
+    """
+    n_bytes = (
+        whole("tokens", tokens)
+        * whole("hidden", hidden, 1)
+        * finite_positive("bytes_per_elem", bytes_per_elem)
+    )
+    rounds = _ALL_REDUCES_PER_LAYER * whole("n_layers", n_layers, 1)
+    return rounds * all_reduce_s(n_bytes, n_gpus, link_Bps, latency_s)
+
+
+def pipeline_bubble(stages: int, microbatches: int) -> float:
+    """Share of a pipeline's time in which a stage stands idle.
+
+    Parameters
+    ----------
+    stages : int
+        Stages of equal time, at least 1.
+    microbatches : int
+        Pieces of work that follow one another through them, at least 1.
+
+    Returns
+    -------
+    float
+        ``(stages - 1) / (microbatches + stages - 1)``, in [0, 1).
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+
+    Notes
+    -----
+    Each stage works `microbatches` of ``microbatches + stages - 1`` turns: the last piece
+    enters after ``microbatches - 1`` turns and needs `stages` more. One request alone gains
+    nothing from a pipeline: it keeps one stage busy at a time.
+
+    References
+    ----------
+    Huang et al. (2019), "GPipe: Efficient Training of Giant Neural Networks using Pipeline
+    Parallelism", arXiv:1811.06965, section 2.
+
+    Examples
+    --------
+    >>> pipeline_bubble(stages=4, microbatches=1), pipeline_bubble(stages=4, microbatches=12)
+    (0.75, 0.2)
+    """
+    stages = whole("stages", stages, 1)
+    return (stages - 1) / (whole("microbatches", microbatches, 1) + stages - 1)
+
+
+@dataclass(frozen=True)
+class PhaseSplit:
+    """How many machines do prefill and how many decode, and what that carries.
+
+    Attributes
+    ----------
+    prefill, decode : int
+        Machines of each kind.
+    max_rps : float
+        Requests per second at which the busier kind has no time left.
+    """
+
+    prefill: int
+    decode: int
+    max_rps: float
+
+
+def phase_split(n_machines: int, prefill_s: Exact, decode_s: Exact) -> PhaseSplit:
+    """Return the split of machines over the two phases that carries most requests.
+
+    Parameters
+    ----------
+    n_machines : int
+        Equal machines, at least 2: one for each phase.
+    prefill_s : int, float, str, Decimal or Fraction
+        Time that a request takes of a prefill machine, greater than 0 seconds.
+    decode_s : int, float, str, Decimal or Fraction
+        Time that a request takes of a decode machine, greater than 0 seconds: its decode
+        steps, shared with the batch it is in, ``(n_out - 1) * step_s / batch``.
+
+    Returns
+    -------
+    PhaseSplit
+        The best split, with the fewest prefill machines on a tie.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+
+    Notes
+    -----
+    p prefill and d decode machines carry ``min(p / prefill_s, d / decode_s)`` requests per
+    second, a bound that waiting users never let you reach. Moving the caches from one
+    kind to the other is not counted (`servemath_helpers.transfer`).
+
+    References
+    ----------
+    Zhong et al. (2024), "DistServe: Disaggregating Prefill and Decoding for Goodput-optimized
+    Large Language Model Serving", OSDI.
+
+    Examples
+    --------
+    >>> phase_split(8, prefill_s="0.15", decode_s="0.05")
+    PhaseSplit(prefill=6, decode=2, max_rps=40.0)
+    """
+    n_machines = whole("n_machines", n_machines, 2)
+    prefill_each = exact_at_least(prefill_s, 0, "prefill_s", strict=True)
+    decode_each = exact_at_least(decode_s, 0, "decode_s", strict=True)
+
+    def carried(prefill: int) -> Fraction:
+        return min(prefill / prefill_each, (n_machines - prefill) / decode_each)
+
+    best = max(range(1, n_machines), key=carried)  # max keeps the first of equals
+    return PhaseSplit(prefill=best, decode=n_machines - best, max_rps=float(carried(best)))

@@ -1,0 +1,2021 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Chapter 2 · Exercises: serving and inference optimisation
+#
+# Ten functions that stand between a trained model and its users, worth
+# << num(points['total']) >> points. The rhythm is that of chapter 1: read the **statement**,
+# write the **solution**, run the **try-it cell** and the **visible checks**. The **hidden tests**
+# run after you hand in: more inputs, and the edges that the statement names.
+#
+# | # | exercise | theory | difficulty | points |
+# |--:|:--|:--|:--|--:|
+# | 1 | Training against serving: `release_gate` | 2.1 | ★ | << num(points['release_gate']) >> |
+# | 2 | Latency, throughput, cost: `pareto_front` | 2.2 | ★ | << num(points['pareto_front']) >> |
+# | 3 | Batch against online: `batch_metrics`, `min_stable_batch` | 2.3 | ★ | << num(points['batch_metrics']) >> |
+# | 4 | Contracts: `validate_request`, `js_divergence` | 2.4 | ★★ | << num(points['validate_request']) >> |
+# | 5 | Failure budgets: `burn_alert`, `admit` | 2.5 | ★★ | << num(points['burn_alert']) >> |
+# | 6 | Service time: `service_time_s` | 2.6 | ★★ | << num(points['service_time_s']) >> |
+# | 7 | The latency tail: `tail_report` | 2.7 | ★★★ | << num(points['tail_report']) >> |
+# | 8 | Slots: `static_steps`, `continuous_steps` | 2.8 | ★★★ | << num(points['static_steps']) >> |
+# | 9 | Many servers: `erlang_c`, `mmc_wait` | 2.9 | ★★★ | << num(points['erlang_c']) >> |
+# | 10 | Promises: `goodput`, `replicas_for_slo`, `sla_credit` | 2.10 | ★★★ | << num(points['goodput']) >> |
+#
+# In all ten, "error" means: raise `ValueError`. Results are compared as values, to nine digits
+# unless the statement says otherwise. No function changes its arguments. The package
+# `servemath_helpers` teaches the same formulas: use it as much as you like, except to return its
+# own answer to the very question asked, which earns no points.
+#
+# [Symbols](../../docs/symbols.md) · [glossary](../../docs/glossary.md)
+
+# %% nbgrader={"grade": false, "grade_id": "setup__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+from servemath_helpers.notebook import check_close, check_equal, check_raises, check_true, header
+
+header("Chapter 2 exercises", "Run the cells from the top; each check says what it saw.")
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "release_gate__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# ## 1 · Training against serving ★ (<< num(points['release_gate']) >> points)
+#
+# *The new model scores better on the evaluation set. Do we ship it?* A mean is not a decision, and
+# quality is not the only gate. Both versions were scored on the same $n$ items, so look at the
+# differences $d_i$ = candidate − baseline:
+#
+# $$\text{promote} \iff \mathrm{CI}_{low}(\bar d) > 0 \;\wedge\; P_{99} \le \mathrm{SLO}
+# \;\wedge\; \text{cost} \le \text{budget}$$
+#
+# | argument | meaning | unit |
+# |:--|:--|:--|
+# | `baseline`, `candidate` | scores of each item, in the same order; higher is better | score |
+# | `p99_ms` | 99th percentile of the candidate's latency | ms |
+# | `slo_ms` | largest P99 allowed | ms |
+# | `cost`, `budget` | cost of the candidate, and the largest cost allowed | USD |
+#
+# Write `release_gate(baseline, candidate, p99_ms, slo_ms, cost, budget)`. Return a `dict` with
+# exactly the keys
+#
+# | key | meaning |
+# |:--|:--|
+# | `"promote"` | `True` if all three gates hold, else `False` |
+# | `"mean_delta"` | mean of the differences $\bar d$ |
+# | `"ci_low"` | low end of a 95 % interval (two-sided) for the mean difference |
+# | `"reasons"` | a list with one text for each gate that fails, beginning with `quality`, `latency` or `cost`; empty if none fails |
+#
+# For `"ci_low"` use the **paired bootstrap**: draw $n$ of the differences with replacement, take
+# their mean, do this 10 000 times with a fixed generator, sort the means and take number 250.
+# Another sound 95 % interval of the paired differences, such as Student's, is accepted: noisy data
+# are compared with a tolerance.
+#
+# - A P99 equal to the SLO and a cost equal to the budget are within it. `ci_low` of exactly 0
+#   fails.
+# - The scores may be lists, tuples or NumPy arrays.
+# - Error: fewer than two items; two sequences of different length.
+#
+# **Worked number.** Three items go from 0.5, 0.25, 0.75 to 0.625, 0.375, 0.875: every difference
+# is the same, so `mean_delta` and `ci_low` both are
+# << num(gates.release_gate([0.5, 0.25, 0.75], [0.625, 0.375, 0.875], 400, 500, 1, 2)['ci_low']) >>.
+#
+# Help: << theory("2.1") >>.
+
+# %% nbgrader={"grade": false, "grade_id": "release_gate__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+import numpy as np
+
+
+def release_gate(baseline, candidate, p99_ms, slo_ms, cost, budget):
+    """Return whether to promote, the mean gain, its low end, and the gates that fail."""
+    ### BEGIN SOLUTION
+    if len(baseline) != len(candidate) or len(baseline) < 2:
+        raise ValueError("baseline and candidate must hold the same two or more items")
+    delta = np.subtract(candidate, baseline)
+    draws = np.random.default_rng(0).choice(delta, size=(10_000, len(delta)))
+    ci_low = float(np.sort(draws.mean(axis=1))[249])
+    reasons = []
+    if ci_low <= 0:
+        reasons.append(f"quality: the gain may be as low as {ci_low:.4g}")
+    if p99_ms > slo_ms:
+        reasons.append(f"latency: P99 is {p99_ms} ms, allowed are {slo_ms} ms")
+    if cost > budget:
+        reasons.append(f"cost: {cost}, allowed is {budget}")
+    return {
+        "promote": not reasons,
+        "mean_delta": float(delta.mean()),
+        "ci_low": ci_low,
+        "reasons": reasons,
+    }
+    ### END SOLUTION
+
+
+# %%
+print(
+    release_gate([0.5, 0.25, 0.75], [0.625, 0.375, 0.875], p99_ms=400, slo_ms=500, cost=1, budget=2)
+)
+
+# %% nbgrader={"grade": true, "grade_id": "release_gate__visible__promotes_a_sure_gain", "locked": true, "points": 0.5, "schema_version": 3, "solution": false, "task": false}
+"""Visible: a gain on every item is promoted, a loss is not."""
+from servemath_helpers.notebook import check_close, check_equal
+
+baseline = [0.70, 0.72, 0.71, 0.69, 0.73]
+candidate = [0.72, 0.74, 0.73, 0.71, 0.75]
+got = release_gate(baseline, candidate, 480, 500, 1.8, 2.0)
+check_equal(
+    sorted(got) if isinstance(got, dict) else got,
+    ["ci_low", "mean_delta", "promote", "reasons"],
+    "the sorted keys of release_gate(baseline, candidate, 480, 500, 1.8, 2.0)",
+    "Return a dict with exactly these keys.",
+)
+check_close(
+    got,
+    {"promote": True, "mean_delta": 0.02, "ci_low": 0.02, "reasons": []},
+    "release_gate(baseline, candidate, 480, 500, 1.8, 2.0)",
+    "Every item gains 0.02, so the mean of any resample does.",
+    abs_tol=1e-9,
+)
+got = release_gate(candidate, baseline, 480, 500, 1.8, 2.0)
+check_equal(
+    [got["promote"], [reason[:7] for reason in got["reasons"]]],
+    [False, ["quality"]],
+    "promote and reasons of release_gate with the worse version as candidate",
+    "A loss fails the gate of quality, and only that one.",
+)
+
+# %% nbgrader={"grade": true, "grade_id": "release_gate__hidden__three_gates_and_noisy_gains", "locked": true, "points": 1.5, "schema_version": 3, "solution": false, "task": false}
+"""Hidden: each gate alone and together, limits met exactly, no gain, noise, pairing, errors."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+### BEGIN HIDDEN TESTS
+import math
+import random
+
+import numpy as np
+
+from servemath_helpers.notebook import check_close, check_equal, check_raises
+
+old = [0.70, 0.72, 0.71, 0.69, 0.73, 0.66]
+new = [0.73, 0.74, 0.73, 0.72, 0.75, 0.69]
+
+
+def gates_of(report):
+    """Return the verdict and the gates that the reasons name."""
+    kinds = ("cost", "latency", "quality")
+    named = [next((kind for kind in kinds if r.startswith(kind)), r) for r in report["reasons"]]
+    return [report["promote"], sorted(named)]
+
+
+for call, failing, hint in (
+    ((old, new, 501, 500, 1, 2), ["latency"], "A better mean does not excuse a broken SLO."),
+    ((old, new, 400, 500, 2.5, 2), ["cost"], "A better mean does not excuse a broken budget."),
+    ((old, new, 600, 500, 2.5, 2), ["cost", "latency"], "One reason for each gate that fails."),
+    (
+        (new, old, 600, 500, 2.5, 2),
+        ["cost", "latency", "quality"],
+        "One reason for each gate that fails.",
+    ),
+    ((old, new, 500, 500, 2, 2), [], "Limits met exactly are met."),
+    ((old, old, 400, 500, 1, 2), ["quality"], "Equal scores are no gain: ci_low is 0."),
+    ((tuple(old), np.array(new), 400, 500, 0, 0), [], "Tuples and arrays are fine."),
+):
+    check_equal(
+        gates_of(release_gate(*call)), [not failing, failing], f"gates of release_gate{call}", hint
+    )
+got = release_gate(old, old, 400, 500, 1, 2)
+check_close(
+    [got["mean_delta"], got["ci_low"]],
+    [0, 0],
+    "mean_delta and ci_low of equal scores",
+    "Nothing changed, and nothing is uncertain about it.",
+)
+
+dice = random.Random(21)
+hard = [dice.uniform(0.1, 0.9) for _ in range(400)]  # easy and hard items: scores differ a lot
+gain = [score + dice.gauss(0.02, 0.10) for score in hard]
+deltas = [b - a for a, b in zip(hard, gain, strict=True)]
+mean = sum(deltas) / 400
+error = math.sqrt(sum((d - mean) ** 2 for d in deltas) / 399 / 400)
+got = release_gate(hard, gain, 400, 500, 1, 2)
+check_close(
+    got["ci_low"],
+    mean - 1.96 * error,
+    "ci_low of 400 paired scores",
+    "Resample the differences, item by item, and take the 2.5 % end: number 250 of 10 000.",
+    abs_tol=0.2 * error,
+)
+check_close(got["mean_delta"], mean, "mean_delta of 400 paired scores")
+check_equal(
+    got["promote"],
+    True,
+    "promote of 400 paired scores with a clear gain",
+    "Scores differ between items; what counts is the difference on each.",
+)
+
+small = [dice.uniform(0.1, 0.9) for _ in range(30)]
+noise = [dice.gauss(0, 0.10) for _ in range(30)]
+shift = 0.015 - sum(noise) / 30  # so that the mean gain is 0.015, and its error 0.018
+got = release_gate(
+    small, [s + e + shift for s, e in zip(small, noise, strict=True)], 400, 500, 1, 2
+)
+check_equal(
+    [got["mean_delta"] > 0, got["ci_low"] < 0, *gates_of(got)],
+    [True, True, False, ["quality"]],
+    "a gain of 30 noisy scores: mean above 0, ci_low below 0, promote, reasons",
+    "A mean above 0 does not decide; the low end of its interval does.",
+)
+
+for call in (([0.5], [0.6]), ([], []), ([0.5, 0.6], [0.6]), ([0.5, 0.6], [0.6, 0.7, 0.8])):
+    check_raises(
+        lambda call=call: release_gate(*call, 400, 500, 1, 2),
+        ValueError,
+        f"release_gate{call}",
+        "Two pairs at least, and a partner for each score.",
+    )
+### END HIDDEN TESTS
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "pareto_front__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# ## 2 · Latency, throughput, cost ★ (<< num(points['pareto_front']) >> points)
+#
+# *We measured a dozen configurations. Which ones are worth a discussion?* Configuration $a$
+# **dominates** $b$ if it is at least as good in all three and better in at least one:
+#
+# $$T_a \le T_b, \qquad X_a \ge X_b, \qquad C_a \le C_b, \qquad
+# (T_a, X_a, C_a) \ne (T_b, X_b, C_b)$$
+#
+# What nothing dominates is the **Pareto front**.
+#
+# | symbol | meaning | unit | wanted |
+# |:--|:--|:--|:--|
+# | $T$ | latency | ms | low |
+# | $X$ | throughput | requests/s | high |
+# | $C$ | cost | USD per hour | low |
+#
+# Write `pareto_front(points)`: `points` is a list of tuples (latency, throughput, cost). Return the
+# indices of the points on the front, in ascending order.
+#
+# - Equal points do not dominate each other: they all stay, or all go.
+# - One point is its own front; no points, no front: `[]`.
+# - Error: a coordinate is NaN, because it can be compared with nothing.
+#
+# **Worked number.** The front of (10, 30, 2), (20, 60, 3), (20, 40, 3) is
+# `<< pareto.pareto_front([(10, 30, 2), (20, 60, 3), (20, 40, 3)]) >>`.
+#
+# Help: << theory("2.2") >>.
+
+# %% nbgrader={"grade": false, "grade_id": "pareto_front__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+import math
+
+
+def pareto_front(points):
+    """Return the indices of the points that no other point dominates."""
+    ### BEGIN SOLUTION
+    if any(math.isnan(value) for point in points for value in point):
+        raise ValueError("a point must not hold NaN")
+
+    def dominates(a, b):
+        better_or_equal = a[0] <= b[0] and a[1] >= b[1] and a[2] <= b[2]
+        return better_or_equal and tuple(a) != tuple(b)
+
+    return [
+        i for i, point in enumerate(points) if not any(dominates(other, point) for other in points)
+    ]
+    ### END SOLUTION
+
+
+# %%
+print(pareto_front([(10, 30, 2), (20, 60, 3), (20, 40, 3)]))
+
+# %% nbgrader={"grade": true, "grade_id": "pareto_front__visible__drops_what_is_dominated", "locked": true, "points": 0.5, "schema_version": 3, "solution": false, "task": false}
+"""Visible: five configurations, of which one is dominated."""
+from servemath_helpers.notebook import check_equal
+
+points = [(20, 50, 4), (35, 120, 4), (60, 200, 4), (70, 180, 4), (30, 90, 2)]
+check_equal(
+    pareto_front(points),
+    [0, 1, 2, 4],
+    f"pareto_front({points})",
+    "(70, 180, 4) is slower than (60, 200, 4), serves less and costs the same.",
+)
+check_equal(
+    pareto_front([(20, 50, 4), (10, 60, 3)]),
+    [1],
+    "pareto_front([(20, 50, 4), (10, 60, 3)])",
+    "Latency and cost should be low, throughput high.",
+)
+
+# %% nbgrader={"grade": true, "grade_id": "pareto_front__hidden__ties_dents_and_many_points", "locked": true, "points": 1.5, "schema_version": 3, "solution": false, "task": false}
+"""Hidden: ties, equal points, points no weighting finds, any order, NaN, many points."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+### BEGIN HIDDEN TESTS
+import math
+import random
+
+from servemath_helpers.notebook import check_equal, check_raises
+
+for points, front, hint in (
+    ([], [], "No points, no front."),
+    ([(5, 5, 5)], [0], "One point is its own front."),
+    ([(1, 2, 3)] * 4, [0, 1, 2, 3], "Equal points do not dominate each other."),
+    (
+        [(5, 10, 5), (1, 20, 1), (5, 10, 5), (1, 20, 1)],
+        [1, 3],
+        "Equal points stay together or go together.",
+    ),
+    ([(10, 50, 3), (10, 60, 3)], [1], "Better in one and equal in the others dominates."),
+    ([(10, 50, 3), (10, 50, 2)], [1], "Better in one and equal in the others dominates."),
+    ([(10, 50, 3), (9, 50, 3)], [1], "Better in one and equal in the others dominates."),
+    ([(10, 50, 3), (11, 49, 2)], [0, 1], "Cheaper is a reason to stay."),
+    (
+        [(0, 0, 10), (6, 0, 6), (10, 0, 0)],
+        [0, 1, 2],
+        "The middle one is least for no weighted sum, and yet nothing dominates it.",
+    ),
+    ([(math.inf, 0, 1), (5, 10, 1)], [1], "An infinite latency is a number like others."),
+    ([[3, 30, 3], [2, 20, 2], [1, 10, 1]], [0, 1, 2], "Indices in ascending order."),
+):
+    check_equal(pareto_front(points), front, f"pareto_front({points})", hint)
+
+for points in ([(1, 2, math.nan)], [(1, 2, 3), (math.nan, 2, 3)], [(1, math.nan, 3), (0, 9, 0)]):
+    check_raises(
+        lambda points=points: pareto_front(points),
+        ValueError,
+        f"pareto_front({points})",
+        "NaN can be compared with nothing, so it would always stay.",
+    )
+
+dice = random.Random(22)
+got, want = {}, {}
+for case in range(60):
+    spread = dice.choice((3, 8, 1000))  # few values make many ties
+    points = [tuple(dice.randint(0, spread) for _ in range(3)) for _ in range(dice.randint(1, 25))]
+    best = []
+    for i, (latency, throughput, cost) in enumerate(points):
+        beaten = False
+        for other in points:
+            no_worse = other[0] <= latency and other[1] >= throughput and other[2] <= cost
+            better = other[0] < latency or other[1] > throughput or other[2] < cost
+            beaten = beaten or (no_worse and better)
+        if not beaten:
+            best.append(i)
+    got[f"case {case}"] = pareto_front(points)
+    want[f"case {case}"] = best
+check_equal(got, want, "pareto_front of many random sets of points")
+### END HIDDEN TESTS
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "batch_metrics__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# ## 3 · Batch against online ★ (<< num(points['batch_metrics']) >> points)
+#
+# *Requests keep coming. Which batch sizes can keep up at all?* A batch of $B$ takes
+#
+# $$S(B) = \alpha + \beta B, \qquad X(B) = \frac{B}{S(B)}, \qquad \rho = \frac{\lambda S(B)}{B},
+# \qquad T_{form} = \frac{B - 1}{2 \lambda}$$
+#
+# and is stable if $\rho < 1$, strictly. All times are in one unit, here ms.
+#
+# | symbol | name | meaning | unit |
+# |:--|:--|:--|:--|
+# | $B$ | `B` | requests in a batch, a whole number from 1 | requests |
+# | $\lambda$ | `lam` | arrival rate, at least 0 | requests/ms |
+# | $\alpha$, $\beta$ | `alpha`, `beta` | time per batch and per request in it, at least 0 | ms |
+# | $S$ | `S` | time that a batch takes | ms |
+# | $X$ | `throughput` | requests served at full speed | requests/ms |
+# | $\rho$ | `rho` | load | – |
+# | | `stable` | whether $\rho < 1$ | – |
+# | $T_{form}$ | `formation` | mean wait for the batch to fill | ms |
+#
+# Write two functions in one cell. `batch_metrics(B, lam, alpha, beta)` takes plain numbers and
+# returns a `dict` with exactly the keys `"S"`, `"throughput"`, `"rho"`, `"stable"`, `"formation"`.
+# `min_stable_batch(lam, alpha, beta)` returns the smallest stable $B$ as an `int`:
+#
+# $$\lambda (\alpha + \beta B) < B \iff B > \frac{\lambda \alpha}{1 - \lambda \beta}
+# \quad \text{if } \lambda \beta < 1,$$
+#
+# or `None` if no $B$ is stable ($\lambda \beta \ge 1$). Its arguments may each be an `int`, a text
+# such as `"0.2"`, a `Decimal`, a `Fraction` or a `float`, and mean exactly the decimal that one
+# reads: `Fraction(str(x))`.
+#
+# - A load of exactly 1 is not stable.
+# - `lam = 0`: the load is 0; the formation wait is 0 for $B = 1$, else `math.inf`. Any batch is
+#   stable.
+# - Error: `B` below 1, any other argument negative; in `batch_metrics` also $\alpha = \beta = 0$.
+#
+# **Worked number.** With $\alpha$ = 12 ms and $\beta$ = 3 ms a batch of 6 takes
+# << num(batching.batch_metrics(6, 0.1, 12, 3)['S']) >> ms; at 0.25 requests/ms the smallest stable
+# batch is << batching.min_stable_batch('0.25', 12, 3) >>.
+#
+# Help: << theory("2.3") >>.
+
+# %% nbgrader={"grade": false, "grade_id": "batch_metrics__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+import math
+from fractions import Fraction
+
+
+def batch_metrics(B, lam, alpha, beta):
+    """Return S [ms], throughput [requests/ms], rho, stable and formation [ms]."""
+    ### BEGIN SOLUTION
+    if B < 1 or min(lam, alpha, beta) < 0 or alpha == beta == 0:
+        raise ValueError("B must be at least 1, the others not negative, and S above 0")
+    S = alpha + beta * B
+    rho = lam * S / B
+    formation = 0.0
+    if B > 1:
+        formation = (B - 1) / (2 * lam) if lam > 0 else math.inf
+    return {
+        "S": S,
+        "throughput": B / S,
+        "rho": rho,
+        "stable": rho < 1,
+        "formation": formation,
+    }
+    ### END SOLUTION
+
+
+def min_stable_batch(lam, alpha, beta):
+    """Return the smallest batch size with a load below 1, or None."""
+    ### BEGIN SOLUTION
+    lam, alpha, beta = (Fraction(str(value)) for value in (lam, alpha, beta))
+    if min(lam, alpha, beta) < 0:
+        raise ValueError("lam, alpha and beta must not be negative")
+    if lam * beta >= 1:
+        return None
+    return math.floor(lam * alpha / (1 - lam * beta)) + 1
+    ### END SOLUTION
+
+
+# %%
+print(batch_metrics(6, 0.1, 12, 3))
+print("smallest stable batch:", min_stable_batch("0.25", 12, 3))
+
+# %% nbgrader={"grade": true, "grade_id": "batch_metrics__visible__a_batch_of_32", "locked": true, "points": 0.5, "schema_version": 3, "solution": false, "task": false}
+"""Visible: the numbers of one batch size, and the smallest that keeps up."""
+from servemath_helpers.notebook import check_close, check_equal
+
+check_close(
+    batch_metrics(B=32, lam=0.2, alpha=20, beta=1),
+    {"S": 52, "throughput": 32 / 52, "rho": 0.325, "stable": True, "formation": 77.5},
+    "batch_metrics(B=32, lam=0.2, alpha=20, beta=1)",
+    "rho is lam S / B; the formation wait is that of B - 1 arrivals, halved.",
+)
+check_equal(
+    min_stable_batch("0.1", 50, "0.5"),
+    6,
+    "min_stable_batch('0.1', 50, '0.5')",
+    "A batch of 5 has a load of 1.05, one of 6 of 0.88: solve lam S(B) < B.",
+)
+
+# %% nbgrader={"grade": true, "grade_id": "batch_metrics__hidden__boundaries_and_batches_of_one", "locked": true, "points": 1.5, "schema_version": 3, "solution": false, "task": false}
+"""Hidden: batches of one, no traffic, loads of exactly one, overload, errors, many batches."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+### BEGIN HIDDEN TESTS
+import math
+import random
+from decimal import Decimal
+from fractions import Fraction
+
+from servemath_helpers.notebook import check_close, check_equal, check_raises
+
+for call, row, hint in (
+    ((1, 0.25, 2, 1), (3, 1 / 3, 0.75, True, 0), "A batch of one waits for nobody."),
+    ((1, 0, 2, 1), (3, 1 / 3, 0, True, 0), "A batch of one waits for nobody, ever."),
+    ((4, 0, 2, 1), (6, 4 / 6, 0, True, math.inf), "Without arrivals it never fills."),
+    ((5, 0.25, 15, 1), (20, 0.25, 1, False, 8), "A load of exactly 1 is not stable."),
+    ((2, 0.5, 3, 1), (5, 0.4, 1.25, False, 1), "A load above 1 is not stable."),
+    ((8, 0.5, 0, 1), (8, 1, 0.5, True, 7), "alpha may be 0."),
+    ((8, 0.5, 4, 0), (4, 2, 0.25, True, 7), "beta may be 0."),
+):
+    want = dict(zip(("S", "throughput", "rho", "stable", "formation"), row, strict=True))
+    check_close(batch_metrics(*call), want, f"batch_metrics{call}", hint)
+
+for call, size, hint in (
+    (("0.2", "20", "1"), 6, "A batch of 5 has a load of exactly 1, which is not stable."),
+    ((0.2, 20.0, 1.0), 6, "Read a float through str: 0.2 is two tenths."),
+    (("1", "20", "1"), None, "lam beta = 1: no batch is ever stable."),
+    (("2", "20", "1"), None, "lam beta > 1: no batch is ever stable."),
+    (("0.3", "7", "1"), 4, "0.3 * 7 / 0.7 is 3 exactly: the next whole number is 4."),
+    ((Decimal("0.1"), 63, Fraction(1, 2)), 7, "6.63 and more: 7."),
+    ((0, 20, 1), 1, "Without arrivals the smallest batch is 1."),
+    (("0.5", 0, 1), 1, "A batch of one is the smallest there is."),
+    (("0.7", 0, 0), 1, "A batch of one is the smallest there is."),
+):
+    check_equal(min_stable_batch(*call), size, f"min_stable_batch{call}", hint)
+
+for call in (
+    (0, 1, 1, 1),
+    (-3, 1, 1, 1),
+    (2, -1, 1, 1),
+    (2, 1, -1, 1),
+    (2, 1, 9, -1),
+    (2, 1, 0, 0),
+):
+    check_raises(
+        lambda call=call: batch_metrics(*call),
+        ValueError,
+        f"batch_metrics{call}",
+        "B is at least 1, nothing is negative, and a batch takes some time.",
+    )
+for call in (("-0.1", 1, 1), (1, -1, 0), ("0.1", 1, -1)):
+    check_raises(
+        lambda call=call: min_stable_batch(*call),
+        ValueError,
+        f"min_stable_batch{call}",
+        "No argument is negative.",
+    )
+
+dice = random.Random(23)
+got, want = {}, {}
+for _ in range(80):
+    lam, alpha, beta = (Decimal(dice.randint(0, top)) / 20 for top in (30, 400, 30))
+    size = None
+    for B in range(1, 9000):
+        if lam * (alpha + beta * B) < B:
+            size = B
+            break
+    call = f"min_stable_batch('{lam}', '{alpha}', '{beta}')"
+    got[call] = min_stable_batch(str(lam), str(alpha), str(beta))
+    want[call] = size
+check_equal(got, want, "min_stable_batch for many loads", "The first B with lam S(B) < B.")
+### END HIDDEN TESTS
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "validate_request__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# ## 4 · Contracts ★★ (<< num(points['validate_request']) >> points)
+#
+# *What must be true of a request before a GPU sees it, and is today's traffic still the traffic
+# that we tested with?* Two functions in one cell.
+#
+# `validate_request(req, contract)` returns the sorted list of codes that apply to the request
+# `req`, a `dict` of names and values; a good request gives `[]`. The contract is a `dict`:
+#
+# - `contract["fields"]` maps each known name to a `dict` with `"type"` (one of `"int"`, `"float"`,
+#   `"str"`, `"bool"`), `"required"` (`True` or `False`), and for numbers perhaps `"min"` and
+#   `"max"`, both inclusive;
+# - `contract["ctx"]` is the context length of the model, in tokens.
+#
+# | code | applies if |
+# |:--|:--|
+# | `"missing"` | a required field is absent |
+# | `"type"` | a known field has a value of the wrong type |
+# | `"range"` | a value of the right type is below its `"min"` or above its `"max"` |
+# | `"token_budget"` | `prompt_tokens` + `max_new_tokens` is more than `ctx` |
+# | `"unknown_field"` | the request has a field that the contract does not know |
+#
+# - Each code appears at most once. Sorted means: in alphabetical order.
+# - An `int` is fine where a float is asked. A `bool` is neither an int nor a float.
+# - In the token budget a field that is absent, or whose value is not an int, counts 0.
+#
+# `js_divergence(p, q)` returns the Jensen–Shannon divergence of two histograms over the same bins,
+# given as counts or weights, in nats:
+#
+# $$\mathrm{JS}(p, q) = \tfrac12 \sum_i p_i \ln \frac{p_i}{m_i}
+# + \tfrac12 \sum_i q_i \ln \frac{q_i}{m_i}, \qquad m = \tfrac12 (p + q), \qquad 0 \ln 0 = 0$$
+#
+# - Both are divided by their sums first. Empty bins need no small constant.
+# - Error: different lengths; a negative entry; all entries of one are 0.
+#
+# **Worked number.** JS of (3, 1) and (1, 1) is
+# << num(drift.js_divergence([3, 1], [1, 1]), 6) >> nats.
+#
+# Help: << theory("2.4") >>.
+
+# %% nbgrader={"grade": false, "grade_id": "validate_request__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+import math
+
+
+def validate_request(req, contract):
+    """Return the sorted codes of what is wrong with a request."""
+    ### BEGIN SOLUTION
+    accepted = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
+    codes = set()
+    for name, rule in contract["fields"].items():
+        if name not in req:
+            if rule["required"]:
+                codes.add("missing")
+            continue
+        value = req[name]
+        is_bool = isinstance(value, bool)
+        if not isinstance(value, accepted[rule["type"]]) or (is_bool and rule["type"] != "bool"):
+            codes.add("type")
+        elif ("min" in rule and value < rule["min"]) or ("max" in rule and value > rule["max"]):
+            codes.add("range")
+    if any(name not in contract["fields"] for name in req):
+        codes.add("unknown_field")
+    tokens = [req.get(name, 0) for name in ("prompt_tokens", "max_new_tokens")]
+    if sum(n for n in tokens if isinstance(n, int) and not isinstance(n, bool)) > contract["ctx"]:
+        codes.add("token_budget")
+    return sorted(codes)
+    ### END SOLUTION
+
+
+def js_divergence(p, q):
+    """Return the Jensen-Shannon divergence of two histograms in nats."""
+    ### BEGIN SOLUTION
+    if len(p) != len(q):
+        raise ValueError("p and q must have the same length")
+    if min(*p, *q, 0) < 0 or sum(p) == 0 or sum(q) == 0:
+        raise ValueError("entries must not be negative, nor all 0")
+    total = 0.0
+    for x, y in zip(p, q, strict=True):
+        x, y = x / sum(p), y / sum(q)
+        middle = (x + y) / 2
+        total += sum(part * math.log(part / middle) / 2 for part in (x, y) if part > 0)
+    return total
+    ### END SOLUTION
+
+
+# %%
+contract = {
+    "fields": {
+        "prompt_tokens": {"type": "int", "required": True, "min": 1},
+        "max_new_tokens": {"type": "int", "required": True, "min": 1},
+        "temperature": {"type": "float", "required": False, "min": 0, "max": 2},
+    },
+    "ctx": 4096,
+}
+print(validate_request({"prompt_tokens": 4000, "max_new_tokens": 96}, contract))
+print(validate_request({"prompt_tokens": 4000, "max_new_tokens": 97}, contract))
+print("JS =", js_divergence([3, 1], [1, 1]))
+
+# %% nbgrader={"grade": true, "grade_id": "validate_request__visible__one_good_one_bad_and_a_drift", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+"""Visible: a good request, a bad one, and the drift of a histogram."""
+from servemath_helpers.notebook import check_close, check_equal
+
+contract = {
+    "fields": {
+        "prompt_tokens": {"type": "int", "required": True, "min": 1},
+        "max_new_tokens": {"type": "int", "required": True, "min": 1, "max": 2048},
+        "temperature": {"type": "float", "required": False, "min": 0, "max": 2},
+        "model": {"type": "str", "required": True},
+    },
+    "ctx": 8192,
+}
+check_equal(
+    validate_request({"prompt_tokens": 6144, "max_new_tokens": 2048, "model": "8b"}, contract),
+    [],
+    "validate_request of a request at its limits",
+    "Bounds met exactly are met, also that of the context.",
+)
+check_equal(
+    validate_request(
+        {"prompt_tokens": 7000, "max_new_tokens": 4096, "temperature": "hot", "seed": 1}, contract
+    ),
+    ["missing", "range", "token_budget", "type", "unknown_field"],
+    "validate_request of a request that breaks everything",
+    "No model; 4096 is above its max; the sum does not fit; a text is no float; what is a seed?",
+)
+check_close(
+    js_divergence([0.25, 0.25, 0.25, 0.25], [0.1, 0.2, 0.3, 0.4]),
+    0.02786561346,
+    "js_divergence([0.25, 0.25, 0.25, 0.25], [0.1, 0.2, 0.3, 0.4])",
+    "Natural logarithm, the mean of the two divergences from m, and no small constant.",
+)
+
+# %% nbgrader={"grade": true, "grade_id": "validate_request__hidden__types_budgets_and_empty_bins", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+"""Hidden: types, bounds, budgets, optional fields; disjoint, empty, unnormalised histograms."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+### BEGIN HIDDEN TESTS
+import math
+import random
+
+from servemath_helpers.notebook import check_close, check_equal, check_raises
+
+rules = {
+    "fields": {
+        "prompt_tokens": {"type": "int", "required": True, "min": 1},
+        "max_new_tokens": {"type": "int", "required": False, "min": 0},
+        "top_p": {"type": "float", "required": False, "min": 0, "max": 1},
+        "stream": {"type": "bool", "required": False},
+        "user": {"type": "str", "required": False},
+    },
+    "ctx": 1000,
+}
+base = {"prompt_tokens": 500, "max_new_tokens": 500}
+for change, codes, hint in (
+    ({}, [], "A sum equal to the context fits."),
+    ({"max_new_tokens": 501}, ["token_budget"], "One token too many."),
+    ({"top_p": 1, "stream": False, "user": ""}, [], "An int is fine where a float is asked."),
+    ({"top_p": 0.0}, [], "Bounds are inclusive."),
+    ({"top_p": 1.0001}, ["range"], "Above max."),
+    ({"top_p": -0.1}, ["range"], "Below min."),
+    ({"prompt_tokens": 0}, ["range"], "Below min: a bound of any sign counts, and so does 0."),
+    ({"top_p": True}, ["type"], "A bool is no float, though Python calls it an int."),
+    ({"max_new_tokens": True}, ["type"], "A bool is no int, though Python calls it one."),
+    ({"stream": 1}, ["type"], "1 is no bool."),
+    ({"stream": "true"}, ["type"], "A text is no bool."),
+    ({"max_new_tokens": 20.0}, ["type"], "A float is no int, even if it is whole."),
+    ({"max_new_tokens": "9999"}, ["type"], "A value of the wrong type counts 0 in the budget."),
+    ({"max_new_tokens": 9999.0}, ["type"], "A value of the wrong type counts 0 in the budget."),
+    ({"user": None}, ["type"], "None is a value, and no text."),
+    ({"top_p": "high"}, ["type"], "What has the wrong type is not compared with bounds."),
+    ({"Stream": True}, ["unknown_field"], "Names are compared exactly."),
+    ({"a": 1, "b": 2, "c": 3}, ["unknown_field"], "Each code appears at most once."),
+    (
+        {"prompt_tokens": -5, "top_p": 3, "stream": 1, "x": 1},
+        ["range", "type", "unknown_field"],
+        "Sorted, each at most once.",
+    ),
+    ({"prompt_tokens": 1200, "max_new_tokens": -5}, ["range", "token_budget"], "Both apply."),
+):
+    request = {**base, **change}
+    check_equal(
+        validate_request(request, rules), codes, f"validate_request({request}, rules)", hint
+    )
+for request, codes, hint in (
+    ({}, ["missing"], "Only required fields may be missed."),
+    ({"prompt_tokens": 1000}, [], "An optional field may be absent, and then counts 0."),
+    ({"prompt_tokens": 1001}, ["token_budget"], "The prompt alone does not fit."),
+    ({"max_new_tokens": 1001}, ["missing", "token_budget"], "Two codes, in alphabetical order."),
+):
+    check_equal(
+        validate_request(request, rules), codes, f"validate_request({request}, rules)", hint
+    )
+check_equal(
+    validate_request({"x": 1}, {"fields": {}, "ctx": 0}),
+    ["unknown_field"],
+    "validate_request({'x': 1}, {'fields': {}, 'ctx': 0})",
+    "Take everything from the contract: names, types, bounds.",
+)
+
+for p, q, value, hint in (
+    ([1, 0], [0, 1], math.log(2), "Nothing in common: ln 2, without any small constant."),
+    ([1, 0, 3], [0, 5, 0], math.log(2), "Nothing in common: ln 2, however many entries."),
+    ([5, 0, 5], [1, 0, 1], 0, "The same shares do not diverge; an empty bin adds nothing."),
+    ([4], [9], 0, "A single bin holds everything."),
+    ([1, 1], [1, 0], 0.75 * math.log(4 / 3), "0 ln 0 = 0: 0.75 ln (4/3)."),
+):
+    check_close(js_divergence(p, q), value, f"js_divergence({p}, {q})", hint)
+
+dice = random.Random(24)
+got, want = {}, {}
+for case in range(40):
+    n = dice.randint(2, 9)
+    p, q = ([dice.choice((0, 1, 2, 5, 30)) for _ in range(n)] for _ in range(2))
+    p[0] += 1
+    q[1] += 1
+    one, two = [x / sum(p) for x in p], [y / sum(q) for y in q]
+    terms = [x * math.log(2 * x / (x + y)) for x, y in zip(one, two, strict=True) if x]
+    terms += [y * math.log(2 * y / (x + y)) for x, y in zip(one, two, strict=True) if y]
+    value = math.fsum(terms) / 2
+    got[f"js_divergence({p}, {q})"] = js_divergence(p, q)
+    got[f"case {case}, exchanged"] = js_divergence(q, p)
+    got[f"case {case}, in thousands"] = js_divergence([1000 * x for x in p], q)
+    for name in (
+        f"js_divergence({p}, {q})",
+        f"case {case}, exchanged",
+        f"case {case}, in thousands",
+    ):
+        want[name] = value
+check_close(got, want, "js_divergence of many histograms: symmetric, and the same for any scale")
+
+for p, q in (
+    ([1, 2], [1]),
+    ([1, -1], [1, 1]),
+    ([3, -1], [1, 1]),
+    ([1, 1], [0, 0]),
+    ([0, 0], [1, 0]),
+):
+    check_raises(
+        lambda p=p, q=q: js_divergence(p, q),
+        ValueError,
+        f"js_divergence({p}, {q})",
+        "One length, no negative entries, and not all 0.",
+    )
+### END HIDDEN TESTS
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "burn_alert__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# ## 5 · Failure budgets ★★ (<< num(points['burn_alert']) >> points)
+#
+# *When does an error rate wake somebody?* When it is large enough to matter and still going on: a
+# long window and a short one must both burn the error budget too fast. Over a window,
+#
+# $$\mathrm{burn} = \frac{\sum \text{errors} \,/ \sum \text{totals}}{1 - \mathrm{SLO}}$$
+#
+# | argument | meaning | unit |
+# |:--|:--|:--|
+# | `errors`, `totals` | bad requests and all requests of each minute, newest last | requests |
+# | `slo` | promised share of good requests, in [0, 1] | – |
+# | `period_h` | period of the SLO, 720 for thirty days; it says what an alert costs, and does not change which rules fire | h |
+# | `rules` | list of `(name, long_h, short_h, burn)` | –, h, h, – |
+#
+# Write two functions in one cell. `burn_alert(errors, totals, slo, period_h, rules)` returns the
+# names of the rules that fire now, in the order of `rules`. A rule fires if and only if its long
+# **and** its short window both have a burn rate of at least its `burn`. The window of $h$ hours is
+# the last $60 h$ minutes (always a whole number); if the series is shorter, it is what exists.
+#
+# `slo` and `burn` may be an `int`, a text, a `Decimal`, a `Fraction` or a `float`, and mean exactly
+# the decimal that one reads: `Fraction(str(x))`.
+#
+# - A window without traffic burns 0. With `slo = 1`, a window with an error burns `math.inf`, one
+#   without burns 0.
+# - Error: `errors` and `totals` differ in length; a negative count; `slo` outside [0, 1].
+#
+# `admit(scores, threshold)` returns a list of `bool`: for each score, whether it is at least the
+# threshold.
+#
+# **Worked number.** 30 bad of 1000 requests in every minute of an hour, with an SLO of 0.995, burn
+# at << num(reliability.burn_rate(30, 1000, '0.995')) >>, so a rule with `burn` 6 fires, and one
+# with 10 does not.
+#
+# Help: << theory("2.5") >>.
+
+# %% nbgrader={"grade": false, "grade_id": "burn_alert__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+import math
+from fractions import Fraction
+
+
+def burn_alert(errors, totals, slo, period_h, rules):
+    """Return the names of the rules whose long and short windows both burn too fast."""
+    ### BEGIN SOLUTION
+    allowed = 1 - Fraction(str(slo))
+    if not 0 <= allowed <= 1:
+        raise ValueError("slo must be in [0, 1]")
+    if len(errors) != len(totals):
+        raise ValueError("errors and totals must have the same length")
+    if any(count < 0 for count in (*errors, *totals)):
+        raise ValueError("counts must not be negative")
+
+    def burn_of(hours):
+        minutes = round(60 * hours)
+        bad, n = sum(errors[-minutes:]), sum(totals[-minutes:])
+        if n == 0 or bad == 0:
+            return 0
+        return math.inf if allowed == 0 else Fraction(int(bad), int(n)) / allowed
+
+    return [
+        name
+        for name, long_h, short_h, burn in rules
+        if min(burn_of(long_h), burn_of(short_h)) >= Fraction(str(burn))
+    ]
+    ### END SOLUTION
+
+
+def admit(scores, threshold):
+    """Return for each score whether it is at least the threshold."""
+    ### BEGIN SOLUTION
+    return [bool(score >= threshold) for score in scores]
+    ### END SOLUTION
+
+
+# %%
+rules = [("page", 1, 0.1, 10), ("ticket", 6, 0.5, 6)]
+print(burn_alert([30] * 60, [1000] * 60, "0.995", 720, rules))
+print(admit([0.9, 0.4], 0.5))
+
+# %% nbgrader={"grade": true, "grade_id": "burn_alert__visible__an_hour_at_fourteen_point_four", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+"""Visible: a rule met exactly, a quiet hour, and an admission threshold."""
+from servemath_helpers.notebook import check_equal
+
+rules = [("page", 1, 0.1, 14.4), ("ticket", 6, 0.5, 6)]
+check_equal(
+    burn_alert([144] * 360, [10_000] * 360, "0.999", 720, rules),
+    ["page", "ticket"],
+    "burn_alert([144] * 360, [10_000] * 360, '0.999', 720, rules)",
+    "1.44 % is exactly 14.4 times 0.1 %, and at least means >=: compute 1 - slo exactly.",
+)
+check_equal(
+    burn_alert([1] * 360, [10_000] * 360, "0.999", 720, rules),
+    [],
+    "burn_alert([1] * 360, [10_000] * 360, '0.999', 720, rules)",
+    "0.01 % is a tenth of what the SLO allows.",
+)
+check_equal(
+    admit([0.62, 0.81, 0.7], 0.7), [False, True, True], "admit([0.62, 0.81, 0.7], 0.7)", "At least."
+)
+
+# %% nbgrader={"grade": true, "grade_id": "burn_alert__hidden__recovery_spikes_and_quiet_minutes", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+"""Hidden: recoveries, spikes, uneven traffic, silence, short series, bounds, errors."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+### BEGIN HIDDEN TESTS
+from decimal import Decimal
+from fractions import Fraction
+
+from servemath_helpers.notebook import check_equal, check_raises
+
+page, ticket = ("page", 1, 0.1, 14.4), ("ticket", 6, 0.5, "6")
+even = [1000] * 360
+for errors, totals, slo, rules, fired, hint in (
+    (
+        [0] * 300 + [40] * 54 + [0] * 6,
+        even,
+        "0.999",
+        [page],
+        [],
+        "Recovered: the long window still burns, the short one no longer does.",
+    ),
+    (
+        [0] * 354 + [40] * 6,
+        even,
+        "0.999",
+        [page],
+        [],
+        "A spike of six minutes fills the short window, not yet the long one.",
+    ),
+    ([0] * 359 + [1000], even, "0.999", [page], ["page"], "One bad minute can be enough: 16.7."),
+    ([20] * 360, even, "0.95", [page, ticket], [], "2 % of errors is little if 5 % are allowed."),
+    ([2] * 360, even, "0.9999", [page, ticket], ["page", "ticket"], "0.2 % burns at 20."),
+    ([20] * 360, even, "0.999", [ticket, page], ["ticket", "page"], "In the order of rules."),
+    ([6] * 360, even, "0.999", [page, ticket], ["ticket"], "A burn of exactly 6 fires."),
+    (
+        [100] * 6 + [0] * 54,
+        [100] * 6 + [100_000] * 54,
+        "0.999",
+        [("slow", 1, 1, 2)],
+        [],
+        "600 bad of 5.4 million: sum both, do not average the minutes' rates.",
+    ),
+    (
+        [0] * 54 + [20] * 6,
+        [1] * 54 + [1000] * 6,
+        "0.999",
+        [page],
+        ["page"],
+        "120 bad of 6054: sum both, do not average the minutes' rates.",
+    ),
+    ([0] * 60, [0] * 60, "0.999", [page], [], "No traffic burns nothing."),
+    (
+        [20] * 54 + [0] * 6,
+        [1000] * 54 + [0] * 6,
+        "0.999",
+        [page],
+        [],
+        "The short window is silent.",
+    ),
+    ([], [], "0.999", [page], [], "No minutes, no traffic."),
+    ([20] * 10, [1000] * 10, "0.999", [page], ["page"], "A short series: what exists counts."),
+    (
+        [1] + [0] * 5,
+        [100] * 6,
+        1,
+        [page],
+        ["page"],
+        "With an SLO of 1 any error burns without end.",
+    ),
+    ([0] * 6, [100] * 6, 1, [page], [], "With an SLO of 1 and no error nothing burns."),
+    ([10] * 60, [10] * 60, 0, [("all", 1, 1, 1)], ["all"], "An SLO of 0 allows everything: 1."),
+    (
+        [144] * 60,
+        [10_000] * 60,
+        0.999,
+        [("a", 1, 0.1, Decimal("14.4")), ("b", 1, 0.1, Fraction(72, 5)), ("c", 1, 0.1, "14.41")],
+        ["a", "b"],
+        "Read every form of number with Fraction(str(x)).",
+    ),
+    ([20] * 60, [1000] * 60, "0.999", [], [], "No rules, no alerts."),
+):
+    check_equal(burn_alert(errors, totals, slo, 720, rules), fired, f"burn_alert: {hint}", hint)
+check_equal(
+    [burn_alert([144] * 60, [10_000] * 60, "0.999", hours, [page]) for hours in (168, 672, 2160)],
+    [["page"]] * 3,
+    "burn_alert for SLO periods of a week, four weeks and ninety days",
+    "The period does not change which rules fire.",
+)
+
+for errors, totals, slo in (
+    ([1, 2], [10], "0.999"),
+    ([1], [10, 10], "0.999"),
+    ([-1, 3], [10, 10], "0.999"),
+    ([1, 3], [10, -10], "0.999"),
+    ([1], [10], "1.01"),
+    ([1], [10], "-0.1"),
+    ([1], [10], 99.9),
+):
+    check_raises(
+        lambda errors=errors, totals=totals, slo=slo: burn_alert(errors, totals, slo, 720, [page]),
+        ValueError,
+        f"burn_alert({errors}, {totals}, {slo!r}, 720, rules)",
+        "One count of each kind a minute, none negative, and an SLO in [0, 1].",
+    )
+
+mask = admit([0.91, 0.7, 0.69, 0.2, 0.699999], 0.7)
+check_equal(mask, [True, True, False, False, False], "admit([...], 0.7)", "At least: >=.")
+check_equal(sum(mask), 2, "how many admit([...], 0.7) lets through")
+check_equal(admit([], 0.7), [], "admit([], 0.7)", "No scores, no verdicts.")
+check_equal(admit((0, 0.0, -1), 0), [True, True, False], "admit((0, 0.0, -1), 0)")
+### END HIDDEN TESTS
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "service_time_s__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# ## 6 · Service time ★★ (<< num(points['service_time_s']) >> points)
+#
+# *How long does the machine work for one request?* The prompt is read in one pass (prefill, bound
+# by arithmetic); each token after the first takes a decode step, which reads the weights once for
+# the whole batch and every sequence's own keys and values:
+#
+# $$t_{prefill} = \frac{2 N s + 2 n_l\, d_q\, s^2}{n F\,\mathrm{mfu}}, \qquad
+# t_{step} = \frac{B\, s\, k}{n\,BW}
+# + \max\left(\frac{N b}{n\,BW}, \frac{2 N B}{n F}\right)$$
+#
+# $$d_q = h\, d_h, \qquad k = 2\, n_l\, n_{kv}\, d_h\, b_{kv}, \qquad
+# t_{total} = t_{prefill} + \max(n_{out} - 1, 0)\, t_{step}$$
+#
+# | symbol | argument | meaning | unit |
+# |:--|:--|:--|:--|
+# | $s$ | `prompt` | tokens of the prompt, from 0; also the context of every step | tokens |
+# | $n_{out}$ | `n_out` | tokens of the answer, from 0 | tokens |
+# | $B$ | `batch` | sequences that decode together, from 1 | – |
+# | $N$, $n_l$ | `model["n_params"]`, `model["layers"]` | parameters, layers | – |
+# | $h$, $n_{kv}$, $d_h$ | `model["heads"]`, `model["kv_heads"]`, `model["head_dim"]` | query heads, key/value heads, head dimension | – |
+# | $b$, $b_{kv}$ | `model["bytes_per_param"]`, `model["bytes_per_kv"]` | bytes of a parameter, of a cached element | bytes |
+# | $n$ | `hw["n_gpus"]` | GPUs, from 1 | – |
+# | $F$, $BW$ | `hw["peak_flops"]`, `hw["bw_Bps"]` | dense peak and memory bandwidth of one GPU, above 0 | FLOP/s, B/s |
+# | $\mathrm{mfu}$ | `mfu` | share of the peak that prefill reaches, in (0, 1] | – |
+#
+# Write `service_time_s(prompt, n_out, batch, model, hw, mfu)`. Return a `dict` with exactly the
+# keys `"prefill_s"`, `"step_s"`, `"total_s"`, all in s, and `"bound"`: `"compute"` if the second
+# term of the maximum is the larger, else `"memory"`.
+#
+# - `n_out` of 0 or 1: no decode step, but `"step_s"` is reported all the same.
+# - `prompt = 0`: prefill takes 0 s.
+# - Error: `prompt` or `n_out` negative; `batch` or `n_gpus` below 1; `mfu` outside (0, 1];
+#   `peak_flops` or `bw_Bps` zero or negative.
+#
+# **Worked number.** For a model of 10⁹ parameters, 16 layers, 16 query and 4 key/value heads of
+# dimension 128, two bytes for everything, on one GPU of 10¹⁴ FLOP/s and 10¹² B/s, a prompt of 1000
+# tokens at an MFU of 0.5 and 11 tokens in a batch of 8 take
+# << num(1000 * roofline.service_time_s(1000, 11, 8, {'n_params': 10**9, 'layers': 16, 'heads': 16,
+# 'kv_heads': 4, 'head_dim': 128, 'bytes_per_param': 2, 'bytes_per_kv': 2},
+# {'n_gpus': 1, 'peak_flops': 1e14, 'bw_Bps': 1e12}, 0.5)['total_s']) >> ms.
+#
+# Help: << theory("2.6") >>.
+
+
+# %% nbgrader={"grade": false, "grade_id": "service_time_s__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def service_time_s(prompt, n_out, batch, model, hw, mfu):
+    """Return prefill_s, step_s, total_s [s] and what bounds a decode step."""
+    ### BEGIN SOLUTION
+    if prompt < 0 or n_out < 0 or batch < 1 or hw["n_gpus"] < 1:
+        raise ValueError("tokens must not be negative; batch and n_gpus must be at least 1")
+    if not 0 < mfu <= 1 or hw["peak_flops"] <= 0 or hw["bw_Bps"] <= 0:
+        raise ValueError("mfu must be in (0, 1], peak_flops and bw_Bps above 0")
+    flops_per_s = hw["n_gpus"] * hw["peak_flops"]
+    bytes_per_s = hw["n_gpus"] * hw["bw_Bps"]
+    n_params, layers, head_dim = model["n_params"], model["layers"], model["head_dim"]
+
+    attention = 2 * layers * model["heads"] * head_dim * prompt**2
+    prefill_s = (2 * n_params * prompt + attention) / (flops_per_s * mfu)
+    kv_per_token = 2 * layers * model["kv_heads"] * head_dim * model["bytes_per_kv"]
+    read_s = n_params * model["bytes_per_param"] / bytes_per_s
+    compute_s = 2 * n_params * batch / flops_per_s
+    step_s = batch * prompt * kv_per_token / bytes_per_s + max(read_s, compute_s)
+    return {
+        "prefill_s": prefill_s,
+        "step_s": step_s,
+        "total_s": prefill_s + max(n_out - 1, 0) * step_s,
+        "bound": "compute" if compute_s > read_s else "memory",
+    }
+    ### END SOLUTION
+
+
+# %%
+small = {
+    "n_params": 10**9,
+    "layers": 16,
+    "heads": 16,
+    "kv_heads": 4,
+    "head_dim": 128,
+    "bytes_per_param": 2,
+    "bytes_per_kv": 2,
+}
+one_gpu = {"n_gpus": 1, "peak_flops": 1e14, "bw_Bps": 1e12}
+print(service_time_s(1000, 11, 8, small, one_gpu, 0.5))
+
+# %% nbgrader={"grade": true, "grade_id": "service_time_s__visible__prefill_and_a_few_steps", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+"""Visible: a 70B model on eight H100: the prompt alone, then with an answer."""
+from servemath_helpers.notebook import check_close, check_equal
+
+llama = {
+    "n_params": 70_553_706_496,
+    "layers": 80,
+    "heads": 64,
+    "kv_heads": 8,
+    "head_dim": 128,
+    "bytes_per_param": 2,
+    "bytes_per_kv": 2,
+}
+h100s = {"n_gpus": 8, "peak_flops": 989.4e12, "bw_Bps": 3.35e12}
+got = service_time_s(prompt=4096, n_out=1, batch=64, model=llama, hw=h100s, mfu=0.5)
+check_equal(
+    sorted(got) if isinstance(got, dict) else got,
+    ["bound", "prefill_s", "step_s", "total_s"],
+    "the sorted keys of service_time_s(4096, 1, 64, llama, h100s, 0.5)",
+    "Return a dict with exactly these keys.",
+)
+check_close(
+    got["prefill_s"],
+    0.15159849,
+    "prefill_s of service_time_s(4096, 1, 64, llama, h100s, 0.5)",
+    "2 N s and causal attention 2 n_l d_q s^2, over half the peak of eight GPUs.",
+    rel_tol=1e-6,
+)
+check_close(
+    [got["step_s"], got["total_s"]],
+    [0.0084704015, got["prefill_s"]],
+    "step_s and total_s of service_time_s(4096, 1, 64, llama, h100s, 0.5)",
+    "A step reads the weights once and 64 caches; one token needs prefill only.",
+    rel_tol=1e-6,
+)
+
+# %% nbgrader={"grade": true, "grade_id": "service_time_s__hidden__phases_ridges_and_ratios", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+"""Hidden: short answers, memory against compute, bandwidth and heads, errors, many shapes."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+### BEGIN HIDDEN TESTS
+import random
+from fractions import Fraction
+
+from servemath_helpers.notebook import check_close, check_equal, check_raises
+
+llama = {
+    "n_params": 70_553_706_496,
+    "layers": 80,
+    "heads": 64,
+    "kv_heads": 8,
+    "head_dim": 128,
+    "bytes_per_param": 2,
+    "bytes_per_kv": 2,
+}
+h100s = {"n_gpus": 8, "peak_flops": 989.4e12, "bw_Bps": 3.35e12}
+
+
+def by_hand(prompt, n_out, batch, model, hw, mfu):
+    """Compute the same with exact fractions, term by term."""
+    m, g = ({k: Fraction(v) for k, v in values.items()} for values in (model, hw))
+    width = 2 * m["layers"] * m["head_dim"]
+    work = 2 * m["n_params"] * prompt + width * m["heads"] * prompt * prompt
+    prefill = work / (g["n_gpus"] * g["peak_flops"]) / Fraction(mfu)
+    cache = width * m["kv_heads"] * m["bytes_per_kv"] * prompt * batch / g["bw_Bps"]
+    read = m["n_params"] * m["bytes_per_param"] / g["bw_Bps"]
+    multiply = 2 * m["n_params"] * batch / g["peak_flops"]
+    step = (cache + max(read, multiply)) / g["n_gpus"]
+    return {
+        "prefill_s": float(prefill),
+        "step_s": float(step),
+        "total_s": float(prefill + step * (n_out - 1 if n_out > 0 else 0)),
+        "bound": "compute" if multiply > read else "memory",
+    }
+
+
+for call, hint in (
+    ((4096, 2, 64), "Two tokens: prefill and one step."),
+    ((4096, 1, 64), "One token: no decode step, but step_s is reported."),
+    ((4096, 0, 64), "No token: no decode step, and none is taken back."),
+    ((0, 5, 1), "An empty prompt takes no prefill, and no cache is read."),
+    ((0, 5, 295), "295 sequences: reading the weights still takes longer."),
+    ((0, 5, 296), "296 sequences: from here on arithmetic takes longer."),
+    ((512, 200, 512), "A large batch is bound by arithmetic, its cache is read on top."),
+    ((32_768, 9, 8), "Attention grows with the square of the prompt."),
+):
+    what = f"service_time_s{call} on eight H100"
+    check_close(
+        service_time_s(*call, llama, h100s, 0.5), by_hand(*call, llama, h100s, 0.5), what, hint
+    )
+
+fast = {**h100s, "bw_Bps": 2 * 3.35e12}
+check_close(
+    service_time_s(4096, 2, 64, llama, fast, 0.5)["step_s"],
+    service_time_s(4096, 2, 64, llama, h100s, 0.5)["step_s"] / 2,
+    "step_s with twice the bandwidth",
+    "A memory-bound step is all reading: twice the bandwidth, half the time.",
+)
+check_close(
+    service_time_s(4096, 2, 64, llama, fast, 0.5)["prefill_s"],
+    service_time_s(4096, 2, 64, llama, h100s, 0.5)["prefill_s"],
+    "prefill_s with twice the bandwidth",
+    "Prefill is bound by arithmetic: bandwidth does not help it.",
+)
+tie = {"n_params": 1000, "layers": 1, "heads": 1, "kv_heads": 1, "head_dim": 1}
+tie |= {"bytes_per_param": 2, "bytes_per_kv": 2}
+even = {"n_gpus": 1, "peak_flops": 64, "bw_Bps": 16}
+check_equal(
+    [service_time_s(0, 2, batch, tie, even, 1)["bound"] for batch in (3, 4, 5)],
+    ["memory", "memory", "compute"],
+    "bound just below, at and above the ridge",
+    "compute only if its term is the larger.",
+)
+
+for change in (
+    {"prompt": -1},
+    {"n_out": -1},
+    {"batch": 0},
+    {"mfu": 0},
+    {"mfu": -0.5},
+    {"mfu": 1.01},
+    {"mfu": 50},
+    {"hw": {**h100s, "n_gpus": 0}},
+    {"hw": {**h100s, "peak_flops": 0}},
+    {"hw": {**h100s, "bw_Bps": 0}},
+    {"hw": {**h100s, "bw_Bps": -1e12}},
+):
+    call = {
+        "prompt": 100,
+        "n_out": 10,
+        "batch": 4,
+        "model": llama,
+        "hw": h100s,
+        "mfu": 0.5,
+    } | change
+    check_raises(
+        lambda call=call: service_time_s(**call),
+        ValueError,
+        f"service_time_s with {change}",
+        "Tokens are not negative, batch and n_gpus are at least 1, mfu is in (0, 1].",
+    )
+
+dice = random.Random(26)
+got, want = {}, {}
+for case in range(40):
+    kv_heads = dice.choice((1, 2, 4, 8))
+    model = {
+        "n_params": dice.randint(10**8, 10**11),
+        "layers": dice.randint(8, 100),
+        "heads": kv_heads * dice.choice((1, 2, 4, 8)),
+        "kv_heads": kv_heads,
+        "head_dim": dice.choice((64, 128)),
+        "bytes_per_param": dice.choice((0.5, 1, 2)),
+        "bytes_per_kv": dice.choice((1, 2)),
+    }
+    hw = {"n_gpus": dice.choice((1, 2, 8)), "peak_flops": dice.choice((3e14, 1e15))}
+    hw["bw_Bps"] = dice.choice((1e12, 3e12))
+    call = (dice.randint(0, 9000), dice.randint(0, 500), dice.randint(1, 400))
+    got[f"case {case}"] = service_time_s(*call, model, hw, 0.5)
+    want[f"case {case}"] = by_hand(*call, model, hw, 0.5)
+check_close(got, want, "service_time_s for many models and machines")
+### END HIDDEN TESTS
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "tail_report__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# ## 7 · The latency tail ★★★ (<< num(points['tail_report']) >> points)
+#
+# *One call in a hundred is slow. How many users notice, and what would it cost to ask twice?* Take
+# the $q$-quantile $t$ of the latencies of single calls as "slow", and let $F$ be the share of calls
+# that take **at most** $t$. If a page waits for $n$ independent calls,
+#
+# $$P(\text{page takes more than } t) = 1 - F^{\,n}, \qquad
+# \text{extra load of a hedge sent at } t = 1 - F$$
+#
+# | symbol | argument | meaning | unit |
+# |:--|:--|:--|:--|
+# | | `samples` | latencies of single calls in any order, at least one | ms |
+# | $n$ | `fanout` | calls that a page waits for, a whole number from 1 | calls |
+# | $q$ | `q` | quantile, in (0, 1] | – |
+#
+# Write `tail_report(samples, fanout, q)`. Return a `dict` with exactly the keys `"quantile"` ($t$,
+# in ms), `"fanout_p"` and `"hedged_extra_load"`.
+#
+# The quantile is the **nearest rank**: element number $\lceil q m \rceil$ of the $m$ sorted
+# samples, counted from 1, no interpolation. `q` may be an `int`, a text such as `"0.99"`, a
+# `Decimal`, a `Fraction` or a `float`, and means exactly the decimal that one reads:
+# `Fraction(str(q))`. In floats, 0.07 times 100 is << 0.07 * 100 >>, and its ceiling is one rank too
+# high.
+#
+# - Several samples may equal $t$: all of them count in $F$.
+# - Samples may be a list, a tuple or a NumPy array.
+# - Error: no samples; `fanout` below 1; `q` outside (0, 1].
+#
+# **Worked number.** Of the latencies 30, 10, 20, 50, 40 ms, the quantile 0.8 is
+# << num(latency.tail_report([30, 10, 20, 50, 40], 3, '0.8')['quantile']) >> ms, and a page of three
+# calls exceeds it with probability
+# << num(latency.tail_report([30, 10, 20, 50, 40], 3, '0.8')['fanout_p']) >>.
+#
+# Help: << theory("2.7") >>.
+
+# %% nbgrader={"grade": false, "grade_id": "tail_report__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+import math
+from fractions import Fraction
+
+
+def tail_report(samples, fanout, q):
+    """Return the quantile [ms], the fan-out probability, and the load of hedging at it."""
+    ### BEGIN SOLUTION
+    q, m = Fraction(str(q)), len(samples)
+    if m == 0 or fanout < 1 or not 0 < q <= 1:
+        raise ValueError("samples must not be empty, fanout at least 1, q in (0, 1]")
+    t = sorted(samples)[math.ceil(q * m) - 1]
+    within = sum(x <= t for x in samples) / m
+    return {"quantile": t, "fanout_p": 1 - within**fanout, "hedged_extra_load": 1 - within}
+    ### END SOLUTION
+
+
+# %%
+print(tail_report([30, 10, 20, 50, 40], fanout=3, q="0.8"))
+
+# %% nbgrader={"grade": true, "grade_id": "tail_report__visible__a_hundred_samples", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+"""Visible: the P99 of a hundred calls, seen by pages of one call and of a hundred."""
+from servemath_helpers.notebook import check_close
+
+check_close(
+    tail_report(list(range(1, 101)), 1, "0.99"),
+    {"quantile": 99, "fanout_p": 0.01, "hedged_extra_load": 0.01},
+    "tail_report(list(range(1, 101)), 1, '0.99')",
+    "Element number 99 of 100, counted from 1; one call in a hundred is slower.",
+)
+check_close(
+    tail_report(list(range(100, 0, -1)), 100, "0.99"),
+    {"quantile": 99, "fanout_p": 1 - 0.99**100, "hedged_extra_load": 0.01},
+    "tail_report(list(range(100, 0, -1)), 100, '0.99')",
+    "Sort first. The page is fast only if all hundred calls are: 1 - 0.99**100.",
+)
+
+# %% nbgrader={"grade": true, "grade_id": "tail_report__hidden__exact_ranks_ties_and_merged_shards", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+"""Hidden: exact ranks, ties, one sample, q of one, merged shards, forms of input, errors."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+### BEGIN HIDDEN TESTS
+import random
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+
+from servemath_helpers.notebook import check_close, check_equal, check_raises
+
+hundred = list(range(1, 101))
+random.Random(27).shuffle(hundred)
+for percent in (1, 7, 14, 28, 29, 55, 56, 57, 58, 95, 100):
+    for q in (f"{percent / 100}", percent / 100, Decimal(percent) / 100, Fraction(percent, 100)):
+        check_equal(
+            tail_report(hundred, 1, q)["quantile"],
+            percent,
+            f"quantile of tail_report(1 to 100 shuffled, 1, {q!r})",
+            "q times 100 is a whole number, so the rank is that number: compute it exactly.",
+        )
+check_equal(
+    tail_report(hundred, 1, "0.9900000001")["quantile"],
+    100,
+    "quantile of tail_report(1 to 100 shuffled, 1, '0.9900000001')",
+    "A little more than 99 ranks round up to 100: nothing may be subtracted first.",
+)
+check_equal(
+    tail_report(hundred, 1, "0.0001")["quantile"],
+    1,
+    "quantile of tail_report(1 to 100 shuffled, 1, '0.0001')",
+    "The smallest rank is 1.",
+)
+check_equal(
+    tail_report([0, 10, 20, 30], 1, "0.6")["quantile"],
+    20,
+    "quantile of tail_report([0, 10, 20, 30], 1, '0.6')",
+    "A latency that somebody had: no interpolation.",
+)
+
+for call, row, hint in (
+    (([7], 5, "0.5"), (7, 0, 0), "The only sample is every quantile, and none is above it."),
+    (([3, 1, 2], 9, 1), (3, 0, 0), "q = 1 is the largest: nothing is above it."),
+    (([5, 5, 5, 9], 2, "0.5"), (5, 7 / 16, 1 / 4), "All samples equal to t count in F: 3 of 4."),
+    (([5, 9, 5, 5], 1, "0.25"), (5, 1 / 4, 1 / 4), "F is counted, it is not q."),
+    (([4, 4, 4], 7, "0.99"), (4, 0, 0), "Nothing is above t."),
+    (([2, 1, 4, 3, 5], 2, "0.5"), (3, 16 / 25, 2 / 5), "F is 3 of 5: it is counted, it is not q."),
+    ((np.array([0.5, 0.25]), 3, 0.5), (0.25, 7 / 8, 1 / 2), "NumPy arrays are fine."),
+    (((1.5, 2.5), 1, "1.0"), (2.5, 0, 0), "Tuples are fine."),
+):
+    want = dict(zip(("quantile", "fanout_p", "hedged_extra_load"), row, strict=True))
+    check_close(tail_report(*call), want, f"tail_report{call}", hint)
+
+fast, slow = [10] * 990 + [20] * 10, [30] * 90 + [400] * 10
+merged = tail_report(fast + slow, 100, "0.99")
+check_close(
+    merged,
+    {"quantile": 30, "fanout_p": 1 - (1090 / 1100) ** 100, "hedged_extra_load": 10 / 1100},
+    "tail_report of two shards merged",
+    "The P99 of all calls is that of the merged samples, not a mean of the shards' P99s.",
+)
+
+for call in (
+    ([], 1, "0.5"),
+    ([1, 2], 0, "0.5"),
+    ([1, 2], -1, "0.5"),
+    ([1, 2], 1, 0),
+    ([1, 2], 1, "-0.5"),
+    ([1, 2], 1, "1.01"),
+    ([1, 2], 1, 99),
+    (np.array([]), 1, "0.5"),
+):
+    check_raises(
+        lambda call=call: tail_report(*call),
+        ValueError,
+        f"tail_report{call}",
+        "At least one sample, at least one call, q in (0, 1].",
+    )
+
+dice = random.Random(28)
+got, want = {}, {}
+for case in range(40):
+    m, fanout = dice.randint(1, 60), dice.randint(1, 40)
+    samples = [dice.randint(1, 30) / 4 for _ in range(m)]
+    hundredths = dice.randint(1, 100)
+    rank = -(-hundredths * m // 100)
+    t = sorted(samples)[rank - 1]
+    above = sum(x > t for x in samples)
+    got[f"case {case}"] = tail_report(samples, fanout, f"{hundredths / 100}")
+    want[f"case {case}"] = {
+        "quantile": t,
+        "fanout_p": 1 - Fraction(m - above, m) ** fanout,
+        "hedged_extra_load": Fraction(above, m),
+    }
+check_close(got, want, "tail_report of many samples")
+### END HIDDEN TESTS
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "static_steps__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# ## 8 · Slots ★★★ (<< num(points['static_steps']) >> points)
+#
+# *A machine decodes `slots` sequences at once, one token each in a step. How many steps until all
+# are done?* All requests wait from the start, in order of arrival; request $i$ needs `lengths[i]`
+# tokens.
+#
+# - **Static batching** cuts the requests, in order, into batches of `slots` (the last may be
+#   smaller). A batch occupies the machine until its longest member is done; then the next begins.
+# - **Continuous batching** starts with the first `slots` requests. Whenever a slot becomes free,
+#   the next request in order takes it for the following step.
+#
+# | argument | meaning | unit |
+# |:--|:--|:--|
+# | `lengths` | tokens of each request in order of arrival, whole numbers from 0 | tokens |
+# | `slots` | sequences that decode together, a whole number from 1 | – |
+#
+# Write two functions in one cell: `static_steps(lengths, slots)` and
+# `continuous_steps(lengths, slots)` each return the number of steps until the last request is done.
+#
+# - A request of length 0 takes no step. In a static batch it has its place all the same; under
+#   continuous batching the next request takes its slot at once.
+# - More slots than requests: the rest stand empty. No requests: 0 steps.
+# - Error: `slots` below 1; a negative length.
+#
+# **Worked number.** Lengths 1, 5, 1, 4 in two slots:
+# << slots.static_steps([1, 5, 1, 4], 2) >> static and
+# << slots.continuous_steps([1, 5, 1, 4], 2) >> continuous steps.
+#
+# Help: << theory("2.8") >>.
+
+# %% nbgrader={"grade": false, "grade_id": "static_steps__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+import heapq
+
+
+def static_steps(lengths, slots):
+    """Return the steps that batches take which wait for their longest member."""
+    ### BEGIN SOLUTION
+    if slots < 1 or any(length < 0 for length in lengths):
+        raise ValueError("slots must be at least 1 and lengths at least 0")
+    return sum(max(lengths[i : i + slots]) for i in range(0, len(lengths), slots))
+    ### END SOLUTION
+
+
+def continuous_steps(lengths, slots):
+    """Return the steps taken if the next request takes a slot as soon as it is free."""
+    ### BEGIN SOLUTION
+    if slots < 1 or any(length < 0 for length in lengths):
+        raise ValueError("slots must be at least 1 and lengths at least 0")
+    free_at = [0] * min(slots, max(1, len(lengths)))
+    for length in lengths:
+        # The slot that is free first takes the next request.
+        heapq.heapreplace(free_at, free_at[0] + length)
+    return max(free_at)
+    ### END SOLUTION
+
+
+# %%
+print(static_steps([1, 5, 1, 4], 2), "static,", continuous_steps([1, 5, 1, 4], 2), "continuous")
+
+# %% nbgrader={"grade": true, "grade_id": "static_steps__visible__one_batch_and_two", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+"""Visible: a single batch, where both are equal, and two batches, where they are not."""
+from servemath_helpers.notebook import check_equal
+
+lengths = [80, 50, 150, 175, 100, 250, 120, 300, 200, 400]
+check_equal(
+    [static_steps(lengths, 10), continuous_steps(lengths, 10)],
+    [400, 400],
+    f"[static_steps(lengths, 10), continuous_steps(lengths, 10)] of {lengths}",
+    "All ten start at once, and the longest decides: no request waits for a slot.",
+)
+check_equal(
+    [static_steps([6, 2, 4, 1], 2), continuous_steps([6, 2, 4, 1], 2)],
+    [10, 7],
+    "[static_steps([6, 2, 4, 1], 2), continuous_steps([6, 2, 4, 1], 2)]",
+    "Static: 6, then 4. Continuous: the second slot serves 2, then 4; at step 6 one is free for 1.",
+)
+
+# %% nbgrader={"grade": true, "grade_id": "static_steps__hidden__order_zeros_and_a_machine_that_counts", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+"""Hidden: a hundred requests, order of arrival, zeros, empty slots, bounds, errors, many queues."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+### BEGIN HIDDEN TESTS
+import random
+
+from servemath_helpers.notebook import check_equal, check_raises, check_true
+
+ten = [80, 50, 150, 175, 100, 250, 120, 300, 200, 400]
+for lengths, slots, static, continuous, hint in (
+    (ten * 10, 10, 4000, 2075, "Ten batches of 400 steps, against slots that are refilled."),
+    (sorted(ten * 10), 10, 1825, 1825, "Batches of equal lengths waste nothing."),
+    ([], 4, 0, 0, "No requests, no steps."),
+    ([0, 0, 0], 2, 0, 0, "Nothing to decode, no steps."),
+    ([7], 3, 7, 7, "The other slots stand empty."),
+    ([3, 9, 4], 8, 9, 9, "More slots than requests: the longest decides."),
+    ([5, 1, 1, 1, 1, 1], 2, 7, 5, "While the long one runs, the other slot serves all the others."),
+    ([1, 1, 1, 1, 1, 5], 2, 7, 7, "In order of arrival: the long one starts last."),
+    ([4, 3, 2, 1], 1, 10, 10, "One slot: one after the other."),
+    ([2, 0, 3, 3], 2, 5, 5, "A zero takes its place in the static batch, and no step."),
+    ([0, 0, 5, 5], 2, 5, 5, "A batch of zeros takes no step."),
+    ([0, 4, 4], 2, 8, 4, "Under continuous batching the next one takes the zero's slot at once."),
+    ([100] + [1] * 50, 4, 112, 100, "One long request bounds both."),
+):
+    what = f"of {lengths[:12]}{'...' if len(lengths) > 12 else ''} in {slots} slots"
+    check_equal(static_steps(lengths, slots), static, f"static_steps {what}", hint)
+    check_equal(continuous_steps(lengths, slots), continuous, f"continuous_steps {what}", hint)
+
+
+def count_steps(lengths, slots, refill):
+    """Decode token by token."""
+    waiting, running, steps = list(lengths), [], 0
+    while waiting or running:
+        if refill or not running:
+            while waiting and len(running) < slots:
+                running.append(waiting.pop(0))
+                if refill and running[-1] == 0:
+                    running.pop()
+        steps += any(running)
+        running = [left - 1 for left in running if left > 1]
+    return steps
+
+
+dice = random.Random(29)
+got, want = {}, {}
+for case in range(60):
+    lengths = [dice.choice((0, 1, 2, 5, 9, 30)) for _ in range(dice.randint(0, 40))]
+    slots = dice.randint(1, 9)
+    got[f"case {case}"] = [static_steps(lengths, slots), continuous_steps(lengths, slots)]
+    want[f"case {case}"] = [count_steps(lengths, slots, refill) for refill in (False, True)]
+    least = max([-(-sum(lengths) // slots), *lengths])
+    check_true(
+        least <= got[f"case {case}"][1] <= got[f"case {case}"][0],
+        f"case {case}: longest length and total / slots <= continuous <= static",
+    )
+check_equal(got, want, "static_steps and continuous_steps of many queues", "Decode step by step.")
+
+for lengths, slots in (([1, 2], 0), ([1, 2], -3), ([1, -2], 2), ([-1], 1), ([], 0)):
+    for steps in (static_steps, continuous_steps):
+        check_raises(
+            lambda lengths=lengths, slots=slots, steps=steps: steps(lengths, slots),
+            ValueError,
+            f"{'static' if steps is static_steps else 'continuous'}_steps({lengths}, {slots})",
+            "At least one slot, and no negative length.",
+        )
+### END HIDDEN TESTS
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "erlang_c__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# ## 9 · Many servers ★★★ (<< num(points['erlang_c']) >> points)
+#
+# *Requests of one queue go to whichever of $c$ replicas is free. How often does one have to wait,
+# and for how long?* With Poisson arrivals and exponential service (M/M/c), an arrival waits with
+# the **Erlang C** probability:
+#
+# $$C(c, a) = \frac{\dfrac{a^c}{c!} \dfrac{c}{c - a}}
+# {\displaystyle\sum_{k=0}^{c-1} \frac{a^k}{k!} + \frac{a^c}{c!} \frac{c}{c - a}}, \qquad
+# a = \frac{\lambda}{\mu}, \qquad W_q = \frac{C(c, a)}{c \mu - \lambda}$$
+#
+# Written like this it overflows for many servers. Erlang B has a recursion that never does, and
+# gives C:
+#
+# $$B_0 = 1, \qquad B_k = \frac{a B_{k-1}}{k + a B_{k-1}}, \qquad
+# C(c, a) = \frac{B_c}{1 - \frac{a}{c} (1 - B_c)}$$
+#
+# | symbol | argument | meaning | unit |
+# |:--|:--|:--|:--|
+# | $c$ | `c` | servers, a whole number from 1 | – |
+# | $a$ | `a` | offered load, at least 0 | – |
+# | $\lambda$, $\mu$ | `lam`, `mu` | arrival rate, at least 0; service rate of one server, above 0 | requests/s |
+#
+# Write two functions in one cell: `erlang_c(c, a)` returns the probability of waiting;
+# `mmc_wait(lam, mu, c)` returns $W_q$, the mean time in the queue (of all requests, service not
+# included), in s.
+#
+# - $a \ge c$: the queue has no steady state; `erlang_c` returns 1.0 and `mmc_wait` returns
+#   `math.inf`.
+# - `a = 0`: nobody waits, 0.0. One server: $C(1, a) = a$.
+# - It must work for `c = 1000`.
+# - Error: `c`, `a` or `lam` negative; `mu` zero or negative. (`c = 0` is not asked.)
+#
+# **Worked number.** Two servers with an offered load of 1 make a request wait with probability
+# << num(queueing.erlang_c(2, 1)) >>.
+#
+# Help: << theory("2.9") >>.
+
+# %% nbgrader={"grade": false, "grade_id": "erlang_c__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+import math
+
+
+def erlang_c(c, a):
+    """Return the probability that an arrival has to wait."""
+    ### BEGIN SOLUTION
+    if c < 1 or a < 0:
+        raise ValueError("c must be at least 1 and a at least 0")
+    if a >= c:
+        return 1.0
+    blocked = 1.0
+    for k in range(1, c + 1):
+        blocked = a * blocked / (k + a * blocked)
+    return blocked / (1 - a / c * (1 - blocked))
+    ### END SOLUTION
+
+
+def mmc_wait(lam, mu, c):
+    """Return the mean wait in the queue [s]."""
+    ### BEGIN SOLUTION
+    if lam < 0 or mu <= 0 or c < 1:
+        raise ValueError("lam must be at least 0, mu above 0, c at least 1")
+    if lam >= c * mu:
+        return math.inf
+    return erlang_c(c, lam / mu) / (c * mu - lam)
+    ### END SOLUTION
+
+
+# %%
+print("P(wait) =", erlang_c(2, 1), " Wq =", mmc_wait(10, 10, 2), "s")
+
+# %% nbgrader={"grade": true, "grade_id": "erlang_c__visible__one_server_and_four", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+"""Visible: one server, four servers, and a wait."""
+from servemath_helpers.notebook import check_close
+
+check_close(
+    erlang_c(1, 0.6), 0.6, "erlang_c(1, 0.6)", "With one server one waits when it is busy: a."
+)
+check_close(
+    erlang_c(4, 10 / 3),
+    0.65772165,
+    "erlang_c(4, 10 / 3)",
+    "Not the utilisation 0.83, and not Erlang B (blocking): C = B / (1 - a/c (1 - B)).",
+    rel_tol=1e-6,
+)
+check_close(
+    mmc_wait(2, 4, 1),
+    0.25,
+    "mmc_wait(2, 4, 1)",
+    "M/M/1 with rho = 1/2: the wait in the queue is rho / (mu - lam), service not included.",
+)
+
+# %% nbgrader={"grade": true, "grade_id": "erlang_c__hidden__thousands_of_servers_and_overload", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+"""Hidden: many servers, no load, overload, waits, errors, and the definition for many pools."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+### BEGIN HIDDEN TESTS
+import itertools
+import math
+import random
+from fractions import Fraction
+
+from servemath_helpers.notebook import check_close, check_raises, check_true
+
+
+def by_definition(c, a):
+    """Return C(c, a) from the sum, each term divided by the last one, so nothing overflows."""
+    term, terms = 1.0, []
+    for k in range(c, 0, -1):
+        term *= k / a
+        terms.append(term)
+    last = c / (c - a)
+    return last / (math.fsum(terms) + last)
+
+
+for c, a, hint in (
+    (4, 10 / 3, "The probability of waiting, from the recursion."),
+    (2, 1.5, "The probability of waiting, from the recursion."),
+    (20, 18.0, "The probability of waiting, from the recursion."),
+    (200, 180, "Factorials of 200 leave the range of a float: use the recursion."),
+    (1000, 900, "Factorials of 1000 leave the range of a float: use the recursion."),
+    (2000, 1990, "Nearly full and large."),
+):
+    check_close(erlang_c(c, a), by_definition(c, a), f"erlang_c({c}, {a})", hint)
+check_close(
+    erlang_c(1000, 900),
+    5.927e-4,
+    "erlang_c(1000, 900)",
+    "A pool of a thousand at 90 % load hardly ever makes anybody wait.",
+    rel_tol=1e-3,
+)
+for c, a, p, hint in (
+    (1, 0, 0, "Without load nobody waits."),
+    (8, 0, 0, "Without load nobody waits."),
+    (1, 1, 1, "From a = c on everybody waits."),
+    (4, 4, 1, "From a = c on everybody waits."),
+    (4, 9.5, 1, "A probability is at most 1."),
+    (1, 0.25, 0.25, "C(1, a) = a."),
+    (2, 1, 1 / 3, "The worked number."),
+):
+    check_close(erlang_c(c, a), p, f"erlang_c({c}, {a})", hint)
+
+for call, wait, hint in (
+    ((10, 3, 4), by_definition(4, 10 / 3) / 2, "C / (c mu - lam)."),
+    ((120, 30, 6), by_definition(6, 4) / 60, "C / (c mu - lam): 4.746 ms."),
+    ((30, 50, 1), 0.03, "M/M/1: 30 ms in the queue, and 50 ms with service."),
+    ((0, 5, 3), 0, "Without arrivals nobody waits."),
+    ((12, 3, 4), math.inf, "lam = c mu: there is no steady state."),
+    ((13, 3, 4), math.inf, "lam > c mu: the wait is not negative, it has no bound."),
+    ((2700, 3, 1000), by_definition(1000, 900) / 300, "A thousand servers."),
+):
+    check_close(mmc_wait(*call), wait, f"mmc_wait{call}", hint)
+
+for c, a in ((-1, 0.5), (-4, 0), (4, -0.1), (1, -3)):
+    check_raises(
+        lambda c=c, a=a: erlang_c(c, a), ValueError, f"erlang_c({c}, {a})", "Neither is negative."
+    )
+for call in ((-1, 3, 4), (10, 0, 4), (10, -3, 4), (0, 0, 1), (10, 3, -2), (-1, -1, 1)):
+    check_raises(
+        lambda call=call: mmc_wait(*call),
+        ValueError,
+        f"mmc_wait{call}",
+        "lam is at least 0, mu above 0, c not negative.",
+    )
+
+dice = random.Random(30)
+got, want = {}, {}
+for _ in range(40):
+    c = dice.randint(1, 60)
+    mu, lam = dice.randint(1, 50), 0
+    lam = dice.randint(1, c * mu)
+    a = Fraction(lam, mu)
+    pool = f"lam={lam}, mu={mu}, c={c}"
+    got[f"erlang_c, {pool}"], got[f"mmc_wait, {pool}"] = erlang_c(c, lam / mu), mmc_wait(lam, mu, c)
+    if a >= c:
+        want[f"erlang_c, {pool}"], want[f"mmc_wait, {pool}"] = 1, math.inf
+        continue
+    top = a**c / math.factorial(c) * c / (c - a)
+    waits = top / (sum(a**k / math.factorial(k) for k in range(c)) + top)
+    want[f"erlang_c, {pool}"] = waits
+    want[f"mmc_wait, {pool}"] = waits / (c * mu - lam)
+check_close(got, want, "erlang_c and mmc_wait of many pools")
+chances = [erlang_c(c, 3.5) for c in range(4, 30)]
+check_true(
+    all(first > second for first, second in itertools.pairwise(chances)),
+    "erlang_c(c, 3.5) falls with every server",
+)
+### END HIDDEN TESTS
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "goodput__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# ## 10 · Promises ★★★ (<< num(points['goodput']) >> points)
+#
+# *What share of users got what we promised, how many replicas keep the promise, and what do we owe
+# if we broke it?* Three functions in one cell.
+#
+# `goodput(requests, ttft_slo, tpot_slo)` returns the share of **all** requests that are good.
+# `requests` is a list of dicts with `"ttft"` (s), `"tpot"` (s, or `None` for an answer of one
+# token) and `"status"`. A request is good if its status is `"ok"`, its TTFT is at most `ttft_slo`
+# and its TPOT, if it has one, at most `tpot_slo`. A request that failed stays in the denominator,
+# whatever its times, which may then be `None`. No requests: 0.0.
+#
+# `replicas_for_slo(lam, mu, wq_max)` returns the least number $c$ of replicas, as an `int`, for
+# which the queue is stable, $\lambda < c \mu$ strictly, and the mean wait of M/M/c is within the
+# bound:
+#
+# $$W_q(\lambda, \mu, c) = \frac{C(c, \lambda / \mu)}{c \mu - \lambda} \le W_{max}$$
+#
+# | symbol | argument | meaning | unit |
+# |:--|:--|:--|:--|
+# | $\lambda$ | `lam` | arrival rate, at least 0 | requests/s |
+# | $\mu$ | `mu` | service rate of one replica, above 0 | requests/s |
+# | $W_{max}$ | `wq_max` | largest mean wait in the queue, above 0 | s |
+#
+# `servemath_helpers.queueing.mmc_wait(lam, mu, c)` computes $W_q$; you are welcome to use it here.
+#
+# - A wait equal to the bound is within it. `lam = 0`: one replica.
+# - Error: `lam` negative; `mu` or `wq_max` zero or negative.
+#
+# `sla_credit(availability, table)` returns what an agreement owes. `table` is a list of
+# `(threshold, credit)` in any order: of the thresholds that `availability` is **strictly** below,
+# the lowest decides. Below none: 0. Thresholds and availability are shares in [0, 1], credits
+# percent of the bill.
+#
+# **Worked number.** 5 requests/s on replicas of 2 a second with a mean wait of at most 0.1 s need
+# << capacity.replicas_for_slo(5, 2, 0.1) >>; with the table (0.999, 10), (0.99, 25) an availability
+# of 0.995 costs << num(agreements.sla_credit('0.995', [('0.999', 10), ('0.99', 25)])) >> %.
+#
+# Help: << theory("2.10") >>.
+
+# %% nbgrader={"grade": false, "grade_id": "goodput__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+from servemath_helpers import queueing
+
+
+def goodput(requests, ttft_slo, tpot_slo):
+    """Return the share of all requests that were answered within both bounds."""
+    ### BEGIN SOLUTION
+    good = 0
+    for request in requests:
+        if request["status"] == "ok" and request["ttft"] <= ttft_slo:
+            good += request["tpot"] is None or request["tpot"] <= tpot_slo
+    return good / len(requests) if requests else 0.0
+    ### END SOLUTION
+
+
+def replicas_for_slo(lam, mu, wq_max):
+    """Return the least number of replicas that is stable and keeps the mean wait."""
+    ### BEGIN SOLUTION
+    if lam < 0 or mu <= 0 or wq_max <= 0:
+        raise ValueError("lam must be at least 0, mu and wq_max above 0")
+    c = int(lam // mu) + 1
+    while queueing.mmc_wait(lam, mu, c) > wq_max:
+        c += 1
+    return c
+    ### END SOLUTION
+
+
+def sla_credit(availability, table):
+    """Return the credit of the lowest threshold that availability is strictly below."""
+    ### BEGIN SOLUTION
+    broken = [(threshold, credit) for threshold, credit in table if availability < threshold]
+    return min(broken)[1] if broken else 0
+    ### END SOLUTION
+
+
+# %%
+print(goodput([{"ttft": 0.3, "tpot": 0.02, "status": "ok"}], ttft_slo=0.5, tpot_slo=0.05))
+print(replicas_for_slo(5, 2, 0.1), "replicas")
+print(sla_credit(0.995, [(0.999, 10), (0.99, 25)]), "%")
+
+# %% nbgrader={"grade": true, "grade_id": "goodput__visible__eight_requests_four_promises", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+"""Visible: eight requests of which four are good, a pool, and a broken promise."""
+from servemath_helpers.notebook import check_close, check_equal
+
+rows = [
+    (0.20, 0.030, "ok"),
+    (0.45, 0.020, "ok"),
+    (0.50, 0.040, "ok"),
+    (0.30, None, "ok"),
+    (0.70, 0.020, "ok"),
+    (0.25, 0.060, "ok"),
+    (0.10, 0.010, "error"),
+    (None, None, "timeout"),
+]
+requests = [dict(zip(("ttft", "tpot", "status"), row, strict=True)) for row in rows]
+check_close(
+    goodput(requests, 0.5, 0.04),
+    0.5,
+    "goodput(requests, 0.5, 0.04) of eight requests",
+    "Four are good: one is late, one is slow, two failed; divide by all eight.",
+)
+check_equal(
+    replicas_for_slo(10, 3, 0.4),
+    4,
+    "replicas_for_slo(10, 3, 0.4)",
+    "Four replicas wait 0.3289 s on average; three are not stable.",
+)
+check_close(
+    [sla_credit(a, [(0.999, 10), (0.99, 25)]) for a in (0.9995, 0.995, 0.98)],
+    [0, 10, 25],
+    "sla_credit for availabilities of 0.9995, 0.995 and 0.98",
+    "0.98 is below both thresholds: the lower one decides.",
+)
+
+# %% nbgrader={"grade": true, "grade_id": "goodput__hidden__bounds_stability_and_steps", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+"""Hidden: bounds met exactly, failures, short answers; stability, pools; the steps of a table."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+### BEGIN HIDDEN TESTS
+import math
+import random
+from fractions import Fraction
+
+from servemath_helpers.notebook import check_close, check_equal, check_raises
+
+
+def a_request(ttft, tpot, status="ok"):
+    """Return one request."""
+    return {"ttft": ttft, "tpot": tpot, "status": status}
+
+
+for requests, share, hint in (
+    ([], 0, "No requests: 0.0."),
+    ([a_request(1, 0.25)], 1, "Bounds met exactly are met."),
+    ([a_request(1.5, 0.25)], 0, "TTFT is too long."),
+    ([a_request(1, 0.5)], 0, "TPOT is too long: both bounds count."),
+    ([a_request(1, None)], 1, "One token has no TPOT: its TTFT alone decides."),
+    ([a_request(2, None)], 0, "One token has no TPOT: its TTFT alone decides."),
+    ([a_request(0, 0)], 1, "0 s is a time like others, not None."),
+    ([a_request(0.5, 0.125, "error")], 0, "What failed is not good, however fast it failed."),
+    ([a_request(None, None, "timeout"), a_request(1, None)], 0.5, "Failures stay in the count."),
+    (
+        [a_request(0.5, 0.125), a_request(9, 0.125), a_request(0.5, 9), a_request(0.5, 0, "shed")],
+        0.25,
+        "Divide by all requests.",
+    ),
+):
+    check_close(goodput(requests, 1, 0.25), share, f"goodput({requests}, 1, 0.25)", hint)
+dice = random.Random(31)
+got, want = {}, {}
+for case in range(30):
+    n = dice.randint(1, 40)
+    requests, good = [], 0
+    for _ in range(n):
+        late, slow, failed = (dice.random() < 0.3 for _ in range(3))
+        short = dice.random() < 0.3
+        tpot = None if short else (0.5 if slow else 0.125)
+        requests.append(a_request(3 if late else 1, tpot, "error" if failed else "ok"))
+        good += not (late or failed or (slow and not short))
+    got[f"case {case}"] = goodput(requests, 2, 0.25)
+    want[f"case {case}"] = Fraction(good, n)
+check_close(got, want, "goodput of many traces")
+
+for call, replicas, hint in (
+    ((10, 3, 0.1), 5, "Waiting falls faster than in proportion: five are enough."),
+    ((120, 30, 0.005), 6, "Six replicas wait 4.7 ms, five wait 18.5 ms."),
+    ((20, 0.5, 0.5), 43, "Large pools need few spare ones."),
+    ((0, 3, 0.1), 1, "Without traffic one replica stays."),
+    ((12, 3, 1e9), 5, "lam = 4 mu: four replicas are not stable, whatever wait is allowed."),
+    ((90, 30, 1e9), 4, "lam = 3 mu: three replicas are not stable."),
+    ((1, 4, 10), 1, "One replica waits 0.083 s: enough."),
+    ((0.5, 1, 1), 1, "M/M/1 at half load waits exactly 1 s: a bound met exactly is met."),
+    ((899, 1, 0.01), 927, "The queue decides, not a fixed reserve."),
+):
+    check_equal(replicas_for_slo(*call), replicas, f"replicas_for_slo{call}", hint)
+for call in ((-1, 3, 0.1), (10, 0, 0.1), (10, -3, 0.1), (10, 3, 0), (10, 3, -0.1), (-6, -3, 0.1)):
+    check_raises(
+        lambda call=call: replicas_for_slo(*call),
+        ValueError,
+        f"replicas_for_slo{call}",
+        "lam is at least 0, mu and wq_max are above 0.",
+    )
+
+
+def wait_of(lam, mu, c):
+    """Return the mean wait from the definition, in exact fractions."""
+    a = Fraction(lam) / Fraction(mu)
+    top = a**c / math.factorial(c) * c / (c - a)
+    return top / (sum(a**k / math.factorial(k) for k in range(c)) + top) / (c * mu - lam)
+
+
+got, want = {}, {}
+for _ in range(25):
+    lam, mu = dice.randint(1, 60), dice.randint(1, 12)
+    bound = dice.choice((0.003, 0.03, 0.3, 3))
+    c = lam // mu + 1
+    while wait_of(lam, mu, c) > bound:
+        c += 1
+    got[f"replicas_for_slo({lam}, {mu}, {bound})"] = replicas_for_slo(lam, mu, bound)
+    want[f"replicas_for_slo({lam}, {mu}, {bound})"] = c
+check_equal(
+    got, want, "replicas_for_slo of many services", "The least c that is stable and within."
+)
+
+table = [(0.99, 25), (0.999, 10), (0.95, 100)]
+for availability, credit, hint in (
+    (1, 0, "A promise kept costs nothing."),
+    (0.999, 0, "At the threshold the promise is kept: strictly below."),
+    (0.9989, 10, "Below 0.999 only."),
+    (0.99, 10, "At 0.99 it is not below 0.99."),
+    (0.9899, 25, "Below 0.999 and 0.99: the lower threshold decides, credits are not added."),
+    (0.95, 25, "At 0.95 it is not below 0.95."),
+    (0.5, 100, "Below all: the lowest threshold decides."),
+    (0, 100, "0 is an availability."),
+):
+    for order in (table, sorted(table), sorted(table, reverse=True)):
+        check_close(
+            sla_credit(availability, order), credit, f"sla_credit({availability}, {order})", hint
+        )
+check_close(sla_credit(0.5, []), 0, "sla_credit(0.5, [])", "No table, no credit.")
+check_close(
+    sla_credit(0.2, [(0.9, 40), (0.5, 30)]),
+    30,
+    "sla_credit(0.2, [(0.9, 40), (0.5, 30)])",
+    "The lowest threshold decides, even if a higher one would cost more.",
+)
+### END HIDDEN TESTS
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "reflection__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# ## Reflection (optional, no points)
+#
+# Each exercise defined something that runs in production, computed a small check of it, and left
+# the last step to you: what should the **system** do when the check fails? Choose three of the ten
+# and write, for each, which action you would automate, which you would leave to a person, and what
+# would make you undo it. Write a few sentences in the next cell; a person may read and comment on
+# them.
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "reflection__answer", "locked": false, "points": 0, "schema_version": 3, "solution": true, "task": false}
+# ### BEGIN SOLUTION
+# One good answer among many. Contracts: reject a request that breaks its contract at the gateway,
+# at once and with the code; leave to a person the decision to widen the contract; undo a new rule
+# if it rejects traffic that used to be served. Burn alerts: the fast rule rolls back a release that
+# is younger than the window, because the release is the likeliest cause, and pages a person
+# otherwise; the slow rule opens a ticket. Replicas: scale up automatically as soon as the computed
+# number exceeds the running one, scale down only after a quiet hour; a person decides when the
+# budget is exceeded.
+# ### END SOLUTION
+
+# %% [markdown]
+# ## What to keep
+#
+# An optimisation is worth what its constraint leaves of it. A better mean has to clear a gate, a
+# larger batch has to stay stable, a faster step has to be the bottleneck, a mean has to say what
+# its tail does, and a throughput only counts as far as it keeps a promise. Compute the constraint
+# first.
