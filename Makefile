@@ -1,13 +1,13 @@
 # Thin: each target is one line into a tool. Everything sets itself up.
 PYTHON ?= python3
 CH ?=
-BIN := $(CURDIR)/.venv/bin
+BIN := .venv/bin
 # nbgrader looks up alembic on PATH.
-export PATH := $(BIN):$(PATH)
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # The learner's and the grader's notebooks never need a frozen-modules warning.
 export PYDEVD_DISABLE_FILE_VALIDATION = 1
 
-.PHONY: help demo test lab bundle notebooks release bank lint format benchmarks lock clean setup
+.PHONY: help demo test lab bundle notebooks release bank table clean-demo lint format benchmarks lock clean setup
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -22,11 +22,11 @@ demo: setup
 
 ## make test        every fast test
 test: setup
-	@$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=100
+	@$(BIN)/python -m pytest --cov=servemath_helpers --cov-report=term --cov-fail-under=100
 
-## make lab         JupyterLab on the learners' notebooks
+## make lab         JupyterLab on a copy of the learners' notebooks
 lab: setup
-	@$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/release
+	@$(BIN)/python -m autograder lab
 
 ## make bundle      the zip that learners receive
 bundle: setup
@@ -43,6 +43,14 @@ release: setup
 ## make bank        the solution bank, and what only hidden tests catch (CH=<chapter>)
 bank: setup
 	@$(BIN)/python -m autograder bank $(CH)
+
+## make table       automatic scores of the class, what a grader should know (CH=<chapter>)
+table: setup
+	@$(BIN)/python -m autograder table $(CH)
+
+## make clean-demo  take the sample class out of this course
+clean-demo: setup
+	@$(BIN)/python -m autograder demo --remove
 
 ## make lint        ruff and mypy
 lint: setup

@@ -40,9 +40,35 @@ def _bundle(course: Course, options: argparse.Namespace) -> None:
 
 
 def _demo(course: Course, options: argparse.Namespace) -> None:
-    from autograder.demo.run import run
+    from autograder.demo.run import remove, run
 
-    run(course, _chapters(course, options.chapter))
+    if options.remove:
+        print(f"removed {remove(course)} sample students")
+    else:
+        run(course, _chapters(course, options.chapter))
+
+
+def _lab(course: Course, options: argparse.Namespace) -> None:
+    from autograder.lab import open_lab
+
+    open_lab(course)
+
+
+def _table(course: Course, options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from autograder import bank
+    from autograder.grading.outcomes import class_table
+    from autograder.grading.table import TABLE_WIDTH, as_csv, show_table
+
+    for chapter in _chapters(course, options.chapter):
+        if not any(course.submitted.glob(f"*/{chapter}")):
+            continue
+        table = class_table(course, chapter, [exercise.slug for exercise in bank.load(chapter)])
+        if options.csv:
+            print(as_csv(table), end="")
+        else:
+            show_table(Console(width=max(TABLE_WIDTH, Console().width)), table)
 
 
 def _bank(course: Course, options: argparse.Namespace) -> None:
@@ -56,7 +82,9 @@ COMMANDS = {
     "release": (_release, "make learners' notebooks and fill the gradebook"),
     "bundle": (_bundle, "zip what learners receive"),
     "bank": (_bank, "what the solution bank holds and what only hidden tests catch"),
+    "lab": (_lab, "JupyterLab on a copy of the learners' notebooks"),
     "demo": (_demo, "grade a sample class from text to feedback"),
+    "table": (_table, "automatic scores and what a grader should know"),
 }
 
 
@@ -72,6 +100,10 @@ def main(arguments: list[str] | None = None) -> int:
     for name, (_, about) in COMMANDS.items():
         command = commands.add_parser(name, help=about)
         command.add_argument("chapter", nargs="?", help="one chapter (default: all that apply)")
+        if name == "demo":
+            command.add_argument("--remove", action="store_true", help="remove the sample class")
+        if name == "table":
+            command.add_argument("--csv", action="store_true", help="print CSV")
     options = parser.parse_args(arguments)
     try:
         COMMANDS[options.command][0](Course.at(options.root), options)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -12,14 +13,20 @@ import pytest
 
 from autograder import bank
 from autograder.authoring.bundle import bundle, contents
+from autograder.authoring.release import release_texts, scratch_course
 from autograder.course import HOME, Course
 
 COURSE = Course.at(HOME)
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory):
-    with zipfile.ZipFile(bundle(COURSE, tmp_path_factory.mktemp("dist"))) as opened:
+def released():
+    return release_texts()
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory, released):
+    with zipfile.ZipFile(bundle(COURSE, tmp_path_factory.mktemp("dist"), released)) as opened:
         yield opened
 
 
@@ -95,9 +102,26 @@ def test_no_bank_solution_is_in_the_bundle(files):
                 assert solution.code.strip() not in everything
 
 
-def test_the_same_course_gives_the_same_bundle(tmp_path):
-    first = bundle(COURSE, tmp_path / "a").read_bytes()
-    assert bundle(COURSE, tmp_path / "b").read_bytes() == first
+def test_the_same_course_gives_the_same_bundle(tmp_path, released):
+    first = bundle(COURSE, tmp_path / "a", released).read_bytes()
+    assert bundle(COURSE, tmp_path / "b", released).read_bytes() == first
+
+
+def test_what_lies_about_in_the_release_folder_does_not_go_out(tmp_path):
+    """A checkpoint, a notebook that somebody solved in place: the bundle is made afresh."""
+    chapter = COURSE.chapters()[0]
+    course = scratch_course(tmp_path, [chapter])
+    shutil.copytree(HOME / "docs", tmp_path / "docs")
+    shutil.copytree(HOME / "servemath_helpers", tmp_path / "servemath_helpers")
+    for name in ("pyproject.toml", "environment.yml", "requirements.lock"):
+        shutil.copy(HOME / name, tmp_path)
+    solved = course.source / chapter / "exercises.ipynb"
+    for folder in (course.release / chapter, course.release / chapter / ".ipynb_checkpoints"):
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(solved, folder)
+    files = contents(course)
+    assert not any(".ipynb_checkpoints" in name for name in files)
+    assert b"BEGIN SOLUTION" not in files[f"release/{chapter}/exercises.ipynb"]
 
 
 def test_the_bundled_package_installs_and_imports_without_the_course(archive, tmp_path):
@@ -124,6 +148,6 @@ def test_the_bundled_package_installs_and_imports_without_the_course(archive, tm
     assert not (tmp_path / "site" / "autograder").exists()
 
 
-def test_the_bundle_lists_each_file_once():
-    names = list(contents(COURSE))
+def test_the_bundle_lists_each_file_once(archive):
+    names = archive.namelist()
     assert len(names) == len(set(names))

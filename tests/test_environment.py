@@ -108,15 +108,6 @@ def test_the_installed_environment_is_the_locked_one():
 
 
 HOST = re.compile(r"https?://[^\s)\"'>]+")
-OURS_TO_NAME = (
-    "arxiv.org",
-    "doi.org",
-    "sre.google",
-    "jupyter",
-    "nbgrader",
-    "localhost",
-    "127.0.0.1",
-)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +127,11 @@ def make(*arguments, **environment):
         timeout=60,
         check=False,
     )
+
+
+def test_coverage_names_its_package():
+    """A bare --cov reaches nbval's kernels as ``source=[True]`` and kills them."""
+    assert "--cov=servemath_helpers" in (HOME / "Makefile").read_text()
 
 
 def test_a_missing_python_is_one_clear_line():

@@ -1,13 +1,30 @@
 """The sample class, graded by plain `nbgrader autograde`, gets the scores it deserves."""
 
+import shutil
+import subprocess
+import sys
+
 import psutil
 import pytest
+from nbgrader.api import Gradebook
+from rich.console import Console
 
+from autograder.authoring.release import release, scratch_course
 from autograder.cells import parse_grade_id
 from autograder.course import Course
-from autograder.demo.run import DemoError, refuse_a_real_class, run
+from autograder.demo.run import DemoError, refuse_a_real_class, remove, run
 from autograder.demo.sample_class import PREFIX, cases
-from autograder.grading.outcomes import load_outcome
+from autograder.grading.exporter import UNFINISHED
+from autograder.grading.outcomes import (
+    GRADED,
+    NOT_GRADED,
+    ClassTable,
+    Outcome,
+    Row,
+    class_table,
+    load_outcome,
+)
+from autograder.grading.table import TABLE_WIDTH, as_csv, show_table
 from autograder.nbgrader_command import run_nbgrader
 
 from .golden import Graded
@@ -29,6 +46,7 @@ CASES = [
     *("duplicated_cells", "deleted_tests", "edited_tests", "no_cell_ids", "missing_kernelspec"),
     *("corrupt_json", "truncated_json", "empty_file", "renamed_notebook", "no_notebook"),
     *("endless_loop", "ten_million_prints", "killed_kernel", "orphan_process"),
+    *("broken_theory", "quits_the_kernel", "makes_a_folder"),
 ]
 
 
@@ -73,7 +91,7 @@ def test_no_process_of_a_submission_is_left(graded):
     sleepers = [
         process.info["cmdline"]
         for process in psutil.process_iter(["cmdline"])
-        if process.info["cmdline"] == ["sleep", "3600"]
+        if process.info["cmdline"] == ["sleep", "3601"]
     ]
     assert sleepers == []
 
@@ -103,14 +121,63 @@ def test_a_resubmission_that_cannot_be_graded_takes_back_the_old_score(graded):
         assert done.returncode == 1
         outcome = load_outcome(graded.course.root, FIRST, student)
         assert "not valid JSON" in outcome.reason
-        from nbgrader.api import Gradebook
-
         with Gradebook(f"sqlite:///{graded.course.database}") as gradebook:
             submission = gradebook.find_submission(FIRST, student)
             assert submission.score == 0
             assert submission.needs_manual_grade
     finally:
         path.write_bytes(good)
+
+
+def test_a_run_that_was_killed_is_finished_by_running_it_again(graded):
+    """What kill -9 leaves: a folder, half written, and no finished outcome."""
+    student = PREFIX + "all_right_2"
+    done = graded.course.autograded / student / FIRST
+    for path in done.iterdir():
+        path.unlink()
+    outcome = Outcome(student, FIRST, NOT_GRADED, UNFINISHED)
+    outcome.save(graded.course.root)
+    ended = run_nbgrader(graded.course.root, "autograde", FIRST, "--student", student)
+    assert ended.returncode == 0, ended.stderr
+    assert (done / "exercises.ipynb").is_file()
+    assert load_outcome(graded.course.root, FIRST, student).status == GRADED
+
+
+def test_what_is_not_in_the_gradebook_is_not_a_zero(graded, tmp_path):
+    course = scratch_course(tmp_path, [FIRST])
+    release(course, FIRST)
+    student = PREFIX + "all_right_1"
+    shutil.copytree(graded.course.submitted / student, course.submitted / student)
+    Outcome(student, FIRST).save(course.root)
+    (row,) = class_table(course, FIRST, ["mm1"]).rows
+    assert row.scores is None
+    assert row.notes == ("not in the gradebook; grade again",)
+
+
+def test_the_table_prints_whatever_a_file_is_called(capsys):
+    notes = ("exercises.ipynb is missing; the folder holds home [final] v2 [/b].ipynb",)
+    table = ClassTable(FIRST, {"mm1": 2.0}, (Row("s [1]", None, notes), Row("t", {"mm1": 1.5}, ())))
+    show_table(Console(width=TABLE_WIDTH), table)
+    printed = capsys.readouterr().out
+    assert "home [final] v2" in printed and "s [1]" in printed and "1.5" in printed
+    assert as_csv(table).splitlines() == [
+        "student,total,mm1,notes",
+        f"s [1],,,{notes[0]}",
+        "t,1.5,1.5,",
+    ]
+
+
+def test_a_ta_gets_the_table_from_one_command(graded):
+    done = subprocess.run(
+        [sys.executable, "-m", "autograder", "--root", graded.course.root, "table", FIRST],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for student in graded.rows:
+        assert student in done.stdout
 
 
 def test_the_demo_never_touches_a_real_class(graded):
@@ -134,9 +201,18 @@ def test_cases_are_made_from_the_release_alone(graded):
 
 
 def test_every_graded_cell_of_the_gradebook_follows_the_scheme(graded):
-    from nbgrader.api import Gradebook
-
     with Gradebook(f"sqlite:///{graded.course.database}") as gradebook:
         for notebook in gradebook.find_assignment(FIRST).notebooks:
             for cell in notebook.grade_cells:
                 parse_grade_id(cell.name)
+
+
+def test_removing_the_sample_class_leaves_everybody_else(graded):
+    """Last in this file: it empties the course."""
+    real = graded.course.submitted / "a_real_student" / FIRST
+    real.mkdir(parents=True)
+    assert remove(graded.course) == len(CASES)
+    assert [path.name for path in graded.course.submitted.iterdir()] == ["a_real_student"]
+    assert not list(graded.course.outcomes.glob(f"*/{PREFIX}*"))
+    with Gradebook(f"sqlite:///{graded.course.database}") as gradebook:
+        assert [student.id for student in gradebook.students] == []

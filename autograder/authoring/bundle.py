@@ -7,22 +7,31 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+from autograder.authoring.release import release_texts
 from autograder.course import Course
 
 #: What the bundle holds, relative to the course folder.
 FILES = ("environment.yml", "requirements.lock", "docs/glossary.md", "docs/symbols.md")
-GLOBS = ("release/**/*.ipynb", "servemath_helpers/**/*.py", "servemath_helpers/**/*.json")
+GLOBS = ("servemath_helpers/**/*.py", "servemath_helpers/**/*.json")
 EXTRA = ("servemath_helpers/py.typed",)
 
 #: A fixed time stamp: the same course gives the same bytes.
 _TIME = (2026, 1, 1, 0, 0, 0)
 
 
-def contents(course: Course) -> dict[str, bytes]:
+def contents(course: Course, released: dict[str, str] | None = None) -> dict[str, bytes]:
     """Return the files of the bundle by their name in the zip.
 
-    `pyproject.toml` and the read-me are the learner's own: they name nothing
-    that the bundle does not hold.
+    Notebooks come from a fresh release, not from the folder ``release/``, in which
+    somebody may have worked. `pyproject.toml` and the read-me are the learner's
+    own: they name nothing that the bundle does not hold.
+
+    Parameters
+    ----------
+    course : Course
+        The course.
+    released : dict of str to str, optional
+        What `release_texts` returns, if it is at hand.
     """
     paths = {course.root / name for name in (*FILES, *EXTRA)}
     for pattern in GLOBS:
@@ -32,6 +41,8 @@ def contents(course: Course) -> dict[str, bytes]:
         for path in paths
         if path.is_file() and "__pycache__" not in path.parts
     }
+    for name, text in (released or release_texts(course.chapters())).items():
+        files[f"release/{name}"] = text.encode()
     files["pyproject.toml"] = _learner_project(course).encode()
     files["README.md"] = (course.root / "docs" / "learner-guide.md").read_bytes()
     return files
@@ -64,13 +75,13 @@ servemath_helpers = {json.dumps(whole["tool"]["setuptools"]["package-data"]["ser
 """
 
 
-def bundle(course: Course, folder: Path) -> Path:
-    """Write ``servemath-learner.zip`` into `folder` and return its path."""
+def bundle(course: Course, folder: Path, released: dict[str, str] | None = None) -> Path:
+    """Write ``servemath-learner.zip`` into `folder` and return its path; see `contents`."""
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / "servemath-learner.zip"
     partial = target.with_suffix(".partial")
     with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in sorted(contents(course).items()):
+        for name, data in sorted(contents(course, released).items()):
             entry = zipfile.ZipInfo(f"servemath/{name}", _TIME)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16

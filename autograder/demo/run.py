@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -10,23 +11,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from rich import box
+from nbgrader.api import Gradebook
 from rich.console import Console
-from rich.table import Table
 
 from autograder import bank
 from autograder.authoring.build import build
 from autograder.authoring.release import ReleaseError, release
 from autograder.course import Course
 from autograder.demo.sample_class import PREFIX, Chapter, lay_out
-from autograder.grading.outcomes import ClassTable, class_table
+from autograder.grading.outcomes import ClassTable, class_table, database_url
+from autograder.grading.table import TABLE_WIDTH, show_table
 from autograder.nbgrader_command import environment, run_nbgrader
 
 T = TypeVar("T")
-
-#: Columns the table needs to be read without wrapping its numbers.
-TABLE_WIDTH = 152
-NOTE_WIDTH = 66
 
 
 class DemoError(RuntimeError):
@@ -79,31 +76,19 @@ def _shown(path: Path) -> str:
     return os.path.relpath(path)
 
 
-def _one_line(notes: tuple[str, ...]) -> str:
-    """Return the notes, cut to what the table has room for; the log has them whole."""
-    text = "; ".join(notes)
-    return text if len(text) <= NOTE_WIDTH else text[: NOTE_WIDTH - 3].rstrip(" ,;") + "..."
-
-
-def show_table(console: Console, table: ClassTable) -> None:
-    """Print the class table: student, total, each exercise, what a grader should know."""
-    total = sum(table.max_points.values())
-    title = f"{table.assignment}: points of {total:g}"
-    view = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    view.add_column("student", no_wrap=True)
-    view.add_column("total", justify="right", no_wrap=True)
-    for number, points in enumerate(table.max_points.values(), start=1):
-        view.add_column(f"{number}\n/{points:g}", justify="right", no_wrap=True)
-    view.add_column("what a grader should know", no_wrap=True)
-    for row in table.rows:
-        if row.scores is None:
-            cells = ["not graded", *["-"] * len(table.max_points)]
-        else:
-            cells = [f"{row.total:g}", *[f"{score:g}" for score in row.scores.values()]]
-        view.add_row(row.student, *cells, _one_line(row.notes))
-    console.print(view)
-    legend = ", ".join(f"{number} {slug}" for number, slug in enumerate(table.max_points, start=1))
-    console.print(f"Exercises: {legend}", highlight=False)
+def remove(course: Course) -> int:
+    """Take the sample class out of the course: folders and gradebook; return how many."""
+    students = sorted({path.name for path in course.submitted.glob(f"{PREFIX}*")})
+    for folder in (course.submitted, course.autograded, course.feedback):
+        for path in folder.glob(f"{PREFIX}*"):
+            shutil.rmtree(path)
+    for path in course.outcomes.glob(f"*/{PREFIX}*.json"):
+        path.unlink()
+    if course.database.is_file():
+        with Gradebook(database_url(course)) as gradebook:
+            for student in [s.id for s in gradebook.students if s.id.startswith(PREFIX)]:
+                gradebook.remove_student(student)
+    return len(students)
 
 
 def run(course: Course, chapters: list[str]) -> list[ClassTable]:

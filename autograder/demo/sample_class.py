@@ -26,8 +26,8 @@ PREFIX = "sample_"
 
 EXERCISES = "exercises.ipynb"
 
-#: Two students who hand in no theory notebook.
-WITHOUT_THEORY, NO_NOTEBOOK = "without_theory", "no_notebook"
+#: Students whose theory notebook is missing, or is one of their own.
+WITHOUT_THEORY, NO_NOTEBOOK, BROKEN_THEORY = "without_theory", "no_notebook", "broken_theory"
 
 
 @dataclass(frozen=True)
@@ -231,6 +231,20 @@ def damaged_files(chapter: Chapter) -> Iterator[tuple[Case, Write]]:
         reason = f"exercises.ipynb is missing; the folder holds {file}"
         yield _case(name, about, None, _save(chapter.solved(), file), reason=reason)
 
+    solved_exercises = _save(chapter.solved())
+
+    def with_broken_theory(folder: Path) -> None:
+        solved_exercises(folder)
+        (folder / "theory.ipynb").write_text('{"cells": [', encoding="utf-8")
+
+    yield _case(
+        BROKEN_THEORY,
+        "solved, theory.ipynb cut short",
+        chapter.full(),
+        with_broken_theory,
+        remark="theory.ipynb could not be read; it carries no points",
+    )
+
 
 def other_jupyters(chapter: Chapter) -> Iterator[tuple[Case, Write]]:
     """Yield notebooks saved elsewhere: another kernel, an old format."""
@@ -289,9 +303,29 @@ def runaway_code(chapter: Chapter) -> Iterator[tuple[Case, Write]]:
     notebook = chapter.solved()
     try_it_cell(notebook, first).source = (
         "import subprocess\n\n"
-        'subprocess.Popen(["sleep", "3600"], start_new_session=True, stdout=1, stderr=2)'
+        'subprocess.Popen(["sleep", "3601"], start_new_session=True, stdout=1, stderr=2)'
     )
     yield _case("orphan_process", "leaves a process behind", chapter.full(), _save(notebook))
+
+    notebook = chapter.solved()
+    try_it_cell(notebook, second).source = "quit()"
+    yield _case(
+        "quits_the_kernel",
+        "solved, quit() in an ungraded cell",
+        chapter.full(),
+        _save(notebook),
+        remark="ended the kernel with quit() or exit()",
+    )
+
+    notebook = chapter.solved()
+    cell = solution_cell(notebook, first)
+    cell.source = f'import os\n\nos.mkdir("out")\n\n\n{cell.source}'
+    yield _case(
+        "makes_a_folder",
+        "solved, a solution cell that can run only once in a folder",
+        chapter.full(),
+        _save(notebook),
+    )
 
     notebook = chapter.solved()
     for exercise in chapter.exercises:
@@ -329,7 +363,7 @@ def lay_out(course: Course, chapter: Chapter, thorough: bool = True) -> list[Cas
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         write(folder)
-        if case.student.removeprefix(PREFIX) not in (WITHOUT_THEORY, NO_NOTEBOOK):
+        if case.student.removeprefix(PREFIX) not in (WITHOUT_THEORY, NO_NOTEBOOK, BROKEN_THEORY):
             for path in sorted(chapter.folder.glob("*.ipynb")):
                 if path.name != EXERCISES:
                     shutil.copy(path, folder)

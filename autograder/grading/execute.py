@@ -14,8 +14,11 @@ from __future__ import annotations
 import asyncio
 import copy
 import os
+import shutil
 import subprocess
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -32,6 +35,9 @@ from autograder.grading.processes import MARK, end_marked, new_mark
 
 #: The least time given to a cell once the notebook's own limit is near.
 LEAST_CELL_S = 1.0
+
+#: How long a cell whose output went over the limit may take to end by itself.
+FLOOD_GRACE_S = 0.5
 
 #: What a message costs besides its text, so that many empty ones count too.
 MESSAGE_BYTES = 64
@@ -102,11 +108,6 @@ class ExecuteGraded(Execute):
         executed: set[str] = resources.setdefault("servemath", {}).setdefault("executed", set())
         if not any(is_test_cell(cell) for cell in nb.cells):
             return nb, resources
-        self.error_on_timeout = {
-            "ename": "CellTimeoutError",
-            "evalue": (message := f"stopped after {self.timeout} s"),
-            "traceback": [f"CellTimeoutError: {message}; look for a loop that never ends"],
-        }
         self._deadline = time.monotonic() + self.notebook_timeout_s
         self.timeout_func = self._seconds_for
         self._incidents: dict[str, list[int]] = {}
@@ -123,6 +124,8 @@ class ExecuteGraded(Execute):
                 self._note(str(loss), loss.index)
                 lost.add(loss.index)
                 resume_at = max(resume_at, loss.index + 1)
+        stopped = {nb.cells[index].id for found in self._incidents.values() for index in found}
+        resources["servemath"]["stopped"] = stopped
         for what, indices in self._incidents.items():
             remarks_of(resources).append(f"{what}: {describe_cells(nb, indices)}")
         return nb, resources
@@ -132,7 +135,14 @@ class ExecuteGraded(Execute):
 
     def _seconds_for(self, _cell: NotebookNode) -> float:
         left = self._deadline - time.monotonic()
-        return max(LEAST_CELL_S, min(self.timeout or left, left))
+        self._allowed_s = max(LEAST_CELL_S, min(self.timeout or left, left))
+        message = self._timeout_message()
+        self.error_on_timeout = {
+            "ename": "CellTimeoutError",
+            "evalue": message,
+            "traceback": [f"CellTimeoutError: {message}; look for a loop that never ends"],
+        }
+        return self._allowed_s
 
     def _run(
         self,
@@ -146,6 +156,11 @@ class ExecuteGraded(Execute):
         # nbconvert's preprocessor is its own client, initialised anew for each kernel.
         NotebookClient.__init__(self, nb, None)
         self._check_assign_resources(resources)
+        scratch = tempfile.TemporaryDirectory(prefix="servemath-run-", ignore_cleanup_errors=True)
+        folder = Path(scratch.name, "work")
+        # Each kernel starts from what was handed in, and harms only its own copy.
+        shutil.copytree(resources["metadata"]["path"], folder)
+        self.resources = {**resources, "metadata": {**resources["metadata"], "path": str(folder)}}
         mark = new_mark()
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         environment = {**os.environ, **self.kernel_environment(), MARK: mark}
@@ -155,7 +170,8 @@ class ExecuteGraded(Execute):
                     if index in lost or cell.cell_type != "code":
                         continue
                     if time.monotonic() > self._deadline:
-                        self._note(f"not run, {self.notebook_timeout_s:g} s were over", index)
+                        if index >= resume_at:
+                            self._note(f"not run, {self.notebook_timeout_s:g} s were over", index)
                         continue
                     if index >= resume_at:
                         self._run_cell(cell, index)
@@ -167,6 +183,7 @@ class ExecuteGraded(Execute):
                         nb.cells[index] = cell  # the first run's outputs stand
         finally:
             end_marked(mark)
+            scratch.cleanup()
 
     def kernel_environment(self) -> dict[str, str]:
         """Return environment variables for the kernel beside the grader's own."""
@@ -174,25 +191,56 @@ class ExecuteGraded(Execute):
 
     def _run_cell(self, cell: NotebookNode, index: int) -> None:
         self._output_bytes = 0
-        self._flood_stopped = False
+        self._flood_stopped = self._interrupted = False
+        self._asked_to_exit = False
         try:
             self.execute_cell(cell, index, store_history=True)
         except DeadKernelError:
             message = "killed the kernel"
             raise KernelLost(index, "DeadKernelError", message) from None
         except CellTimeoutError:
-            message = f"would not stop after {self.timeout} s and was killed"
+            message = f"would not stop after {self._allowed_s:.0f} s and was killed"
             raise KernelLost(index, "CellTimeoutError", message) from None
-        if self._flood_stopped:
+        if self._asked_to_exit:
+            raise KernelLost(index, "DeadKernelError", "ended the kernel with quit() or exit()")
+        if self._flood_stopped and self._interrupted:
             cell.outputs.append(error_output("OutputFlood", self._flood_message()))
+
+    def on_cell_executed(self, **kwargs: Any) -> None:
+        """Note a cell that asked its kernel to end: it dies later, during an innocent cell."""
+        super().on_cell_executed(**kwargs)
+        payload = kwargs["execute_reply"]["content"].get("payload") or []
+        self._asked_to_exit = any(part.get("source") == "ask_exit" for part in payload)
 
     def _limits_hit(self, cell: NotebookNode) -> list[str]:
         """Return what our own error outputs in the cell say; a learner's error says nothing."""
-        ours = {self.error_on_timeout["evalue"], self._flood_message()}
-        return [said for output in cell.outputs if (said := output.get("evalue")) in ours]
+        ours = {
+            ("CellTimeoutError", self._timeout_message()),
+            ("OutputFlood", self._flood_message()),
+        }
+        hit = [
+            output.evalue
+            for output in cell.outputs
+            if (output.get("ename"), output.get("evalue")) in ours
+        ]
+        return hit[-1:]  # a flood that also ran out of time is a flood
+
+    def _timeout_message(self) -> str:
+        return f"stopped after {self._allowed_s:.0f} s"
 
     def _flood_message(self) -> str:
         return f"stopped after {self.flood_output_bytes:,} bytes of output"
+
+    async def _interrupt_if_running(self) -> None:
+        """Stop a flooding cell, unless the flood was its last act.
+
+        An interrupt that comes after the cell ended would cost its reply.
+        """
+        cell = self.task_poll_for_reply
+        await asyncio.sleep(FLOOD_GRACE_S)
+        if cell is not None and not cell.done():
+            self._interrupted = True
+            await ensure_async(self.km.interrupt_kernel())
 
     def process_message(
         self, msg: dict[str, Any], cell: NotebookNode, cell_index: int
@@ -204,7 +252,7 @@ class ExecuteGraded(Execute):
         self._output_bytes += output_size(msg)
         if self._output_bytes > self.flood_output_bytes and not self._flood_stopped:
             self._flood_stopped = True
-            self._interrupt = asyncio.ensure_future(ensure_async(self.km.interrupt_kernel()))
+            self._interrupt = asyncio.ensure_future(self._interrupt_if_running())
         if self._output_bytes <= self.keep_output_bytes or msg["msg_type"] == "error":
             return super().process_message(msg, cell, cell_index)
         if before <= self.keep_output_bytes:

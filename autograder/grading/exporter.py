@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import glob
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import nbformat
 from nbconvert.exporters import NotebookExporter
 from nbformat import NotebookNode
 from nbformat.reader import NotJSONError
@@ -21,7 +23,16 @@ from nbformat.validator import NotebookValidationError
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters.base import NbGraderException
 
-from autograder.grading.outcomes import NOT_GRADED, Outcome, missing_notebooks
+from autograder.grading.outcomes import (
+    GRADED,
+    NOT_GRADED,
+    Outcome,
+    load_outcome,
+    missing_notebooks,
+)
+
+#: The outcome of a submission until its grading is done.
+UNFINISHED = "grading did not finish"
 
 
 class UngradableSubmission(NbGraderException):
@@ -48,6 +59,31 @@ def explain(error: BaseException, name: str) -> str:
     return f"{name}: {type(error).__name__}: {first_line}"[:200]
 
 
+def check_file(path: Path) -> None:
+    """Refuse a file that is not a notebook, and say what it is instead.
+
+    Raises
+    ------
+    UngradableSubmission
+        If the file is no file, empty, begins with a byte-order mark, or holds
+        JSON of another shape.
+    """
+    if not path.is_file():
+        raise UngradableSubmission(f"{path.name} is not a file")
+    data = path.read_bytes()
+    if not data:
+        raise UngradableSubmission(f"{path.name} is an empty file")
+    if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        raise UngradableSubmission(
+            f"{path.name} begins with a byte-order mark; save it as UTF-8 without one"
+        )
+    notebook = json.loads(data)
+    cells = notebook.get("cells", notebook.get("worksheets")) if isinstance(notebook, dict) else ()
+    shaped = isinstance(cells, list) and all(isinstance(cell, dict) for cell in cells)
+    if not shaped:
+        raise UngradableSubmission(f"{path.name} is JSON but not a notebook")
+
+
 class SubmissionExporter(NotebookExporter):
     """Write notebooks as nbgrader does, and keep the outcome of each submission."""
 
@@ -55,30 +91,43 @@ class SubmissionExporter(NotebookExporter):
         super().__init__(**kwargs)
         self._remarks: dict[tuple[str, str], list[str]] = {}
         if getattr(self.parent, "assignments", None):
-            self._add_folders_without_notebooks()
+            self._open_outcomes()
 
-    def _add_folders_without_notebooks(self) -> None:
-        """Have nbgrader count submissions in which it saw no notebook at all.
+    def _open_outcomes(self) -> None:
+        """Give every submission of this run an outcome before anything is graded.
 
-        It passes over a folder that holds only ``exercises.ipynb.txt``, say, and
-        would end with exit code 0 as if everybody had been graded.
+        A folder in which nbgrader saw no notebook is added to its list: it holds
+        ``exercises.ipynb.txt``, say, and would be passed over with exit code 0. What
+        an interrupted run left half graded is removed, or nbgrader would skip it.
+        Until a submission is done its outcome says that grading did not finish.
         """
         assert self.parent is not None
         coursedir = self.parent.coursedir
         pattern = coursedir.format_path(
             coursedir.submitted_directory, coursedir.student_id, coursedir.assignment_id
         )
-        if coursedir.notebook_id == "*":
+        whole = coursedir.notebook_id == "*"
+        if whole:
             for folder in glob.glob(pattern):  # noqa: PTH207 - the pattern is absolute
                 if Path(folder).is_dir():
                     self.parent.assignments.setdefault(folder, [])
         graded = self._graded_notebooks(coursedir.db_url, coursedir.assignment_id)
+        excluded = coursedir.student_id_exclude.split(",")
         for folder in map(Path, self.parent.assignments):
+            student, assignment, root = folder.parent.name, folder.name, Path(coursedir.root)
+            if student in excluded:
+                continue
             missing = self._missing(folder, graded)
             if missing:
-                student = folder.parent.name
-                reason = missing_notebooks(missing, folder)
-                self._not_graded(student, coursedir.assignment_id, reason, coursedir.root)
+                self._not_graded(student, assignment, missing_notebooks(missing, folder), root)
+                continue
+            done = Path(coursedir.format_path(coursedir.autograded_directory, student, assignment))
+            kept = load_outcome(root, assignment, student)
+            if whole and done.exists() and (kept is None or kept.status != GRADED):
+                self.log.warning("%s was left half graded and is graded again", student)
+                shutil.rmtree(done)
+            if self.parent.force or not done.exists():
+                Outcome(student, assignment, NOT_GRADED, UNFINISHED).save(root)
 
     def from_filename(
         self, filename: str, resources: dict[str, Any] | None = None, **kw: Any
@@ -96,21 +145,43 @@ class SubmissionExporter(NotebookExporter):
         remarks_of(resources).extend([] if sanitising else self._remarks.pop(key, []))
         try:
             self._check_folder(path.parent, graded)
-            self._check_size(path)
+            if names["notebook"] not in graded:
+                return self._convert_ungraded(path, resources, **kw)
+            check_file(path)
+            if sanitising:
+                Outcome(student, assignment, NOT_GRADED, UNFINISHED).save(Path.cwd())
             result = super().from_filename(filename, resources=resources, **kw)
         except Exception as error:
             self._not_graded(student, assignment, explain(error, path.name), Path.cwd())
             self._flag_for_a_person(names, graded)
             raise
-        if names["notebook"] in graded:
-            remarks = remarks_of(result[1])  # nbconvert works on a copy of what it is given
-            if sanitising:
-                self._remarks[key] = remarks
-            else:
-                for remark in remarks:
-                    self.log.warning("%s: %s", student, remark)
-                Outcome(student, assignment, remarks=remarks).save(Path.cwd())
+        remarks = remarks_of(result[1])  # nbconvert works on a copy of what it is given
+        if sanitising:
+            self._remarks[key] = remarks
+        else:
+            for remark in remarks:
+                self.log.warning("%s: %s", student, remark)
+            Outcome(student, assignment, remarks=remarks).save(Path.cwd())
         return result
+
+    def _convert_ungraded(
+        self, path: Path, resources: dict[str, Any], **kw: Any
+    ) -> tuple[NotebookNode, dict[str, Any]]:
+        """Convert a notebook without points; one that cannot be read costs nothing."""
+        try:
+            check_file(path)
+            return super().from_filename(str(path), resources=resources, **kw)
+        except Exception as error:
+            names = resources["nbgrader"]
+            student, assignment = names["student"], names["assignment"]
+            remark = f"{path.name} could not be read; it carries no points"
+            self.log.warning("%s: %s (%s)", student, remark, explain(error, path.name))
+            outcome = load_outcome(Path.cwd(), assignment, student)
+            if outcome is not None and remark not in outcome.remarks:
+                outcome.remarks.append(remark)
+                outcome.save(Path.cwd())
+            empty = nbformat.v4.new_notebook()
+            return super().from_notebook_node(empty, resources=resources, **kw)
 
     def _is_submitted(self, path: Path) -> bool:
         assert self.parent is not None
@@ -144,11 +215,6 @@ class SubmissionExporter(NotebookExporter):
         missing = cls._missing(folder, graded)
         if missing:
             raise UngradableSubmission(missing_notebooks(missing, folder))
-
-    @staticmethod
-    def _check_size(path: Path) -> None:
-        if path.stat().st_size == 0:
-            raise UngradableSubmission(f"{path.name} is an empty file")
 
     @staticmethod
     def _flag_for_a_person(names: dict[str, str], graded: list[str]) -> None:

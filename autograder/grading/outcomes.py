@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from nbgrader.api import Gradebook, MissingEntry
 
@@ -156,15 +155,10 @@ def class_table(
             elif outcome.status != GRADED:
                 rows.append(Row(student, None, (outcome.reason,)))
             else:
-                scores = _auto_scores(gradebook, assignment, student) or {}
+                scores = _auto_scores(gradebook, assignment, student)
+                if scores is None:
+                    rows.append(Row(student, None, ("not in the gradebook; grade again",)))
+                    continue
                 complete = {slug: scores.get(slug, 0.0) for slug in order}
                 rows.append(Row(student, complete, tuple(outcome.remarks)))
     return ClassTable(assignment, max_points, tuple(rows))
-
-
-def table_as_records(table: ClassTable) -> list[dict[str, Any]]:
-    """Return the table as plain dicts, for CSV and JSON."""
-    return [
-        {"student": row.student, "total": row.total, **(row.scores or {}), "notes": row.notes}
-        for row in table.rows
-    ]

@@ -20,7 +20,9 @@ import copy
 import importlib.util
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 
 from autograder import bank
-from autograder.cells import is_test_cell, nbgrader_metadata, parse_grade_id
+from autograder.cells import grade_id_of, is_test_cell, nbgrader_metadata, parse_grade_id
 from autograder.grading.execute import ExecuteGraded, error_output
 from autograder.grading.exporter import remarks_of
 
@@ -42,23 +44,24 @@ def _words(text: str) -> frozenset[str]:
 
 #: Names through which code can reach a module without an import statement that names it.
 DYNAMIC_NAMES = _words(
-    "__import__ breakpoint compile delattr dir eval exec gc get_ipython get_type_hints getattr "
-    "globals importlib inspect locals open pkgutil runpy setattr sys vars"
+    "__import__ attrgetter breakpoint builtins codecs compile delattr dir eval exec gc get_ipython "
+    "get_type_hints getattr globals importlib inspect io locals open os pkgutil posix runpy "
+    "setattr subprocess sys vars"
 )
 
 #: Modules that learners import for their solutions and that lead nowhere else.
 PLAIN_MODULES = _words(
     "__future__ abc bisect cmath collections copy dataclasses datetime decimal enum fractions "
     "functools heapq itertools json math matplotlib numbers numpy pprint random re seaborn "
-    "statistics string textwrap time typing warnings"
+    "statistics textwrap time typing warnings"
 )
 
 
 def may_reach_package(source: str) -> bool:
     r"""Tell whether code could reach `servemath_helpers` beyond the names it was handed.
 
-    Sound rather than sharp: whoever passes has no way to the package, whoever does
-    not is judged by behaviour.
+    Meant to be sound rather than sharp: code that passes is taken to have no way to
+    the package, code that does not is judged by behaviour.
 
     >>> may_reach_package("def f(x):\n    return x / 2")
     False
@@ -71,19 +74,27 @@ def may_reach_package(source: str) -> bool:
         tree = ast.parse(TransformerManager().transform_cell(source))
     except SyntaxError:
         return False  # a cell that does not compile does not run
+    except (ValueError, MemoryError, RecursionError):
+        return True  # too deep for us to read; behaviour will tell
     for node in ast.walk(tree):
         match node:
             case ast.Import(names=names):
                 if not all(_is_plain(alias.name) for alias in names):
                     return True
-            case ast.ImportFrom(module=module):
-                if not _is_plain(module or ""):
+            case ast.ImportFrom(module=module, names=names):
+                if not _is_plain(module or "") or any(_is_dynamic(alias.name) for alias in names):
                     return True
-            case ast.Name(id=name) if name in DYNAMIC_NAMES:
+            case ast.Name(id=name) if name in DYNAMIC_NAMES or name.startswith("__"):
                 return True
-            case ast.Attribute(attr=name) if name.startswith("__") or name in DYNAMIC_NAMES:
+            case ast.Attribute(attr=name) if _is_dynamic(name):
+                return True
+            case ast.MatchClass(kwd_attrs=names) if any(map(_is_dynamic, names)):
                 return True
     return False
+
+
+def _is_dynamic(name: str) -> bool:
+    return name in DYNAMIC_NAMES or name.startswith("_")
 
 
 def _is_plain(module: str) -> bool:
@@ -164,6 +175,14 @@ def _slug(cell: NotebookNode) -> str:
     return parse_grade_id(cell.metadata.nbgrader["grade_id"]).slug
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """Which exercises rest on their own answer, and which could not be judged."""
+
+    relying: tuple[bank.Exercise, ...] = ()
+    unclear: tuple[bank.Exercise, ...] = ()
+
+
 class CreditOwnWork(NbGraderPreprocessor):
     """Take the points of exercises that were solved by calling the package's answer."""
 
@@ -178,51 +197,68 @@ class CreditOwnWork(NbGraderPreprocessor):
         ]
         if not exercises or not any(map(may_reach_package, learner_sources(nb))):
             return nb, resources
-        relying = self._relying_on_answer(nb, resources, exercises)
-        for exercise in relying:
+        judgement = self._judge(nb, resources, exercises)
+        for exercise in judgement.relying:
             self._withdraw(nb, exercise)
-        if relying:
-            names = ", ".join(exercise.slug for exercise in relying)
-            remarks_of(resources).append(f"no credit for calling the package's answer: {names}")
+        for what, found in (
+            ("no credit for calling the package's answer", judgement.relying),
+            ("uses the package, and could not be judged without it: look at", judgement.unclear),
+        ):
+            if found:
+                names = ", ".join(exercise.slug for exercise in found)
+                remarks_of(resources).append(f"{what}: {names}")
         return nb, resources
 
-    def _relying_on_answer(
+    def _judge(
         self, nb: NotebookNode, resources: dict[str, Any], exercises: list[bank.Exercise]
-    ) -> list[bank.Exercise]:
-        """Return the exercises whose tests pass only while their own answer is there.
+    ) -> Judgement:
+        """Find the exercises whose tests pass only while their own answer is there.
 
         All answers are withheld at once first; an exercise that then fails may only
         have used another exercise's answer, which is welcome, so it is tried alone.
+        All trials together have the time of one notebook. Who cannot be judged keeps
+        the points: a limit that was hit proves nothing, a person should look.
         """
-        suspects = self._failing_without(nb, resources, exercises, exercises)
-        if len(suspects) == 1 and len(exercises) == 1:
-            return suspects
-        return [
-            exercise
-            for exercise in suspects
-            if self._failing_without(nb, resources, [exercise], [exercise])
-        ]
+        self._deadline = time.monotonic() + ExecuteGraded(parent=self.parent).notebook_timeout_s
+        suspects, unclear = self._failing_without(nb, resources, exercises)
+        relying = []
+        for exercise in suspects:
+            failing, stopped = self._failing_without(nb, resources, [exercise])
+            relying += failing
+            unclear += stopped
+        return Judgement(tuple(relying), tuple(unclear))
 
     def _failing_without(
-        self,
-        nb: NotebookNode,
-        resources: dict[str, Any],
-        withheld: list[bank.Exercise],
-        watched: list[bank.Exercise],
-    ) -> list[bank.Exercise]:
-        """Return the watched exercises that lose a test when answers are withheld."""
+        self, nb: NotebookNode, resources: dict[str, Any], withheld: list[bank.Exercise]
+    ) -> tuple[list[bank.Exercise], list[bank.Exercise]]:
+        """Return the exercises that lose a test without their answers, and those not judged."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            return [], withheld
+        slugs = {exercise.slug for exercise in withheld}
         trial = copy.deepcopy(nb)
-        trial_resources = {**copy.deepcopy(dict(resources)), "servemath": {}}
+        for cell in trial.cells:
+            # What was stopped once would be stopped again; other exercises' tests say nothing.
+            unwatched = is_test_cell(cell) and _slug(cell) not in slugs
+            if unwatched or cell.id in resources["servemath"].get("stopped", ()):
+                cell.source = ""
+        seen: dict[str, Any] = {**copy.deepcopy(dict(resources)), "servemath": {}}
         with tempfile.TemporaryDirectory(prefix="servemath-") as folder:
             answers = [answer for exercise in withheld for answer in exercise.withheld]
             runner = ExecuteWithout(parent=self.parent)
+            runner.notebook_timeout_s = left
             runner.package_folder = str(package_without(answers, Path(folder)))
-            runner.preprocess(trial, trial_resources)
-        return [
-            exercise
-            for exercise in watched
-            if passed(nb, exercise.slug) - passed(trial, exercise.slug)
-        ]
+            runner.preprocess(trial, seen)
+        run = seen["servemath"]["executed"] - seen["servemath"]["stopped"]
+        failing, unclear = [], []
+        for exercise in withheld:
+            lost = passed(nb, exercise.slug) - passed(trial, exercise.slug)
+            ran = {grade_id_of(cell) for cell in trial.cells if cell.id in run}
+            if lost & ran:
+                failing.append(exercise)
+            elif lost or not passed(nb, exercise.slug) <= ran:
+                unclear.append(exercise)
+        return failing, unclear
 
     @staticmethod
     def _withdraw(nb: NotebookNode, exercise: bank.Exercise) -> None:

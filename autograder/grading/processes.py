@@ -1,7 +1,8 @@
 """Finding and ending every process that a submission started.
 
 Processes are recognised by a mark in the environment they inherit, so that one
-that left its process group, or outlived its parent, is found as well.
+that left its process group, or outlived its parent, is found as well. One that was
+started with an environment of its own is not.
 """
 
 from __future__ import annotations

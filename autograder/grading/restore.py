@@ -7,6 +7,7 @@ cell type, or stripped of its metadata. Each repair is a remark for the grader.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,7 @@ class RestoreCourseCells(NbGraderPreprocessor):
             done["edited"] += 1
         cell.metadata["nbgrader"] = original.metadata(name)
         if source.locked and cell.source != source.source:
-            if cell.source != original.released_source(name):
+            if cell.source.replace("\r\n", "\n") != original.released_source(name):
                 done["edited"] += 1
             cell.source = source.source
 
@@ -165,10 +166,10 @@ class RestoreCourseCells(NbGraderPreprocessor):
     @staticmethod
     def _unique_ids(nb: NotebookNode) -> None:
         """Give every cell an id of its own; old formats have none, copies share one."""
+        taken = {cell.get("id") for cell in nb.cells}
         seen: set[str] = set()
-        for index, cell in enumerate(nb.cells):
-            identity = cell.get("id")
-            if not identity or identity in seen:
-                identity = f"cell-{index}"
-                cell["id"] = identity
-            seen.add(identity)
+        fresh = (f"cell-{number}" for number in itertools.count())
+        for cell in nb.cells:
+            if not cell.get("id") or cell["id"] in seen:
+                cell["id"] = next(identity for identity in fresh if identity not in taken)
+            seen.add(cell["id"])

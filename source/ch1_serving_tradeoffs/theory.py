@@ -253,7 +253,7 @@ print(f"lam W = {rate:.2f}/s x {stay:.2f} s = {rate * stay:.2f};  mean of N(t) =
 # > **Common mistake.** Two of them. $L$ is read as a peak, and the pool is sized to it; and $W$ is
 # > taken from the model server's own log, which begins when service begins, so that the queue is
 # > left out of "everything in flight". If the number present is Poisson with mean 30 (as it is
-# > when nobody waits), more than 30 are present a good part of the time:
+# > when arrivals are Poisson and nobody waits), more than 30 are present a good part of the time:
 
 # %%
 L = round(queueing.littles_law(lam=lam, W=W))
@@ -736,7 +736,7 @@ show(
 # %% [markdown]
 # The curve falls as $1/B$ while the weights dominate a step, and flattens when reading keys and
 # values does: they are read for each sequence and are not shared. The bend at $B \approx$
-# << fixed(facts.get_accelerator("H100-SXM").ridge_flop_per_byte, 0) >>, is where arithmetic
+# << fixed(facts.get_accelerator("H100-SXM").ridge_flop_per_byte, 0) >> is where arithmetic
 # begins to take longer than reading the weights. The curve ends where memory ends.
 #
 # > **Common mistake.** Leaving out $n$, so that eight GPUs cost as much as one; and multiplying by
@@ -1080,7 +1080,7 @@ check_yourself(
 # libraries often interpolate between two samples instead; in the tail that is another number.
 #
 # **Interval.** How many of $n$ samples fall below the true quantile is binomial, $(n, q)$,
-# whatever the distribution. So the true quantile lies between two *order statistics* $x_{(i)}$ and
+# whatever the continuous distribution. So the true quantile lies between two *order statistics* $x_{(i)}$ and
 # $x_{(j)}$ with a probability that only the binomial decides. If no sample is high enough to
 # serve as the upper end, there is none.
 #

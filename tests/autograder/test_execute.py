@@ -115,8 +115,8 @@ def test_no_process_outlives_the_run(run, folder):
         "import os, subprocess, pathlib\n"
         "if os.fork() == 0:\n"
         "    os.setsid()\n"
-        "    child = subprocess.Popen(['sleep', '3600'])\n"
-        "    pathlib.Path('pid').write_text(str(child.pid))\n"
+        "    child = subprocess.Popen(['sleep', '3602'])\n"
+        f"    pathlib.Path({str(folder)!r}, 'pid').write_text(str(child.pid))\n"
         "    os._exit(0)\n"
         "os.wait()"
     )
@@ -136,3 +136,40 @@ def test_a_warning_costs_nothing_and_a_printed_number_is_no_score(run):
     kinds = [(output.output_type, output.get("name")) for output in notebook.cells[0].outputs]
     assert kinds == [("stream", "stdout")]
     assert [output.output_type for output in notebook.cells[1].outputs] == ["display_data"]
+
+
+def test_each_kernel_works_in_a_copy_of_what_was_handed_in(run, folder):
+    (folder / "data.txt").write_text("handed in")
+    notebook = notebook_of(
+        code_cell("import pathlib, shutil, os; text = pathlib.Path('data.txt').read_text()"),
+        code_cell("shutil.rmtree(os.getcwd())"),
+        code_cell("assert text == 'handed in'", TEST),
+    )
+    run(notebook)
+    assert errors(notebook.cells[2]) == []
+    assert (folder / "data.txt").read_text() == "handed in"
+
+
+@pytest.mark.parametrize("how", ["quit()", "exit()"])
+def test_a_cell_that_quits_the_kernel_is_the_one_that_is_blamed(run, how):
+    notebook = notebook_of(
+        code_cell("x = 1"), code_cell(how), code_cell("pass"), code_cell("assert x == 1", TEST)
+    )
+    resources = run(notebook)
+    assert errors(notebook.cells[1]) == ["DeadKernelError"]
+    assert errors(notebook.cells[3]) == []
+    assert remarks(resources) == ["ended the kernel with quit() or exit(): cell 2"]
+
+
+def test_one_large_output_at_the_end_of_a_cell_is_cut_and_nothing_worse(run):
+    notebook = notebook_of(code_cell("print('x' * 600_000)"), code_cell("pass", TEST))
+    resources = run(notebook, flood_output_bytes=500_000)
+    assert errors(notebook.cells[0]) == []
+    assert notebook.cells[0].outputs[-1].text == "... output cut ...\n"
+    assert remarks(resources) == []
+
+
+def test_a_learner_cannot_forge_a_limit(run):
+    forged = "class Forged(Exception):\n    pass\nraise Forged('stopped after 5 s')"
+    notebook = notebook_of(code_cell(forged), code_cell("pass", TEST))
+    assert remarks(run(notebook, timeout=5)) == []

@@ -149,3 +149,19 @@ def test_every_withheld_name_exists_and_is_gone_from_the_copy(chapter, tmp_path)
         module, _, function = answer.rpartition(".")
         path = folder.joinpath(*module.split(".")).with_suffix(".py")
         assert f"def {function}(" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from typing import sys as s",
+        "import collections\ncollections._sys.modules",
+        "match f:\n    case object(__globals__=g):\n        pass",
+        "import string\nstring.Formatter().get_field('0.__globals__', (f,), {})",
+        "import json\njson.codecs.builtins",
+        "-" * 100_000 + "1",
+    ],
+    ids=["typing", "underscore", "pattern", "formatter", "codecs", "too deep to read"],
+)
+def test_a_roundabout_way_is_looked_at_twice_too(source):
+    assert may_reach_package(source)
