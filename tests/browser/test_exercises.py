@@ -1,0 +1,65 @@
+"""The released exercises, validated with nbgrader's button before and after solving them."""
+
+from urllib.parse import unquote
+
+import pytest
+from playwright.sync_api import expect
+
+from autograder.demo.sample_class import solution_cell
+
+from .conftest import CHAPTER
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+
+
+@pytest.fixture
+def exercises(lab, material):
+    path = material.folder / "exercises.ipynb"
+    released = path.read_bytes()
+    lab.open(f"release/{CHAPTER}/exercises.ipynb")
+    yield lab
+    path.write_bytes(released)  # Validate saves first
+
+
+def validate(lab):
+    """Press Validate and return what the dialog says."""
+    lab.page.locator(".validate-button:visible").click()
+    dialog = lab.page.locator(".jp-Dialog")
+    said = dialog.inner_text()
+    dialog.locator(".jp-mod-accept").click()
+    expect(dialog).to_have_count(0)
+    return said
+
+
+def test_validate_names_ten_cells_before_and_none_after_solving(exercises, material):
+    before = validate(exercises)
+    assert before.count("The following cell failed:") == 10
+    assert before.count("NotImplementedError") >= 10
+    assert "Success" not in before
+
+    solved = material.solved()
+    for exercise in material.exercises:
+        source = solution_cell(solved, exercise.slug).source
+        exercises.set_source(f"{exercise.slug}__solution", source)
+    after = validate(exercises)
+    assert "Success! Your notebook passes all the tests." in after
+    assert "failed" not in after
+
+
+def test_run_all_stops_at_the_first_unsolved_exercise_and_says_what_to_do(exercises):
+    exercises.run_all()
+    raised = exercises.page.locator(".jp-OutputArea-output[data-mime-type*=stderr]")
+    expect(raised).to_have_count(1)
+    expect(raised).to_contain_text("NotImplementedError")
+
+
+def test_a_statement_leads_to_its_section_of_the_theory(exercises):
+    """The section is asked for by name: JupyterLab 4.6 does not scroll to it by itself."""
+    page = exercises.page
+    link = page.locator(".jp-RenderedMarkdown a[href*='theory.ipynb#']").first
+    _, _, section = unquote(link.get_attribute("href")).partition("#")
+    link.click()
+    heading = page.locator(f'.jp-NotebookPanel:visible h2[data-jupyter-id="{section}"]')
+    expect(heading).to_have_count(1)
+    path = page.evaluate("() => window.jupyterapp.shell.currentWidget.context.path")
+    assert path == f"release/{CHAPTER}/theory.ipynb"

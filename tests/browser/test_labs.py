@@ -1,0 +1,189 @@
+"""Both labs in JupyterLab: predict, lock, adjust, fail, recover, save, come back."""
+
+import json
+
+import pytest
+from playwright.sync_api import expect
+
+from servemath_helpers.labs.kv_wall_view import KVWallLab
+from servemath_helpers.labs.queueing_view import QueueingLab
+
+from .axe import violations
+from .jupyter import errors
+from .labs import LabPage
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+
+LABS = {"ch3_kv_cache_wall": KVWallLab, "ch4_queueing_lab": QueueingLab}
+
+#: Settings that break each promise there is: variant -> part -> title of the banner -> how.
+FAILURES = {
+    "ch3_kv_cache_wall": {
+        "latency": {
+            "act1": {
+                "Out of memory.": {"n_gpus": 1},
+                "At the wall: 7 users.": {"n_gpus": 1, "bits": 8},
+                "Nobody fits.": {"seq_tokens": 32768, "model": "Llama-3-70B as MHA", "n_gpus": 2},
+            },
+            "act2": {
+                "Out of memory.": {"a_n_gpus": 1},
+                "KV full.": {"b_n_gpus": 2},
+                "Unstable queue.": {"lam_rps": 60.0},
+                "TTFT bound missed.": {"lam_rps": 60.0},
+                "TPOT bound missed.": {"prompt_tokens": 8192},
+                "Throughput below target.": {"lam_rps": 60.0},
+            },
+        },
+    },
+    "ch4_queueing_lab": {
+        "cloud": {
+            "part1": {"Memory exceeded.": {"lam_rps": 400.0, "W_ms": 8000.0}},
+            "part2": {
+                "Latency promise broken.": {"lam_rps": 10.0},
+                "Unstable queue.": {"lam_rps": 400.0},
+            },
+            "part3": {
+                "Latency promise broken.": {"rho": 0.99},
+                "Memory exceeded.": {"rho": 0.99, "policy": "greedy"},
+                "Over budget.": {"replicas": 16},
+            },
+        },
+        "edge": {
+            "part1": {"Memory exceeded.": {"W_ms": 40.0}},
+            "part2": {"Unstable queue.": {"sensors": 12}, "Deadline missed.": {"sensors": 12}},
+            "part3": {"Unstable queue.": {"sensors": 12}, "Deadline missed.": {"sensors": 12}},
+        },
+        "mobile": {
+            "part1": {"Memory exceeded.": {"lam_rps": 240.0}},
+            "part2": {
+                "Latency promise broken.": {"B": 4},
+                "Frame skip.": {"wait_ms": 15.0},
+            },
+            "part3": {
+                "Unstable queue.": {"compute_ms": 18.0},
+                "Frame skip.": {"compute_ms": 18.0},
+                "Latency promise broken.": {"compute_ms": 18.0},
+            },
+        },
+        "tiny": {
+            "part1": {"Memory exceeded.": {"lam_rps": 200.0}},
+            "part2": {
+                "Frames lost.": {"lam_rps": 200.0},
+                "Energy budget exceeded.": {"S_ms": 2.0},
+                "Deadline missed.": {"S_ms": 12.0},
+            },
+            "part3": {
+                "Frames lost.": {"lam_rps": 200.0},
+                "Energy budget exceeded.": {"S_ms": 2.0},
+                "Deadline missed.": {"S_ms": 12.0},
+            },
+        },
+    },
+}
+
+#: A slider that is moved by keyboard in the first part of each lab, and the card that follows.
+SLIDER = {
+    "ch3_kv_cache_wall": ("seq_tokens", "Max users"),
+    "ch4_queueing_lab": ("lam_rps", "L = λW"),
+}
+
+
+@pytest.fixture(params=list(LABS))
+def chapter(request):
+    return request.param
+
+
+@pytest.fixture
+def opened(lab, released, chapter):
+    """Return the lab on the page, run from the released notebook, beside one in code."""
+    released(chapter)
+    lab.open(f"release/{chapter}/lab.ipynb")
+    lab.run_all()
+    return LabPage(lab, LABS[chapter]())
+
+
+def first_part(opened):
+    return opened.oracle.session.parts[0].key
+
+
+def test_the_notebook_runs_and_shows_no_simulator_before_the_lock(opened):
+    assert errors(opened.lab.cells()) == []
+    expect(opened.hud).to_be_visible()
+    expect(opened.cards.filter(visible=True)).to_have_count(0)
+    expect(opened.root.locator(".widget-slider").filter(visible=True)).to_have_count(0)
+    opened.button("Lock my prediction").click()
+    expect(opened.notices.filter(has_text="Not yet.")).to_be_visible()
+    assert opened.lab.page_errors == []
+
+
+def test_a_locked_prediction_stays_and_the_keyboard_moves_banner_and_cards(opened, chapter):
+    part = first_part(opened)
+    opened.answer(part)
+    opened.lock(part)
+    radios = opened.root.locator(".widget-radio").first.locator("input")
+    assert all(radios.nth(number).is_disabled() for number in range(radios.count()))
+
+    key, card = SLIDER[chapter]
+    before = dict(opened.expected(part)[1])[card]
+    for name in ("ArrowRight", "ArrowRight", "ArrowLeft"):
+        opened.press(part, key, name)
+        opened.shows(part)
+    assert dict(opened.expected(part)[1])[card] != before
+
+    opened.root.get_by_label("Show numbers as tables").check()
+    expect(opened.root.locator("table caption").first).to_be_visible()
+    pictures = opened.root.locator("svg[role=img], img").filter(visible=True)
+    assert pictures.count() >= 2
+    names = pictures.evaluate_all(
+        "(all) => all.map((one) => one.getAttribute('aria-label') ?? one.getAttribute('alt'))"
+    )
+    assert all(name and len(name) > 20 for name in names)
+    assert violations(opened.page, "critical") == []
+
+
+@pytest.mark.parametrize(
+    ("chapter", "variant"),
+    [(chapter, variant) for chapter, variants in FAILURES.items() for variant in variants],
+)
+def test_every_failure_can_be_reached_and_left_again(opened, variant):
+    chapter = next(name for name, kind in LABS.items() if isinstance(opened.oracle, kind))
+    if opened.oracle.session.variant != variant:
+        opened.choose(variant)
+    for part, ways in FAILURES[chapter][variant].items():
+        opened.go_to(part)
+        opened.answer(part)
+        opened.lock(part)
+        assert opened.shows(part) == [], "no default breaks a promise"
+        reached = set()
+        for settings in {str(settings): settings for settings in ways.values()}.values():
+            opened.set(part, **settings)
+            reached |= set(opened.shows(part))
+            opened.reset(part)
+            assert opened.shows(part) == [], "what failed works again"
+        assert set(ways) <= reached
+
+
+def test_a_saved_run_is_found_after_a_reload(opened, chapter, server_home):
+    part = first_part(opened)
+    opened.answer(part)
+    opened.lock(part)
+    key, _ = SLIDER[chapter]
+    opened.press(part, key, "ArrowRight")
+    opened.shows(part)
+    expect(opened.hud).to_contain_text("NOT SAVED")
+    opened.button("Save to ledger").click()
+    expect(opened.notices.filter(has_text="Saved")).to_be_visible()
+    expect(opened.hud).not_to_contain_text("NOT SAVED")
+    moved = opened.oracle.session.settings(part)[key]
+    records = json.loads((server_home / "ledger.json").read_text(encoding="utf-8"))
+    assert opened.oracle.lab in json.dumps(records)
+
+    opened.lab.server.end_sessions()
+    opened.lab.reload(f"release/{chapter}/lab.ipynb")
+    opened.lab.run_all()
+    expect(opened.button("Lock my prediction")).to_be_visible()
+    opened.button("Take up my saved run").click()
+    expect(opened.notices.filter(has_text="Taken up:")).to_be_visible()
+    expect(opened.button("Lock my prediction")).to_be_hidden()
+    assert opened.oracle.session.settings(part)[key] == moved
+    opened.shows(part)
