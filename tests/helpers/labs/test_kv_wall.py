@@ -364,12 +364,10 @@ def test_the_footer_starts_empty_and_fills():
     shown = dict(engine.hud(run))
     assert list(shown) == FIELDS
     assert (shown["ACT I"], shown["SLO"], shown["TTFT P99 (LAT)"]) == ("–", "–", "–")
-    assert (shown["MAX USERS"], shown["KV/USER"], shown["LEDGER"]) == (
-        "371",
-        "1.34 GB",
-        "NOT SAVED",
-    )
+    assert (shown["MAX USERS"], shown["KV/USER"], shown["LEDGER"]) == ("–", "–", "NOT SAVED")
     run = answered("latency", right=True).reflect("act1", "lever", "heads")
+    shown = dict(engine.hud(run))
+    assert (shown["MAX USERS"], shown["KV/USER"]) == ("371", "1.34 GB")
     run = run.attempt("act2", True)
     shown = dict(engine.hud(run))
     assert (shown["ACT I"], shown["ACT II PRED"], shown["REFLECT"]) == ("✓", "✓✓✓", "1/2")
@@ -395,6 +393,15 @@ def test_the_ledger_has_every_field_from_the_start_and_is_plain_data(context):
     assert set(record) == LEDGER_FIELDS
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert record["act1_prediction"] is None and record["slo_met"] is None
+
+
+@pytest.mark.parametrize("context", BOTH)
+def test_nothing_gives_act_one_away_before_its_lock(context):
+    run = engine.start("ada", context)
+    users = str(find(context, "act1", "users").right.value)
+    assert users not in dict(engine.hud(run)).values()
+    assert run.settings("act1")["seq_tokens"] == CONTEXTS[context].seq_tokens
+    assert users not in json.dumps(engine.outcome(run))
 
 
 @pytest.mark.parametrize("context", BOTH)

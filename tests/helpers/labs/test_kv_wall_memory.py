@@ -45,8 +45,10 @@ def test_the_pieces_of_a_card_add_up_to_the_card(setup):
         + found.gpu_free_bytes
         + found.gpu_reserve_bytes
     )
+    assert found.gpu_kv_bytes * setup.n_gpus == pytest.approx(found.users * found.user_bytes)
     if found.fits:
         assert pieces == pytest.approx(setup.gpu_bytes, rel=1e-12)
+        assert 0 <= found.gpu_free_bytes * setup.n_gpus < found.user_bytes * (1 + 1e-9)
     else:
         assert pieces > setup.gpu_bytes * (1 - 1e-12)
 
@@ -84,6 +86,8 @@ def test_the_numbers_of_the_chapter_come_out(change, users):
         ({"model": "Llama-3.1-405B"}, "oom"),
         ({"model": "Llama-3.1-405B", "bits": 8}, "viable"),
         ({"n_gpus": 2, "seq_tokens": 32_768}, "few"),
+        ({"n_gpus": 2, "seq_tokens": 6144}, "few"),  # nine
+        ({"n_gpus": 2, "seq_tokens": 5632}, "viable"),  # ten
         ({"n_gpus": 2, "seq_tokens": 32_768, "model": "Llama-3-70B as MHA"}, "none"),
     ],
 )

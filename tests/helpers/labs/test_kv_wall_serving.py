@@ -68,6 +68,13 @@ def test_the_queue_piles_up_where_more_is_asked_than_a_small_batch_can_give():
     assert twice.ttft_p99_s > 1.8 * small.ttft_p99_s
 
 
+@pytest.mark.parametrize(
+    ("lam_rps", "batch", "unstable"), [(20, 32, True), (20, 64, False), (14, 32, False)]
+)
+def test_a_queue_that_grows_by_a_few_in_a_hundred_still_counts_as_stable(lam_rps, batch, unstable):
+    assert run(replace(CHAT, lam_rps=lam_rps), Configuration(max_batch=batch)).unstable is unstable
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_stable_and_unstable_do_not_depend_on_the_draw(seed):
     drawn = replace(PEAK, seed=seed)
@@ -80,6 +87,10 @@ def test_the_cache_is_full_only_if_somebody_waits_for_it():
     assert not run(CHAT, Configuration()).kv_full
     # Slots, not cache, are what is short here.
     assert not run(PEAK, Configuration(max_batch=8)).kv_full
+    # Two would not fit, but there is one slot only.
+    long = Workload(lam_rps=8, prompt_tokens=30_000, mean_output=16, n_requests=50)
+    assert not run(long, Configuration(n_gpus=2, max_batch=1)).kv_full
+    assert run(long, Configuration(n_gpus=2, max_batch=2)).kv_full
 
 
 @pytest.mark.parametrize(

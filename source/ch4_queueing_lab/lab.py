@@ -1,0 +1,75 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Lab 4 · The queueing lab
+#
+# Forty-five minutes, three parts of fifteen. Choose a track: each is another system, with another
+# promise to keep.
+#
+# | track | you are | the promise |
+# |---|---|---|
+# | Cloud Titan | the LLM architect | P99 of the wait and the batch, at high utilisation |
+# | Edge Guardian | the autonomous-vehicle systems lead | every camera answered within the window |
+# | Mobile Nomad | the AR-glasses developer | every frame on time, and young |
+# | Tiny Pioneer | the hearables lead | hardly a frame lost, on a milliwatt |
+#
+# **Read first** (in [theory](theory.ipynb)): 4.1 for part 1, 4.7 and 4.8 for part 2 (4.9 and 4.10 on
+# the smaller tracks), 4.6 and 4.11 for part 3. Symbols stand in
+# [one table](../../docs/symbols.md), terms in a [glossary](../../docs/glossary.md).
+#
+# **How it works.** In each part you first predict; locking freezes your answer and the scenario it is
+# about. Then the simulator opens. Moving controls is free; *Test this setting* puts what you have
+# to the mission and counts as an iteration. Ten are enough for the badge, more cost nothing else.
+# At the end of each part you reflect, and at the end of the lab you save your run to a ledger.
+# All charts have alt text, and *Show numbers as tables* writes their numbers below them.
+
+# %%
+from servemath_helpers.labs.queueing_view import QueueingLab
+
+lab = QueueingLab()  # your login name decides the order of the options; or learner="your name"
+lab.show()
+
+# %% [markdown]
+# ## Without the widgets
+#
+# Everything you can click is a method, so the lab also works from code and with a screen reader:
+# `lab.predict(...)`, `lab.lock(...)`, `lab.adjust(...)`, `lab.attempt(...)`, `lab.reflect(...)`,
+# `lab.save()`. What is asked, in a track of your choice:
+
+# %%
+lab.choose_variant("cloud")
+for part in lab.session.parts:
+    for asked in part.questions:
+        print(f"{part.key} {asked.key}: {asked.prompt}")
+        for option in asked.options:
+            print(f"    {option.key}: {option.label}")
+
+# %% [markdown]
+# ## Your ledger
+#
+# *Save to ledger* keeps your run in a file of your own; saving again replaces it, and other labs
+# keep their own records beside it. `lab.ledger.path` says where it is; `lab.ledger.export(lab.learner)`
+# writes a copy of your records next to this notebook, to hand in.
+#
+# If your course asks for it, defend your final configuration here in a paragraph: throughput or
+# responsiveness first, and how did Little's law shape the plan?
+
+# %% [markdown]
+# ## Your journey
+#
+# What you predicted in all labs that you have saved, and how sure you were.
+
+# %%
+from servemath_helpers.labs import journey
+
+journey.show(lab.ledger, lab.learner)

@@ -1,0 +1,30 @@
+"""Both labs run without a browser: nbval, lax, executes every cell and finds no error."""
+
+import subprocess
+import sys
+
+import pytest
+
+from .conftest import COURSE
+
+LABS = sorted(COURSE.source.glob("*/lab.ipynb"))
+
+
+def test_there_are_two_labs():
+    assert [path.parent.name[:3] for path in LABS] == ["ch3", "ch4"]
+
+
+@pytest.mark.parametrize("path", LABS, ids=lambda path: path.parent.name)
+def test_a_lab_runs_headless(path):
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-c", "/dev/null", "--rootdir", str(path.parent)),
+            *("-p", "no:cacheprovider", "--nbval-lax", "--nbval-cell-timeout=60", str(path)),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "passed" in done.stdout
