@@ -13,8 +13,9 @@ from typing import Any
 from playwright.sync_api import Locator, expect
 
 from servemath_helpers.labs.chrome import LabView, control_widget
+from servemath_helpers.labs.session import Control
 
-from .jupyter import Lab
+from .jupyter import PATIENCE_S, Lab
 
 BANNER = re.compile(r'data-banner="(\w+)"[^>]*><b><span[^>]*>.</span> (.*?)</b>')
 CARD = re.compile(r'<div class="sm-card[^"]*"><span>(.*?)</span><b>(.*?)</b>')
@@ -37,8 +38,8 @@ class LabPage:
     # --- what a person does ----------------------------------------------------------------
 
     def button(self, name: str) -> Locator:
-        """Return a button by what stands on it."""
-        return self.root.get_by_role("button", name=name, exact=True)
+        """Return a button by what stands on it, behind its icon."""
+        return self.root.get_by_role("button", name=name)
 
     def toggle(self, label: str, choice: str) -> None:
         """Press one of the buttons in the row named `label`."""
@@ -80,6 +81,16 @@ class LabPage:
         expect(self.button("Lock my prediction")).to_be_hidden()
         self.shows(part)
 
+    def control(self, part: str, key: str) -> Control:
+        """Return what the lab says of a control."""
+        controls = {control.key: control for control in self.oracle.session.part(part).controls}
+        return controls[key]
+
+    def slider(self, part: str, key: str) -> Locator:
+        """Return the handle of a slider."""
+        row = self.row(str(control_widget(self.control(part, key)).description))
+        return row.locator(".noUi-handle")
+
     def set(self, part: str, **settings: Any) -> None:
         """Move controls, by the means each kind of widget has."""
         for key, value in settings.items():
@@ -102,11 +113,8 @@ class LabPage:
 
     def press(self, part: str, key: str, name: str) -> None:
         """Press an arrow key on the slider of the control `key`."""
-        control = next(
-            control for control in self.oracle.session.part(part).controls if control.key == key
-        )
-        row = self.row(str(control_widget(control).description))
-        row.locator(".noUi-handle").press(name)
+        control = self.control(part, key)
+        self.slider(part, key).press(name)
         step = {"ArrowRight": 1, "ArrowLeft": -1}[name] * (control.step or 1)
         now = self.oracle.session.settings(part)[key]
         self.oracle.adjust(part, **{key: now + step})
@@ -126,7 +134,7 @@ class LabPage:
             [(_plain(name), _plain(value)) for name, value in CARD.findall(html)],
         )
 
-    def shows(self, part: str) -> list[str]:
+    def shows(self, part: str, within_s: float = PATIENCE_S) -> list[str]:
         """Wait until the instruments show what the engine computes; return the failures."""
         banners, cards = self.expected(part)
         for kind, title in banners:
@@ -142,5 +150,6 @@ class LabPage:
               return JSON.stringify(shown.slice(-cards.length)) === JSON.stringify(cards);
             }""",
             arg=[list(card) for card in cards],
+            timeout=within_s * 1000,
         )
         return [title for kind, title in banners if kind == "fail"]

@@ -7,6 +7,7 @@ from playwright.sync_api import expect
 
 from autograder.demo.sample_class import solution_cell
 
+from .axe import violations
 from .conftest import CHAPTER
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
@@ -51,12 +52,14 @@ def test_run_all_stops_at_the_first_unsolved_exercise_and_says_what_to_do(exerci
     raised = exercises.page.locator(".jp-OutputArea-output[data-mime-type*=stderr]")
     expect(raised).to_have_count(1)
     expect(raised).to_contain_text("NotImplementedError")
+    assert violations(exercises.page, "critical", "serious") == []
+    assert exercises.page_errors == []
 
 
 def test_a_statement_leads_to_its_section_of_the_theory(exercises):
     """The section is asked for by name: JupyterLab 4.6 does not scroll to it by itself."""
     page = exercises.page
-    link = page.locator(".jp-RenderedMarkdown a[href*='theory.ipynb#']").first
+    link = page.locator(".jp-RenderedMarkdown a[href*='theory.ipynb'][href*='#']").first
     _, _, section = unquote(link.get_attribute("href")).partition("#")
     link.click()
     heading = page.locator(f'.jp-NotebookPanel:visible h2[data-jupyter-id="{section}"]')

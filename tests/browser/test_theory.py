@@ -2,6 +2,7 @@
 
 import pytest
 
+from .axe import violations
 from .conftest import CHAPTER
 from .jupyter import errors, outputs
 
@@ -43,4 +44,5 @@ def test_the_theory_runs_and_can_be_read_and_seen(theory):
     assert page.locator("mjx-container").count() > 20
     assert page.locator("mjx-merror, [data-mjx-error]").all_inner_texts() == []
 
+    assert violations(page, "critical", "serious") == []
     assert theory.page_errors == []
