@@ -92,7 +92,8 @@ gap:8px 14px}
 .sm-lab table.sm-table{border-collapse:collapse;margin:6px 0;font-size:13px;
 font-variant-numeric:tabular-nums}
 .sm-table caption{text-align:left;font-weight:600;padding:2px 0}
-.sm-table th,.sm-table td{border:1px solid var(--sm-line);padding:2px 9px;text-align:right;
+.sm-table th,.sm-table td{overflow-wrap:normal;
+border:1px solid var(--sm-line);padding:2px 9px;text-align:right;
 color:var(--sm-ink)}
 .sm-table th{background:var(--sm-card)}
 .sm-scroll{overflow-x:auto}
