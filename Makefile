@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # The learner's and the grader's notebooks never need a frozen-modules warning.
 export PYDEVD_DISABLE_FILE_VALIDATION = 1
 
-.PHONY: help demo test lab bundle notebooks release bank table clean-demo lint format benchmarks lock clean setup
+.PHONY: help demo test test-browser lab bundle notebooks release bank table clean-demo lint format benchmarks lock clean setup
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -23,6 +23,11 @@ demo: setup
 ## make test        every fast test
 test: setup
 	@$(BIN)/python -m pytest --cov=servemath_helpers --cov-report=term --cov-fail-under=100
+
+## make test-browser  the notebooks, the labs and formgrader in a real JupyterLab (needs chromium)
+test-browser: setup
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r tests/browser/requirements.lock
+	@$(BIN)/python -m pytest -m browser -n 0 --timeout=900 tests/browser
 
 ## make lab         JupyterLab on a copy of the learners' notebooks
 lab: setup

@@ -31,7 +31,7 @@ def browser():
         with open_browser() as browser:
             yield browser
     except NoChromium as error:
-        pytest.fail(str(error), pytrace=False)
+        pytest.exit(f"servemath: {error}", returncode=1)
 
 
 @pytest.fixture(scope="session")

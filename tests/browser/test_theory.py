@@ -45,4 +45,6 @@ def test_the_theory_runs_and_can_be_read_and_seen(theory):
     assert page.locator("mjx-merror, [data-mjx-error]").all_inner_texts() == []
 
     assert violations(page, "critical", "serious") == []
+    pictures.first.evaluate("(picture) => picture.removeAttribute('alt')")
+    assert len(violations(page, "critical")) == 1, "the check sees a picture without its text"
     assert theory.page_errors == []
