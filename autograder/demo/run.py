@@ -21,7 +21,7 @@ from autograder.course import Course
 from autograder.demo.sample_class import PREFIX, Chapter, lay_out
 from autograder.grading.outcomes import ClassTable, class_table, database_url
 from autograder.grading.table import TABLE_WIDTH, show_table
-from autograder.nbgrader_command import environment, run_nbgrader
+from autograder.nbgrader_command import TIMEOUT_S, environment, run_nbgrader
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ def grade(course: Course, chapter: str) -> int:
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
-            timeout=3600,
+            timeout=TIMEOUT_S,
             check=False,
         ).returncode
 
