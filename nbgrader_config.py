@@ -18,12 +18,11 @@ c.CourseDirectory.ignore = [
 c.Autograde.exporter_class = "autograder.grading.exporter.SubmissionExporter"
 
 # Instead of DeduplicateIds and OverwriteCells, which one duplicated or deleted
-# cell can stop: the course's own cells are put back, whatever became of them.
+# cell can stop: the course's own cells, metadata and kernel are put back, whatever
+# became of them.
 c.Autograde.sanitize_preprocessors = [
     "nbgrader.preprocessors.ClearOutput",
-    "nbgrader.preprocessors.OverwriteKernelspec",
     "autograder.grading.restore.RestoreCourseCells",
-    "nbgrader.preprocessors.CheckCellMetadata",
 ]
 
 c.Autograde.autograde_preprocessors = [
@@ -36,10 +35,15 @@ c.Autograde.autograde_preprocessors = [
     "nbgrader.preprocessors.IgnorePattern",
     "nbconvert.preprocessors.ClearMetadataPreprocessor",
     "nbgrader.preprocessors.LimitOutput",
-    "nbgrader.preprocessors.SaveAutoGrades",
-    "nbgrader.preprocessors.AssignLatePenalties",
-    "nbgrader.preprocessors.CheckCellMetadata",
+    # As nbgrader saves them, in one transaction a notebook.
+    "autograder.grading.save_grades.SaveGrades",
+    "autograder.grading.save_grades.AssignPenalties",
 ]
+
+# Pages without a hidden test in them; nothing of the submission runs in a reader's browser.
+c.GenerateFeedback.exporter_class = "autograder.feedback.exporter.FeedbackExporter"
+# The page is made of facts, so there is no notebook left to prepare.
+c.GenerateFeedback.preprocessors = []
 
 # Seconds a cell may run; the whole notebook has a limit of its own.
 c.ExecuteGraded.timeout = 10

@@ -7,12 +7,12 @@ import tempfile
 from pathlib import Path
 
 
-def write_atomically(path: Path, text: str) -> bool:
+def write_atomically(path: Path, text: str | bytes) -> bool:
     """Write `text` to `path` through a temporary file; return whether it changed.
 
     A file that already holds `text` is left untouched, time stamp included.
     """
-    data = text.encode("utf-8")
+    data = text.encode("utf-8") if isinstance(text, str) else text
     if path.is_file() and path.read_bytes() == data:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,98 +1,70 @@
-"""Run a submission's cells, with limits that one submission cannot push the class over.
-
-Beyond nbgrader's `Execute`:
+"""Run a submission's cells in the engine, with limits that one submission cannot push over.
 
 - a notebook without graded cells is not run at all;
-- a cell that loops without end is stopped; if it will not stop, or kills the
-  kernel, it alone is lost: a fresh kernel runs the others again and goes on;
+- learner code runs in a jail, test cells outside it (`autograder.grading.engine`);
+- a cell that loops without end is stopped; if it will not stop, or ends its process,
+  it alone is lost: a fresh process runs the others again and goes on;
 - output beyond a limit is cut, a flood of it is stopped at its source;
-- the kernel cannot hold the grader's output open, and no process outlives the run.
+- no process outlives the run.
 """
 
 from __future__ import annotations
 
-import asyncio
-import copy
 import os
-import shutil
-import subprocess
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import nbformat
-from nbclient import NotebookClient
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
-from nbclient.util import ensure_async
 from nbformat import NotebookNode
-from nbgrader.preprocessors import Execute
-from traitlets import Float, Integer
+from nbgrader.preprocessors import NbGraderPreprocessor
+from nbgrader.utils import find_all_files
+from traitlets import Bool, Float, Integer, Unicode
 
-from autograder.cells import grade_id_of, is_test_cell
+from autograder import bank
+from autograder.cells import grade_id_of, is_test_cell, nbgrader_metadata
+from autograder.grading.engine.isolate import JailSpec, why_not
+from autograder.grading.engine.judge import COURSE, LEARNER, TEST
+from autograder.grading.engine.pipeline import Pipeline
+from autograder.grading.engine.service import files_of
 from autograder.grading.exporter import remarks_of
-from autograder.grading.processes import MARK, end_marked, new_mark
-
-#: The least time given to a cell once the notebook's own limit is near.
-LEAST_CELL_S = 1.0
-
-#: How long a cell whose output went over the limit may take to end by itself.
-FLOOD_GRACE_S = 0.5
-
-#: What a message costs besides its text, so that many empty ones count too.
-MESSAGE_BYTES = 64
+from autograder.grading.own_work import learner_sources, may_reach_package
+from autograder.grading.records import save_run
 
 
-def error_output(name: str, message: str) -> NotebookNode:
-    """Return an error output that nbgrader scores 0 and shows in the feedback."""
-    return nbformat.v4.new_output(
-        "error", ename=name, evalue=message, traceback=[f"{name}: {message}"]
-    )
-
-
-def output_size(message: dict[str, Any]) -> int:
-    """Return roughly how many bytes an output message adds to the notebook."""
-    content = message["content"]
-    if message["msg_type"] == "stream":
-        return MESSAGE_BYTES + len(content["text"])
-    data = content.get("data")
-    parts = data.values() if isinstance(data, dict) else content.get("traceback") or ()
-    return MESSAGE_BYTES + sum(len(str(part)) for part in parts)
-
-
-def describe_cells(nb: NotebookNode, indices: list[int]) -> str:
+def describe_cells(nb: NotebookNode, ids: list[str]) -> str:
     """Name cells as a person would: their numbers, and the exercises they belong to.
 
-    >>> test = nbformat.v4.new_code_cell(metadata={"nbgrader": {"grade_id": "mm1__hidden__x"}})
-    >>> describe_cells(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(), test]), [0, 1])
+    >>> test = nbformat.v4.new_code_cell(
+    ...     id="b", metadata={"nbgrader": {"grade_id": "mm1__hidden__x"}}
+    ... )
+    >>> nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(id="a"), test])
+    >>> describe_cells(nb, ["a", "b"])
     'cells 1, 2 (mm1)'
     """
-    numbers = ", ".join(str(index + 1) for index in indices)
-    names = (grade_id_of(nb.cells[index]) for index in indices)
+    found = [(number, cell) for number, cell in enumerate(nb.cells, start=1) if cell.id in ids]
+    numbers = ", ".join(str(number) for number, _ in found)
+    names = (grade_id_of(cell) for _, cell in found)
     exercises = dict.fromkeys(name.partition("__")[0] for name in names if name)
-    described = f"cell{'s' if len(indices) > 1 else ''} {numbers}"
+    described = f"cell{'s' if len(found) > 1 else ''} {numbers}"
     return described + (f" ({', '.join(exercises)})" if exercises else "")
 
 
-class KernelLost(Exception):
-    """The kernel died, or had to be killed, while a cell ran."""
-
-    def __init__(self, index: int, ename: str, message: str) -> None:
-        super().__init__(message)
-        self.index = index
-        self.ename = ename
+def _kind(cell: NotebookNode) -> str:
+    metadata = nbgrader_metadata(cell)
+    if is_test_cell(cell):
+        return TEST
+    return COURSE if metadata.get("locked") and not metadata.get("solution") else LEARNER
 
 
-class ExecuteGraded(Execute):
+class ExecuteGraded(NbGraderPreprocessor):
     """Run the notebooks that carry points, and lose no more than the cell at fault."""
 
+    timeout = Float(10, help="Seconds that one cell may run.").tag(config=True)
     notebook_timeout_s = Float(
         120, help="Seconds for all cells of a notebook together; those left are not run."
     ).tag(config=True)
-    shutdown_kernel = "immediate"
-
     max_restarts = Integer(
-        6, help="How often a lost kernel is replaced before the other cells are given up."
+        6, help="How often a lost process is replaced before the other cells are given up."
     ).tag(config=True)
     keep_output_bytes = Integer(
         100_000, help="Output of a cell beyond this many bytes is cut."
@@ -100,163 +72,157 @@ class ExecuteGraded(Execute):
     flood_output_bytes = Integer(
         5_000_000, help="A cell that puts out more than this many bytes is stopped."
     ).tag(config=True)
+    memory_bytes = Integer(
+        2 * 2**30, help="Memory of a submission's processes and private files together."
+    ).tag(config=True)
+    processes = Integer(64, help="Processes and threads of a submission at a time.").tag(
+        config=True
+    )
+    file_bytes = Integer(64 * 2**20, help="The largest file a submission may write.").tag(
+        config=True
+    )
+    workers = Integer(
+        0, help="Submissions that run at the same time; 0 stands for the number of cores."
+    ).tag(config=True)
+    jail = Bool(True, help="Run learner code in a jail.").tag(config=True)
+    allow_unsandboxed = Bool(
+        False,
+        help=(
+            "Grade without a jail where none can be had (or with jail = False). Learner code can "
+            "then read and write what the grader can; tests still run outside its process."
+        ),
+    ).tag(config=True)
+    dask_scheduler = Unicode(
+        help=(
+            "Address of a Dask scheduler whose workers run the submissions, such as "
+            "tcp://10.0.0.5:8786; empty for this machine."
+        )
+    ).tag(config=True)
+    cache = Bool(True, help="Keep results, and run again only what has changed since.").tag(
+        config=True
+    )
+
+    def _dask_scheduler_default(self) -> str:
+        return os.environ.get("SERVEMATH_DASK_SCHEDULER", "")
+
+    def make_pipeline(self) -> Pipeline:
+        """Return what runs jobs, as configured.
+
+        Raises
+        ------
+        JailUnavailable
+            If learner code cannot be jailed here and nobody allowed to do without.
+        """
+        jailed = self.jail
+        if not self.dask_scheduler and (not jailed or why_not() is not None):
+            if not self.allow_unsandboxed:
+                self._refuse()
+            jailed = False
+            self.log.warning(
+                "learner code runs WITHOUT a jail: it can read and write what this account can"
+            )
+        spec = JailSpec(
+            readable=(),
+            memory_bytes=self.memory_bytes,
+            cpu_s=int(self.notebook_timeout_s) + 60,
+            processes=self.processes,
+            file_bytes=self.file_bytes,
+        )
+        return Pipeline(
+            spec,
+            jailed=jailed,
+            slots=self.workers or os.cpu_count() or 1,
+            scheduler=self.dask_scheduler,
+            store=Path(self.parent.parent.coursedir.root, ".servemath", "results")
+            if self.cache and hasattr(getattr(self.parent, "parent", None), "coursedir")
+            else None,
+        )
+
+    def _refuse(self) -> None:
+        from autograder.grading.engine.isolate import JailUnavailable, probe
+
+        if self.jail:
+            probe()
+        raise JailUnavailable("ExecuteGraded.jail is False.")
+
+    def job(self, nb: NotebookNode, names: dict[str, str]) -> dict[str, Any]:
+        """Return all that running the notebook depends on, as JSON data."""
+        own_work: dict[str, list[str]] = {}
+        if any(map(may_reach_package, learner_sources(nb))):
+            for exercise in bank.load(names.get("assignment", "")):
+                own_work[exercise.slug] = list(exercise.withheld)
+        cells = [
+            {
+                "id": cell.id,
+                "source": cell.source,
+                "kind": _kind(cell),
+                "grade_id": grade_id_of(cell) or "",
+                "slug": (grade_id_of(cell) or "").partition("__")[0],
+            }
+            for cell in nb.cells
+            if cell.cell_type == "code"
+        ]
+        limits = {
+            "cell_s": self.timeout,
+            "notebook_s": self.notebook_timeout_s,
+            "max_restarts": self.max_restarts,
+            "keep_output_bytes": self.keep_output_bytes,
+            "flood_output_bytes": self.flood_output_bytes,
+        }
+        files = self._files(names)
+        return {
+            "cells": cells, "limits": limits, "files": files, "own_work": own_work, "withheld": []
+        }  # fmt: skip
+
+    def _files(self, names: dict[str, str]) -> dict[str, str]:
+        """Return what lies beside the notebook: as handed in, with the course's files over it."""
+        if "folder" in names:
+            return files_of(Path(names["folder"]), Path(names["folder"]).rglob("*"))
+        coursedir = self.parent.parent.coursedir
+        ignore = [*coursedir.ignore, "*.ipynb"]
+        files: dict[str, str] = {}
+        for directory, student in (
+            (coursedir.submitted_directory, names["student"]),
+            (coursedir.source_directory, "."),
+        ):
+            folder = Path(coursedir.format_path(directory, student, names["assignment"]))
+            files |= files_of(folder, map(Path, find_all_files(str(folder), ignore)))
+        return files
 
     def preprocess(
-        self, nb: NotebookNode, resources: dict[str, Any], km: Any = None
+        self, nb: NotebookNode, resources: dict[str, Any]
     ) -> tuple[NotebookNode, dict[str, Any]]:
         """Run the notebook in place; list the executed cells' ids in `resources`."""
-        executed: set[str] = resources.setdefault("servemath", {}).setdefault("executed", set())
+        kept = resources.setdefault("servemath", {})
+        kept.setdefault("executed", set())
+        kept.setdefault("stopped", set())
         if not any(is_test_cell(cell) for cell in nb.cells):
             return nb, resources
-        self._deadline = time.monotonic() + self.notebook_timeout_s
-        self.timeout_func = self._seconds_for
-        self._incidents: dict[str, list[int]] = {}
-        lost: set[int] = set()
-        resume_at = 0
-        for _ in range(1 + self.max_restarts):
-            try:
-                self._run(nb, resources, resume_at, lost, executed)
-                break
-            except KernelLost as loss:
-                cell = nb.cells[loss.index]
-                cell.outputs = [*cell.outputs, error_output(loss.ename, str(loss))]
-                executed.add(cell.id)
-                self._note(str(loss), loss.index)
-                lost.add(loss.index)
-                resume_at = max(resume_at, loss.index + 1)
-        stopped = {nb.cells[index].id for found in self._incidents.values() for index in found}
-        resources["servemath"]["stopped"] = stopped
-        for what, indices in self._incidents.items():
-            remarks_of(resources).append(f"{what}: {describe_cells(nb, indices)}")
+        names = resources.get("nbgrader") or {"folder": resources["metadata"]["path"]}
+        job = self.job(nb, names)
+        pipeline = getattr(self.parent, "pipeline", None)
+        if pipeline is not None:
+            result = pipeline.take(job)
+        else:
+            with self.make_pipeline() as pipeline:
+                result = pipeline.take(job)
+        self._apply(nb, resources, result)
+        if "student" in names:
+            save_run(Path.cwd(), names["assignment"], names["student"], job, result)
         return nb, resources
 
-    def _note(self, what: str, index: int) -> None:
-        self._incidents.setdefault(what, []).append(index)
-
-    def _seconds_for(self, _cell: NotebookNode) -> float:
-        left = self._deadline - time.monotonic()
-        self._allowed_s = max(LEAST_CELL_S, min(self.timeout or left, left))
-        message = self._timeout_message()
-        self.error_on_timeout = {
-            "ename": "CellTimeoutError",
-            "evalue": message,
-            "traceback": [f"CellTimeoutError: {message}; look for a loop that never ends"],
-        }
-        return self._allowed_s
-
-    def _run(
-        self,
-        nb: NotebookNode,
-        resources: dict[str, Any],
-        resume_at: int,
-        lost: set[int],
-        executed: set[str],
-    ) -> None:
-        """Run the cells from `resume_at` on, after replaying what they may build on."""
-        # nbconvert's preprocessor is its own client, initialised anew for each kernel.
-        NotebookClient.__init__(self, nb, None)
-        self._check_assign_resources(resources)
-        scratch = tempfile.TemporaryDirectory(prefix="servemath-run-", ignore_cleanup_errors=True)
-        folder = Path(scratch.name, "work")
-        # Each kernel starts from what was handed in, and harms only its own copy.
-        shutil.copytree(resources["metadata"]["path"], folder)
-        self.resources = {**resources, "metadata": {**resources["metadata"], "path": str(folder)}}
-        mark = new_mark()
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        environment = {**os.environ, **self.kernel_environment(), MARK: mark}
-        try:
-            with self.setup_kernel(env=environment, **quiet):
-                for index, cell in enumerate(nb.cells):
-                    if index in lost or cell.cell_type != "code":
-                        continue
-                    if time.monotonic() > self._deadline:
-                        if index >= resume_at:
-                            self._note(f"not run, {self.notebook_timeout_s:g} s were over", index)
-                        continue
-                    if index >= resume_at:
-                        self._run_cell(cell, index)
-                        executed.add(cell.id)
-                        for limit in self._limits_hit(cell):
-                            self._note(limit, index)
-                    elif not is_test_cell(cell):
-                        self._run_cell(copy.deepcopy(cell), index)
-                        nb.cells[index] = cell  # the first run's outputs stand
-        finally:
-            end_marked(mark)
-            scratch.cleanup()
-
-    def kernel_environment(self) -> dict[str, str]:
-        """Return environment variables for the kernel beside the grader's own."""
-        return {}
-
-    def _run_cell(self, cell: NotebookNode, index: int) -> None:
-        self._output_bytes = 0
-        self._flood_stopped = self._interrupted = False
-        self._asked_to_exit = False
-        try:
-            self.execute_cell(cell, index, store_history=True)
-        except DeadKernelError:
-            message = "killed the kernel"
-            raise KernelLost(index, "DeadKernelError", message) from None
-        except CellTimeoutError:
-            message = f"would not stop after {self._allowed_s:.0f} s and was killed"
-            raise KernelLost(index, "CellTimeoutError", message) from None
-        if self._asked_to_exit:
-            raise KernelLost(index, "DeadKernelError", "ended the kernel with quit() or exit()")
-        if self._flood_stopped and self._interrupted:
-            cell.outputs.append(error_output("OutputFlood", self._flood_message()))
-
-    def on_cell_executed(self, **kwargs: Any) -> None:
-        """Note a cell that asked its kernel to end: it dies later, during an innocent cell."""
-        super().on_cell_executed(**kwargs)
-        payload = kwargs["execute_reply"]["content"].get("payload") or []
-        self._asked_to_exit = any(part.get("source") == "ask_exit" for part in payload)
-
-    def _limits_hit(self, cell: NotebookNode) -> list[str]:
-        """Return what our own error outputs in the cell say; a learner's error says nothing."""
-        ours = {
-            ("CellTimeoutError", self._timeout_message()),
-            ("OutputFlood", self._flood_message()),
-        }
-        hit = [
-            output.evalue
-            for output in cell.outputs
-            if (output.get("ename"), output.get("evalue")) in ours
-        ]
-        return hit[-1:]  # a flood that also ran out of time is a flood
-
-    def _timeout_message(self) -> str:
-        return f"stopped after {self._allowed_s:.0f} s"
-
-    def _flood_message(self) -> str:
-        return f"stopped after {self.flood_output_bytes:,} bytes of output"
-
-    async def _interrupt_if_running(self) -> None:
-        """Stop a flooding cell, unless the flood was its last act.
-
-        An interrupt that comes after the cell ended would cost its reply.
-        """
-        cell = self.task_poll_for_reply
-        await asyncio.sleep(FLOOD_GRACE_S)
-        if cell is not None and not cell.done():
-            self._interrupted = True
-            await ensure_async(self.km.interrupt_kernel())
-
-    def process_message(
-        self, msg: dict[str, Any], cell: NotebookNode, cell_index: int
-    ) -> NotebookNode | None:
-        """Keep an output message while the cell is within its limits."""
-        if msg["msg_type"] not in {"stream", "display_data", "execute_result", "error"}:
-            return super().process_message(msg, cell, cell_index)
-        before = self._output_bytes
-        self._output_bytes += output_size(msg)
-        if self._output_bytes > self.flood_output_bytes and not self._flood_stopped:
-            self._flood_stopped = True
-            self._interrupt = asyncio.ensure_future(self._interrupt_if_running())
-        if self._output_bytes <= self.keep_output_bytes or msg["msg_type"] == "error":
-            return super().process_message(msg, cell, cell_index)
-        if before <= self.keep_output_bytes:
-            cell.outputs.append(
-                nbformat.v4.new_output("stream", name="stdout", text="... output cut ...\n")
-            )
-        return None
+    @staticmethod
+    def _apply(nb: NotebookNode, resources: dict[str, Any], result: dict[str, Any]) -> None:
+        kept = resources["servemath"]
+        for cell in nb.cells:
+            ran = result["cells"].get(cell.id)
+            if cell.cell_type != "code" or ran is None:
+                continue
+            cell.outputs = [nbformat.from_dict(output) for output in ran["outputs"]]
+            cell.execution_count = ran["count"]
+            kept["executed"].add(cell.id)
+            if ran["stopped"]:
+                kept["stopped"].add(cell.id)
+        kept["own_work"] = result["own_work"]
+        for what, ids in result["incidents"].items():
+            remarks_of(resources).append(f"{what}: {describe_cells(nb, ids)}")

@@ -9,20 +9,25 @@ with exit code 1 if any could not be graded.
 
 from __future__ import annotations
 
+import gc
 import glob
 import json
 import shutil
+import weakref
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nbformat
-from nbconvert.exporters import NotebookExporter
+from nbconvert.exporters import Exporter, NotebookExporter
 from nbformat import NotebookNode
 from nbformat.reader import NotJSONError
 from nbformat.validator import NotebookValidationError
-from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.api import MissingEntry
 from nbgrader.converters.base import NbGraderException
 
+from autograder.grading.ahead import Ahead
+from autograder.grading.engine.isolate import JailUnavailable
+from autograder.grading.engine.pipeline import Pipeline
 from autograder.grading.outcomes import (
     GRADED,
     NOT_GRADED,
@@ -30,6 +35,10 @@ from autograder.grading.outcomes import (
     load_outcome,
     missing_notebooks,
 )
+from autograder.grading.run_gradebook import RunGradebook
+
+if TYPE_CHECKING:
+    from autograder.grading.execute import ExecuteGraded
 
 #: The outcome of a submission until its grading is done.
 UNFINISHED = "grading did not finish"
@@ -59,6 +68,12 @@ def explain(error: BaseException, name: str) -> str:
     return f"{name}: {type(error).__name__}: {first_line}"[:200]
 
 
+def _key(resources: dict[str, Any] | None) -> tuple[str, ...]:
+    """Return whose notebook `resources` belong to."""
+    names = (resources or {}).get("nbgrader", {})
+    return tuple(names.get(part, "") for part in ("student", "assignment", "notebook"))
+
+
 def check_file(path: Path) -> None:
     """Refuse a file that is not a notebook, and say what it is instead.
 
@@ -68,6 +83,8 @@ def check_file(path: Path) -> None:
         If the file is no file, empty, begins with a byte-order mark, or holds
         JSON of another shape.
     """
+    if path.is_symlink():
+        raise UngradableSubmission(f"{path.name} is a link, not a notebook")
     if not path.is_file():
         raise UngradableSubmission(f"{path.name} is not a file")
     data = path.read_bytes()
@@ -90,11 +107,45 @@ class SubmissionExporter(NotebookExporter):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._remarks: dict[tuple[str, str], list[str]] = {}
+        self._converted: dict[tuple[str, ...], tuple[NotebookNode, str]] = {}
+        if hasattr(self.parent, "coursedir"):
+            self.gradebook = RunGradebook(self.parent.coursedir)
+        self._pipeline: Pipeline | None = None
+        self._ahead: Ahead | None = None
         if getattr(self.parent, "assignments", None):
-            self._open_outcomes()
+            coming = self._open_outcomes()
+            if coming:
+                self._ahead = Ahead(self, coming, self._executor().job)
+            # All that is imported by now stays: no looking for garbage in it, over and over.
+            gc.freeze()
+            weakref.finalize(self, gc.unfreeze)
 
-    def _open_outcomes(self) -> None:
-        """Give every submission of this run an outcome before anything is graded.
+    def _executor(self) -> ExecuteGraded:
+        # The plug-in reports to this module, which therefore loads first.
+        from autograder.grading.execute import ExecuteGraded
+
+        return ExecuteGraded(parent=self)
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """What runs the submissions of this run; it ends with this object.
+
+        Raises
+        ------
+        NbGraderException
+            If there is no way to run them here; the message says what to do.
+        """
+        if self._pipeline is None:
+            try:
+                self._pipeline = self._executor().make_pipeline()
+            except JailUnavailable as reason:
+                self.log.error("%s", reason)
+                raise NbGraderException(str(reason)) from None
+            weakref.finalize(self, self._pipeline.close)
+        return self._pipeline
+
+    def _open_outcomes(self) -> list[Path]:
+        """Give every submission of this run an outcome; return the notebooks to be graded.
 
         A folder in which nbgrader saw no notebook is added to its list: it holds
         ``exercises.ipynb.txt``, say, and would be passed over with exit code 0. What
@@ -111,9 +162,10 @@ class SubmissionExporter(NotebookExporter):
             for folder in glob.glob(pattern):  # noqa: PTH207 - the pattern is absolute
                 if Path(folder).is_dir():
                     self.parent.assignments.setdefault(folder, [])
-        graded = self._graded_notebooks(coursedir.db_url, coursedir.assignment_id)
+        graded = self._graded_notebooks(coursedir.assignment_id)
         excluded = coursedir.student_id_exclude.split(",")
-        for folder in map(Path, self.parent.assignments):
+        coming: list[Path] = []
+        for folder in map(Path, sorted(self.parent.assignments)):
             student, assignment, root = folder.parent.name, folder.name, Path(coursedir.root)
             if student in excluded:
                 continue
@@ -128,6 +180,8 @@ class SubmissionExporter(NotebookExporter):
                 shutil.rmtree(done)
             if self.parent.force or not done.exists():
                 Outcome(student, assignment, NOT_GRADED, UNFINISHED).save(root)
+                coming += [folder / f"{name}.ipynb" for name in graded]
+        return coming
 
     def from_filename(
         self, filename: str, resources: dict[str, Any] | None = None, **kw: Any
@@ -139,7 +193,11 @@ class SubmissionExporter(NotebookExporter):
         names = resources["nbgrader"]
         student, assignment = names["student"], names["assignment"]
         sanitising = self._is_submitted(path)
-        graded = self._graded_notebooks(names["db_url"], assignment)
+        if sanitising:
+            self._converted.clear()
+            if self._ahead is not None:
+                self._ahead.reach(path, self.pipeline)
+        graded = self._graded_notebooks(assignment)
         # The remarks of the first pass go with the second: one outcome a submission.
         key = (student, assignment)
         remarks_of(resources).extend([] if sanitising else self._remarks.pop(key, []))
@@ -163,6 +221,42 @@ class SubmissionExporter(NotebookExporter):
                 self.log.warning("%s: %s", student, remark)
             Outcome(student, assignment, remarks=remarks).save(Path.cwd())
         return result
+
+    def from_file(
+        self, file_stream: Any, resources: dict[str, Any] | None = None, **kw: Any
+    ) -> tuple[NotebookNode, dict[str, Any]]:
+        """Convert an open file; what was sanitised a moment ago need not be read back."""
+        if _key(resources) not in self._converted:
+            return super().from_file(file_stream, resources=resources, **kw)
+        notebook, _ = self._converted[_key(resources)]
+        return self.from_notebook_node(notebook, resources=resources, **kw)
+
+    def from_notebook_node(
+        self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
+    ) -> tuple[str, dict[str, Any]]:
+        """Convert a notebook into text, as nbformat writes it.
+
+        nbformat would validate it once more, and write again what did not change.
+        """
+        converted, resources = Exporter.from_notebook_node(self, nb, resources, **kw)
+        before, text = self._converted.get(_key(resources), (None, ""))
+        if before != converted:
+            text = nbformat.v4.writes(converted) + "\n"
+        self._converted = {_key(resources): (converted, text)}
+        return text, resources
+
+    def _preprocess(
+        self, nb: NotebookNode, resources: dict[str, Any]
+    ) -> tuple[NotebookNode, dict[str, Any]]:
+        """Run the preprocessors and validate what they made of the notebook.
+
+        nbconvert also copies the notebook, which is a copy already, and validates it
+        after each of them: 40 ms a submission.
+        """
+        for preprocessor in self._preprocessors:
+            nb, resources = preprocessor(nb, resources)
+        nbformat.validate(nb, relax_add_props=True)
+        return nb, resources
 
     def _convert_ungraded(
         self, path: Path, resources: dict[str, Any], **kw: Any
@@ -189,14 +283,9 @@ class SubmissionExporter(NotebookExporter):
         submitted = Path(coursedir.root, coursedir.submitted_directory)
         return any(parent.samefile(submitted) for parent in path.absolute().parents)
 
-    @staticmethod
-    def _graded_notebooks(db_url: str, assignment: str) -> list[str]:
-        with Gradebook(db_url) as gradebook:
-            try:
-                notebooks = gradebook.find_assignment(assignment).notebooks
-            except MissingEntry:
-                return []
-            return [notebook.name for notebook in notebooks if notebook.grade_cells]
+    def _graded_notebooks(self, assignment: str) -> list[str]:
+        originals = self.gradebook.originals(assignment)
+        return [name for name, original in originals.items() if original.is_graded]
 
     def _not_graded(self, student: str, assignment: str, reason: str, root: Path | str) -> None:
         self.log.error("%s could not be graded: %s", student, reason)
@@ -216,10 +305,9 @@ class SubmissionExporter(NotebookExporter):
         if missing:
             raise UngradableSubmission(missing_notebooks(missing, folder))
 
-    @staticmethod
-    def _flag_for_a_person(names: dict[str, str], graded: list[str]) -> None:
+    def _flag_for_a_person(self, names: dict[str, str], graded: list[str]) -> None:
         """Take back automatic scores of an earlier grading and ask for a person's eye."""
-        with Gradebook(names["db_url"]) as gradebook:
+        with self.gradebook.open() as gradebook:
             for notebook in graded:
                 try:
                     submission = gradebook.find_submission_notebook(

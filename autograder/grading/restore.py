@@ -7,18 +7,18 @@ cell type, or stripped of its metadata. Each repair is a remark for the grader.
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
-import nbformat
 from nbformat import NotebookNode
-from nbgrader.api import Gradebook, Notebook
-from nbgrader.preprocessors import ClearHiddenTests, NbGraderPreprocessor
+from nbgrader.preprocessors import NbGraderPreprocessor
 
 from autograder.cells import grade_id_of
 from autograder.grading.exporter import remarks_of
+from autograder.grading.original import Original
+from autograder.grading.run_gradebook import gradebook_of_run
 
 #: nbclient leaves a cell with this tag out; nbgrader would then award its points.
 SKIP_TAG = "skip-execution"
@@ -28,79 +28,24 @@ def _counted(number: int, singular: str, plural: str) -> str:
     return f"{number} {singular if number == 1 else plural}"
 
 
-class Original:
-    """The cells of a notebook as the gradebook keeps them, in the course's order."""
-
-    def __init__(self, notebook: Notebook, order: list[str]) -> None:
-        self.sources = {cell.name: cell for cell in notebook.source_cells}
-        self._points = {cell.name: float(cell.max_score) for cell in notebook.grade_cells}
-        self._points |= {cell.name: float(cell.max_score) for cell in notebook.task_cells}
-        self._grade = {cell.name for cell in notebook.grade_cells}
-        self._task = {cell.name for cell in notebook.task_cells}
-        self._solution = {cell.name for cell in notebook.solution_cells}
-        known = [name for name in order if name in self.sources]
-        self.order = known + [name for name in sorted(self.sources) if name not in known]
-
-    def metadata(self, name: str) -> NotebookNode:
-        """Return the nbgrader metadata that the cell `name` must have."""
-        cell = self.sources[name]
-        metadata: dict[str, Any] = {
-            "cell_type": cell.cell_type,
-            "checksum": cell.checksum,
-            "grade": name in self._grade,
-            "grade_id": name,
-            "locked": cell.locked,
-            "schema_version": 3,
-            "solution": name in self._solution,
-            "task": name in self._task,
-        }
-        if name in self._points:
-            metadata["points"] = self._points[name]
-        return nbformat.from_dict(metadata)
-
-    def is_owed(self, name: str) -> bool:
-        """Tell whether grading needs the cell even if the learner deleted it."""
-        return name in self._grade or name in self._task
-
-    def cell(self, name: str) -> NotebookNode:
-        """Return a fresh copy of the cell `name`."""
-        original = self.sources[name]
-        make = (
-            nbformat.v4.new_code_cell
-            if original.cell_type == "code"
-            else nbformat.v4.new_markdown_cell
-        )
-        return make(source=original.source, metadata={"nbgrader": self.metadata(name)})
-
-    def released_source(self, name: str) -> str:
-        """Return the source of the cell `name` as learners received it: no hidden tests."""
-        cell, _ = ClearHiddenTests().preprocess_cell(self.cell(name), {}, 0)
-        return str(cell.source)
-
-
 class RestoreCourseCells(NbGraderPreprocessor):
-    """Put the course's cells back; stands for `DeduplicateIds` and `OverwriteCells`."""
+    """Put the course's cells and kernel back.
+
+    It stands for `DeduplicateIds`, `OverwriteCells` and `OverwriteKernelspec`, and for
+    `CheckCellMetadata`, which costs 15 ms a notebook: nbgrader's metadata is written
+    anew here, so that there is none left to check.
+    """
 
     def preprocess(
         self, nb: NotebookNode, resources: dict[str, Any]
     ) -> tuple[NotebookNode, dict[str, Any]]:
         """Repair the notebook in place."""
         names = resources["nbgrader"]
-        with Gradebook(names["db_url"]) as gradebook:
-            notebook = gradebook.find_notebook(names["notebook"], names["assignment"])
-            original = Original(notebook, self._order(names))
-            remarks_of(resources).extend(self._repair(nb, original))
+        original = gradebook_of_run(self).originals(names["assignment"])[names["notebook"]]
+        if original.kernelspec:
+            nb.metadata["kernelspec"] = copy.deepcopy(original.kernelspec)
+        remarks_of(resources).extend(self._repair(nb, original))
         return nb, resources
-
-    def _order(self, names: dict[str, str]) -> list[str]:
-        """Return the `grade_id`s in the order of the source notebook, if it is at hand."""
-        coursedir = self.parent.parent.coursedir
-        folder = coursedir.format_path(coursedir.source_directory, ".", names["assignment"])
-        path = Path(folder) / f"{names['notebook']}.ipynb"
-        if not path.is_file():
-            return []
-        source = nbformat.read(path, as_version=4)
-        return [name for cell in source.cells if (name := grade_id_of(cell))]
 
     def _repair(self, nb: NotebookNode, original: Original) -> list[str]:
         done: Counter[str] = Counter()

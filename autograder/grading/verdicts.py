@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import nbformat
 from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 
 from autograder.cells import is_test_cell
-from autograder.grading.execute import error_output
+from autograder.grading.engine.outputs import error_output
 
 
 class SettleVerdicts(NbGraderPreprocessor):
@@ -33,5 +34,7 @@ class SettleVerdicts(NbGraderPreprocessor):
                 output.output_type = "display_data"
                 output.pop("execution_count", None)
         if cell.id not in resources["servemath"]["executed"]:
-            cell.outputs = [error_output("NotRun", "this test could not be run")]
+            cell.outputs = [
+                nbformat.from_dict(error_output("NotRun", "this test could not be run"))
+            ]
         return cell, resources

@@ -8,7 +8,8 @@ import pytest
 from autograder import bank
 from autograder.cells import iter_test_cells
 from autograder.course import Course
-from autograder.grading.own_work import may_reach_package, package_without, withhold
+from autograder.grading.engine.withheld import package_without, withhold
+from autograder.grading.own_work import may_reach_package
 
 CHAPTERS = [chapter for chapter in Course.at().chapters() if bank.load(chapter)]
 

@@ -8,7 +8,8 @@ import pytest
 from nbgrader.utils import compute_checksum
 
 from autograder.cells import grade_id_of
-from autograder.grading.restore import Original, RestoreCourseCells
+from autograder.grading.original import Original
+from autograder.grading.restore import RestoreCourseCells
 
 from .conftest import code_cell, notebook_of
 
@@ -36,7 +37,9 @@ def course_notebook():
 @pytest.fixture
 def original():
     """What the gradebook keeps of the notebook, as rows with the same attributes."""
-    kept = SimpleNamespace(source_cells=[], grade_cells=[], solution_cells=[], task_cells=[])
+    kept = SimpleNamespace(
+        kernelspec=None, source_cells=[], grade_cells=[], solution_cells=[], task_cells=[]
+    )
     for cell in course_notebook().cells:
         if "nbgrader" not in cell.metadata:
             continue

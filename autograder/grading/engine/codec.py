@@ -1,0 +1,305 @@
+"""What may cross between learner code and tests: plain data, never pickle.
+
+A value is encoded to what JSON can hold and decoded to exactly the built-in or
+NumPy type that its tag names. A subclass crosses as the value of its base, so an
+object cannot bring behaviour of its own; what is no plain data arrives as `Opaque`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+import re
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+#: Containers deeper than this, recursive ones among them, do not cross.
+MAX_DEPTH = 60
+
+#: Items of all containers of a value together.
+MAX_ITEMS = 1_000_000
+
+#: Bytes of text and arrays of a value together.
+MAX_BYTES = 8_000_000
+
+#: Integers up to this many bits go as decimal digits; up to `MAX_INT_BITS` as hexadecimal ones.
+_DECIMAL_BITS = 4096
+MAX_INT_BITS = 1_000_000
+
+_DTYPE = re.compile(r"[<>|=]?(?:[biufcSU]\d{1,8}|[mM]8(?:\[[0-9A-Za-z]{1,8}\])?)")
+
+
+class NotPlainData(ValueError):
+    """A value is too large, too deep, or not of a form that may cross."""
+
+
+class Opaque:
+    """Stands for a value that is no plain data: only its type's name crossed."""
+
+    __slots__ = ("type_name",)
+
+    def __init__(self, type_name: str) -> None:
+        self.type_name = type_name
+
+    def __repr__(self) -> str:
+        return f"<a value of type {self.type_name}>"
+
+
+def printable(text: object, limit: int) -> str:
+    r"""Return text without control characters, cut to `limit` characters.
+
+    >>> printable("a\x1b[31mb", 80)
+    'a?[31mb'
+    """
+    kept = "".join(char if char.isprintable() else "?" for char in str(text)[: limit + 1])
+    return kept if len(kept) <= limit else kept[: limit - 3] + "..."
+
+
+class _Encoder:
+    def __init__(self) -> None:
+        self.items = 0
+        self.bytes = 0
+
+    def _count(self, *, items: int = 0, data: int = 0) -> None:
+        self.items += items
+        self.bytes += data
+        if self.items > MAX_ITEMS:
+            raise NotPlainData(f"more than {MAX_ITEMS:,} items")
+        if self.bytes > MAX_BYTES:
+            raise NotPlainData(f"more than {MAX_BYTES:,} bytes")
+
+    def encode(self, value: Any, depth: int = 0) -> Any:
+        if depth > MAX_DEPTH:
+            raise NotPlainData(f"nested deeper than {MAX_DEPTH} levels, or containing itself")
+        kind = type(value)
+        if value is None or kind is bool or kind is float:
+            return value
+        if kind is int:
+            return self._int(value)
+        if kind is str:
+            self._count(data=len(value))
+            return value
+        if isinstance(value, np.generic):
+            return self._numpy_scalar(value)
+        if isinstance(value, np.ndarray):
+            return self._array(value, depth)
+        return self._other(value, kind, depth)
+
+    def _other(self, value: Any, kind: type, depth: int) -> Any:
+        # The base classes' own methods, whatever a subclass has put in their place.
+        if issubclass(kind, int):
+            return self._int(int.__add__(value, 0))
+        if issubclass(kind, float):
+            return float.__pos__(value)
+        if issubclass(kind, str):
+            return self.encode(str.__getitem__(value, slice(None)), depth)
+        if issubclass(kind, complex):
+            return ["c", complex.__pos__(value).real, complex.__pos__(value).imag]
+        if issubclass(kind, (bytes, bytearray)):
+            data = bytes(memoryview(value))
+            self._count(data=len(data))
+            return ["b", base64.b64encode(data).decode("ascii")]
+        for base, tag, iterate in _SEQUENCES:
+            if issubclass(kind, base):
+                return [tag, *self._items(iterate(value), depth)]
+        if issubclass(kind, dict):
+            pairs = list(dict.items(value))
+            self._count(items=2 * len(pairs))
+            return ["d", *([self.encode(part, depth + 1) for part in pair] for pair in pairs)]
+        if kind is Decimal:
+            return ["D", str(value)]
+        if kind is Fraction:
+            return ["F", self._int(value.numerator), self._int(value.denominator)]
+        if kind is range:
+            return ["r", *map(self._int, (value.start, value.stop, value.step))]
+        return ["?", printable(getattr(kind, "__name__", "?"), 80)]
+
+    def _items(self, values: Any, depth: int) -> list[Any]:
+        found = list(values)
+        self._count(items=len(found))
+        return [self.encode(item, depth + 1) for item in found]
+
+    def _int(self, value: int) -> Any:
+        bits = value.bit_length()
+        if bits <= _DECIMAL_BITS:
+            return value
+        if bits > MAX_INT_BITS:
+            raise NotPlainData(f"an integer of more than {MAX_INT_BITS:,} bits")
+        return ["i", hex(value)]
+
+    def _numpy_scalar(self, value: np.generic) -> Any:
+        if not _DTYPE.fullmatch(value.dtype.str):
+            return ["?", printable(type(value).__name__, 80)]
+        data = np.array(value).tobytes()
+        self._count(data=len(data))
+        return ["n", value.dtype.str, base64.b64encode(data).decode("ascii")]
+
+    def _array(self, value: np.ndarray, depth: int) -> Any:
+        array = np.ndarray.view(value, np.ndarray)
+        if array.dtype == object:
+            return ["o", list(array.shape), *self._items(array.reshape(-1).tolist(), depth)]
+        if not _DTYPE.fullmatch(array.dtype.str):
+            return ["?", "ndarray"]
+        self._count(data=array.nbytes)
+        data = base64.b64encode(array.tobytes()).decode("ascii")
+        return ["a", array.dtype.str, list(array.shape), data]
+
+
+_SEQUENCES: tuple[tuple[type, str, Callable[[Any], Any]], ...] = (
+    (list, "l", list.__iter__),
+    (tuple, "t", tuple.__iter__),
+    (set, "s", set.__iter__),
+    (frozenset, "f", frozenset.__iter__),
+)
+
+
+def encode(value: Any) -> Any:
+    """Return `value` in a form that JSON can hold and `decode` turns back.
+
+    Raises
+    ------
+    NotPlainData
+        If the value is too large, nested too deeply, or contains itself.
+
+    Examples
+    --------
+    >>> encode({"rho": 0.5, "sizes": (1, 2)})
+    ['d', ['rho', 0.5], ['sizes', ['t', 1, 2]]]
+    >>> decode(encode(np.arange(3)))
+    array([0, 1, 2])
+    """
+    return _Encoder().encode(value)
+
+
+def _array_of(dtype: Any, shape: Any, data: Any) -> np.ndarray:
+    if not (isinstance(dtype, str) and _DTYPE.fullmatch(dtype)):
+        raise NotPlainData("an array of a type that may not cross")
+    sizes = _shape(shape)
+    content = base64.b64decode(data, validate=True)
+    kind = np.dtype(dtype)
+    if kind.itemsize * math.prod(sizes) != len(content):
+        raise NotPlainData("an array whose data does not fit its shape")
+    if kind.itemsize == 0:
+        return np.zeros(sizes, kind)
+    return np.frombuffer(content, kind).reshape(sizes).copy()
+
+
+def _shape(shape: Any) -> tuple[int, ...]:
+    if not (isinstance(shape, list) and all(type(n) is int and n >= 0 for n in shape)):
+        raise NotPlainData("an array without a proper shape")
+    if len(shape) > 32 or math.prod(shape) > MAX_BYTES:
+        raise NotPlainData("an array that is too large")
+    return tuple(shape)
+
+
+def _object_array(shape: Any, *items: Any) -> np.ndarray:
+    array = np.empty(_shape(shape), dtype=object)
+    if array.size != len(items):
+        raise NotPlainData("an array whose data does not fit its shape")
+    array.reshape(-1)[:] = [*map(_decode, items)]
+    return array
+
+
+def _integer(text: Any) -> int:
+    if not (isinstance(text, str) and len(text) <= MAX_INT_BITS // 4 + 3):
+        raise NotPlainData("an integer that is too large")
+    return int(text, 16)
+
+
+def _dict(*pairs: Any) -> dict[Any, Any]:
+    return {_decode(key): _decode(value) for key, value in pairs}
+
+
+_DECODERS: dict[str, Callable[..., Any]] = {
+    "l": lambda *items: [_decode(item) for item in items],
+    "t": lambda *items: tuple(_decode(item) for item in items),
+    "s": lambda *items: {_decode(item) for item in items},
+    "f": lambda *items: frozenset(_decode(item) for item in items),
+    "d": _dict,
+    "i": _integer,
+    "c": lambda real, imag: complex(float(real), float(imag)),
+    "b": lambda data: base64.b64decode(data, validate=True),
+    "D": lambda text: Decimal(str(text)),
+    "F": lambda top, bottom: Fraction(int(_decode(top)), int(_decode(bottom))),
+    "r": lambda *ends: range(*(int(_decode(end)) for end in ends)),
+    "a": _array_of,
+    "n": lambda dtype, data: _array_of(dtype, [], data)[()],
+    "o": _object_array,
+    "?": lambda name: Opaque(printable(name, 80)),
+}
+
+
+def _decode(value: Any) -> Any:
+    if not isinstance(value, list):
+        if isinstance(value, dict):
+            raise NotPlainData("an encoded value holds no JSON object")
+        return value
+    tag, *rest = value or [None]
+    decoder = _DECODERS.get(tag) if isinstance(tag, str) else None
+    if decoder is None:
+        raise NotPlainData(f"unknown form {printable(tag, 20)!r}")
+    return decoder(*rest)
+
+
+def decode(value: Any) -> Any:
+    """Return the value that `encode` was given, of exact built-in or NumPy types.
+
+    Raises
+    ------
+    NotPlainData
+        If the form is not one that `encode` makes; nothing else is raised,
+        whatever the form holds.
+
+    Examples
+    --------
+    >>> decode(["t", 1, ["l", 2.5]])
+    (1, [2.5])
+    """
+    try:
+        return _decode(value)
+    except NotPlainData:
+        raise
+    except (TypeError, ValueError, ArithmeticError, InvalidOperation, RecursionError) as error:
+        raise NotPlainData(f"a damaged form ({type(error).__name__})") from None
+    except (binascii.Error, MemoryError) as error:
+        raise NotPlainData(f"damaged data ({type(error).__name__})") from None
+
+
+def mutate(original: Any, after: Any) -> None:
+    """Change `original` in place to what `after` says became of its copy elsewhere.
+
+    >>> batch = [3, 1, 2]
+    >>> mutate(batch, [1, 2, 3])
+    >>> batch
+    [1, 2, 3]
+    """
+    if isinstance(original, list) and isinstance(after, list):
+        if len(original) == len(after):
+            original[:] = [*map(_mutated, original, after)]
+        else:
+            original[:] = after
+    elif isinstance(original, dict) and isinstance(after, dict):
+        kept = {key: _mutated(original[key], after[key]) for key in after if key in original}
+        original.clear()
+        original.update({key: kept.get(key, value) for key, value in after.items()})
+    elif isinstance(original, set) and isinstance(after, set):
+        original.clear()
+        original.update(after)
+    elif isinstance(original, np.ndarray) and isinstance(after, np.ndarray):
+        if original.shape == after.shape and original.flags.writeable:
+            original[...] = after
+    elif isinstance(original, tuple) and isinstance(after, tuple):
+        for mine, theirs in zip(original, after, strict=False):
+            mutate(mine, theirs)
+
+
+def _mutated(mine: Any, theirs: Any) -> Any:
+    if type(mine) is type(theirs) and isinstance(mine, (list, dict, set, np.ndarray, tuple)):
+        mutate(mine, theirs)
+        return mine
+    return theirs

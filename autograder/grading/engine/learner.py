@@ -1,0 +1,193 @@
+"""What runs inside the jail: the learner's cells, and the functions that tests ask for.
+
+This process holds no test, no expected value and nothing of another submission.
+Whatever learner code does to it, or makes it say, is only ever taken as the
+learner's output or as the learner's answer to a call.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import random
+import signal
+import sys
+import threading
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from autograder.grading.engine.channel import Channel, ChannelClosed
+from autograder.grading.engine.codec import NotPlainData, decode, encode, printable
+from autograder.grading.engine.shell import CellShell, Stream
+
+#: Arguments of these kinds can be changed by the code that receives them.
+_MUTABLE = frozenset("ldsao")
+
+
+class Learner:
+    """Answers a judge's requests, one at a time.
+
+    An interrupt reaches the learner's code alone: it is blocked everywhere else, so
+    that none can tear a message apart, and one that comes late is dropped.
+    """
+
+    def __init__(self, channel: Channel, shell: CellShell) -> None:
+        self._channel = channel
+        self._shell = shell
+        self._sending = threading.Lock()
+        self._pid = os.getpid()
+
+    def serve(self) -> None:
+        """Answer requests until the judge goes."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        self._shell.sink = self._put
+        for stream in (sys.stdout, sys.stderr):
+            assert isinstance(stream, Stream)
+            stream.sink = self._put
+        answers = {"cell": self._cell, "look": self._look, "call": self._call}
+        while True:
+            try:
+                request = self._channel.receive()
+            except ChannelClosed:
+                return
+            try:
+                reply = answers[request["do"]](request)
+            except KeyboardInterrupt:
+                reply = {"interrupted": True}
+            self._channel.send({"reply": reply})
+
+    @contextlib.contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # drops one that came late
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+    def _put(self, output: dict[str, Any]) -> None:
+        if os.getpid() != self._pid:  # a process that the cell forked
+            if output["type"] == "stream":
+                os.write(1 if output["name"] == "stdout" else 2, output["text"].encode())
+            return
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            with self._sending:
+                try:
+                    self._channel.send({"output": output})
+                except (TypeError, ValueError):
+                    self._channel.send({"output": _sendable(output)})
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+    def _cell(self, request: dict[str, Any]) -> dict[str, Any]:
+        self._shell.asked_to_exit = False
+        with self._interruptible():
+            ok = self._shell.run(request["source"], request["count"])
+        return {"ok": ok, "asked_to_exit": bool(self._shell.asked_to_exit)}
+
+    def _look(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Say what each name stands for: a callable, plain data, or nothing."""
+        found: dict[str, Any] = {}
+        for name in request["names"]:
+            if name not in self._shell.user_ns:
+                continue
+            value = self._shell.user_ns[name]
+            if isinstance(value, types.ModuleType):
+                continue
+            try:
+                form = encode(value)
+            except NotPlainData:
+                form = ["?", printable(type(value).__name__, 80)]
+            opaque = isinstance(form, list) and form[0] == "?"
+            found[name] = {"callable": True} if opaque and callable(value) else {"value": form}
+        return {"found": found}
+
+    def _call(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Call a function of the learner's; send its answer, or its exception."""
+        args, kwargs = decode(request["args"]), decode(request["kwargs"])
+        reply: dict[str, Any]
+        try:
+            with self._interruptible():
+                result = self._shell.user_ns[request["name"]](*args, **kwargs)
+                reply = {"result": encode(result)}
+        except NotPlainData as problem:
+            reply = {"error": ["NotPlainData", ["ValueError"], f"the answer is {problem}"]}
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            reply = {"error": _described(error)}
+        reply["after"] = self._changed(request, args, kwargs)
+        return reply
+
+    @staticmethod
+    def _changed(request: dict[str, Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """Return the arguments as they are now, if the call changed them."""
+        sent = [request["args"], request["kwargs"]]
+        if not any(map(_can_change, [*sent[0][1:], *(value for _, value in sent[1][1:])])):
+            return None
+        try:
+            now = [encode(args), encode(kwargs)]
+        except NotPlainData:
+            return None
+        return now if json.dumps(now) != json.dumps(sent) else None
+
+
+def _can_change(form: Any) -> bool:
+    if not isinstance(form, list):
+        return False
+    return form[0] in _MUTABLE or (form[0] == "t" and any(map(_can_change, form[1:])))
+
+
+def _described(error: BaseException) -> list[Any]:
+    bases = [
+        kind.__name__
+        for kind in type(error).__mro__
+        if getattr(kind, "__module__", "") == "builtins"
+    ]
+    try:
+        message = str(error)
+    except Exception:
+        message = "(an exception whose message cannot be shown)"
+    return [printable(type(error).__name__, 80), bases, message[:4000]]
+
+
+def _sendable(output: dict[str, Any]) -> dict[str, Any]:
+    """Return an output in which everything JSON cannot hold has become text."""
+    made: dict[str, Any] = json.loads(json.dumps(output, default=_text, skipkeys=True))
+    return made
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (bytes, bytearray)):
+        return base64.b64encode(value).decode("ascii")
+    return printable(value, 1000)
+
+
+def run_learner(
+    channel: Channel, shell: CellShell, files: dict[str, str], folder: str, path: list[str]
+) -> None:
+    """Become the learner's process: files in place, generators reseeded, then serve."""
+    os.chdir(folder)
+    for name, content in files.items():
+        target = Path(folder, name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(base64.b64decode(content))
+    sys.path[:0] = path
+    reseed()
+    for name in [name for name in sys.modules if name.split(".")[0] == "autograder"]:
+        del sys.modules[name]
+    Learner(channel, shell).serve()
+
+
+def reseed() -> None:
+    """Give this process random numbers of its own; forks share their parent's."""
+    random.seed()
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()

@@ -1,0 +1,285 @@
+"""Run notebooks: a zygote, and as many judges at once as there are slots.
+
+The same code serves in the command and on a Dask worker: a job goes in and a
+result comes out, both plain JSON data.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import dataclasses
+import importlib.util
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from autograder.grading.engine.channel import (
+    MAX_TRUSTED_MESSAGE,
+    Channel,
+    ChannelClosed,
+    ChannelGarbage,
+    ChannelTimeout,
+)
+from autograder.grading.engine.isolate import JailSpec
+from autograder.grading.engine.withheld import PACKAGE, package_without
+
+#: Imported before forking, so that no submission pays for them.
+PRELOAD = (
+    "collections", "copy", "dataclasses", "decimal", "fractions", "functools", "heapq",
+    "itertools", "math", "random", "statistics", "typing", "warnings",
+    "numpy", "numpy.linalg", "numpy.random",
+    "matplotlib.pyplot",
+)  # fmt: skip
+
+#: Of the course's own package, unless answers are withheld from it.
+PRELOAD_PACKAGE = (
+    f"{PACKAGE}.notebook",
+    f"{PACKAGE}.checks",
+)
+
+#: Files of a submission that are handed to the jail, together.
+MAX_FILES_BYTES = 100_000_000
+
+#: Seconds for a zygote to import what it preloads.
+START_S = 120.0
+
+#: Beyond a job's own limits, before a judge is given up.
+MARGIN_S = 60.0
+
+
+class EngineError(Exception):
+    """The engine itself failed; the submission is not to blame, or beyond all limits."""
+
+
+def clean_environment() -> dict[str, str]:
+    """Return the environment that learner code may see: nothing of the grader's own."""
+    kept = {name: os.environ[name] for name in ("TZ", "PYTHONPATH") if name in os.environ}
+    places = [str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"]
+    return {
+        **kept,
+        "PATH": os.pathsep.join(places),
+        "HOME": "/tmp",
+        "LANG": "C.UTF-8",
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "MPLCONFIGDIR": "/tmp",
+        "NBGRADER_EXECUTION": "autograde",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        # One thread each: the parent must have none to be forked, and cores are shared.
+        **dict.fromkeys(
+            (
+                "OMP_NUM_THREADS",
+                "OPENBLAS_NUM_THREADS",
+                "MKL_NUM_THREADS",
+                "VECLIB_MAXIMUM_THREADS",
+            ),
+            "1",
+        ),
+    }
+
+
+def package_folder() -> Path:
+    """Return where the course's package is installed."""
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        raise EngineError(f"the package {PACKAGE} is not installed here")
+    return Path(spec.origin).parent
+
+
+class ZygoteProcess:
+    """A running zygote; see `autograder.grading.engine.zygote`."""
+
+    def __init__(self, spec: JailSpec, *, jailed: bool, preload: Iterable[str]) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="servemath-engine-")
+        self._control, theirs = socket.socketpair()
+        self._log = Path(self._folder.name, "log")
+        settings = {
+            "preload": list(preload),
+            "jailed": jailed,
+            "spec": dataclasses.asdict(spec),
+            "profile": str(Path(self._folder.name, "profile")),
+        }
+        command = [sys.executable, "-P", "-m", "autograder.grading.engine.zygote"]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [*command, str(theirs.fileno()), json.dumps(settings)],
+                env=clean_environment(),
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        theirs.close()
+        self._lock = threading.Lock()
+        self._ready = False
+
+    def _wait_until_ready(self) -> None:
+        """Wait until it has imported everything; the caller holds the lock."""
+        if self._ready:
+            return
+        self._control.settimeout(START_S)
+        try:
+            self._ready = self._control.recv(1) == b"R"
+        except OSError:
+            self._ready = False
+        if not self._ready:
+            said = self._log.read_text("utf-8", "replace").strip().splitlines()
+            raise EngineError(f"the grading engine did not start: {(said or ['no reason'])[-1]}")
+        self._control.settimeout(None)
+
+    def start_judge(self) -> socket.socket:
+        """Return this side's end of a new judge's channel."""
+        ours, theirs = socket.socketpair()
+        with self._lock, theirs:
+            self._wait_until_ready()
+            try:
+                socket.send_fds(self._control, [b"J"], [theirs.fileno()])
+            except OSError:
+                raise EngineError("the grading engine is gone") from None
+        return ours
+
+    def close(self) -> None:
+        """End it and everything it started."""
+        self._control.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(10)
+        self._folder.cleanup()
+
+
+class Service:
+    """Runs jobs; safe to call from several threads at once.
+
+    Parameters
+    ----------
+    spec : JailSpec
+        Limits of each jail; what it may read is filled in here.
+    jailed : bool
+        Whether learner code runs in a jail.
+    """
+
+    def __init__(self, spec: JailSpec, *, jailed: bool) -> None:
+        self._jailed = jailed
+        self._package = package_folder()
+        readable = (sys.prefix, sys.base_prefix, str(self._package))
+        self._spec = dataclasses.replace(spec, readable=(*spec.readable, *readable))
+        self._zygotes: dict[bool, ZygoteProcess] = {}
+        self._copies: dict[frozenset[str], Path] = {}
+        self._folder = tempfile.TemporaryDirectory(prefix="servemath-withheld-")
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Start importing now, so that the first job need not wait for it."""
+        self._zygote(with_package=True)
+
+    def close(self) -> None:
+        """End all processes."""
+        with self._lock:
+            for zygote in self._zygotes.values():
+                zygote.close()
+            self._zygotes.clear()
+        self._folder.cleanup()
+
+    def __enter__(self) -> Service:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def _zygote(self, *, with_package: bool) -> ZygoteProcess:
+        with self._lock:
+            if with_package not in self._zygotes:
+                preload = PRELOAD + (PRELOAD_PACKAGE if with_package else ())
+                self._zygotes[with_package] = ZygoteProcess(
+                    self._spec, jailed=self._jailed, preload=preload
+                )
+            return self._zygotes[with_package]
+
+    def _drop(self, zygote: ZygoteProcess) -> None:
+        """Let go of a zygote that failed; the next job starts a new one."""
+        with self._lock:
+            self._zygotes = {key: kept for key, kept in self._zygotes.items() if kept is not zygote}
+        zygote.close()
+
+    def _copy_without(self, answers: Iterable[str]) -> Path:
+        key = frozenset(answers)
+        with self._lock:
+            if key not in self._copies:
+                folder = Path(tempfile.mkdtemp(dir=self._folder.name))
+                folder.chmod(0o755)
+                self._copies[key] = package_without(key, folder) / PACKAGE
+            return self._copies[key]
+
+    def run(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Run one job; return the judge's result.
+
+        Raises
+        ------
+        EngineError
+            If the engine failed twice at this job.
+        """
+        try:
+            return self._run(job)
+        except EngineError:
+            return self._run(job)
+
+    def _run(self, job: dict[str, Any]) -> dict[str, Any]:
+        overlays: list[list[str]] = []
+        path = [""]
+        if job["withheld"]:
+            copy = self._copy_without(job["withheld"])
+            overlays = [[str(copy), str(self._package)]]
+            path = ["", str(copy.parent)] if not self._jailed else [""]
+        zygote = self._zygote(with_package=not job["withheld"])
+        limits = job["limits"]
+        seconds = limits["notebook_s"] + MARGIN_S + 5 * limits["max_restarts"]
+        deadline = time.monotonic() + seconds
+        try:
+            channel = Channel(zygote.start_judge(), MAX_TRUSTED_MESSAGE)
+        except EngineError:
+            self._drop(zygote)
+            raise
+        with contextlib.closing(channel):
+            try:
+                channel.send({**job, "overlays": overlays, "path": path}, deadline)
+                result: dict[str, Any] = channel.receive(deadline)
+            except (ChannelClosed, ChannelGarbage):
+                raise EngineError("the process that judges it ended early") from None
+            except ChannelTimeout:
+                self._drop(zygote)
+                raise EngineError(f"not done after {seconds:.0f} s") from None
+        if "crash" in result:
+            raise EngineError(result["crash"].strip().splitlines()[-1])
+        return result
+
+
+def files_of(folder: Path, paths: Iterable[Path]) -> dict[str, str]:
+    """Return files below `folder`, as base64 by relative path.
+
+    Notebooks stay out, as graded they hold the hidden tests; so does what a link leads to.
+    """
+    found: dict[str, str] = {}
+    total = 0
+    root = folder.resolve()
+    for path in sorted(paths):
+        inside = path.resolve().is_relative_to(root) and not path.is_symlink()
+        if path.suffix == ".ipynb" or not inside or not path.is_file():
+            continue
+        data = path.read_bytes()
+        total += len(data)
+        if total > MAX_FILES_BYTES:
+            raise EngineError(f"its files are larger than {MAX_FILES_BYTES:,} bytes together")
+        found[path.relative_to(folder).as_posix()] = base64.b64encode(data).decode("ascii")
+    return found

@@ -1,0 +1,191 @@
+"""An IPython shell without a kernel: cells in, what Jupyter would show out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import comm
+from IPython.core.displayhook import DisplayHook
+from IPython.core.displaypub import DisplayPublisher
+from IPython.core.error import StdinNotImplementedError
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets import Type
+from traitlets.config import Config
+
+#: Receives one output as a dict: see `judge.Outputs.take`.
+Sink = Callable[[dict[str, Any]], None]
+
+
+class CellStopped(BaseException):
+    """A test cell is stopped; no `except Exception` of a test may swallow it."""
+
+
+class Stream:
+    """Stands for `sys.stdout` or `sys.stderr`: what is written becomes an output."""
+
+    encoding = "utf-8"
+    errors = "strict"
+    closed = False
+
+    def __init__(self, name: str, descriptor: int) -> None:
+        self.name = f"<{name}>"
+        self._stream = name
+        self._descriptor = descriptor
+        self.sink: Sink | None = None
+
+    def write(self, text: str) -> int:
+        """Send text on; empty text is nothing."""
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if text and self.sink is not None:
+            self.sink({"type": "stream", "name": self._stream, "text": text})
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        """Send each line on."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def isatty(self) -> bool:
+        """No terminal is there."""
+        return False
+
+    def readable(self) -> bool:
+        """Nothing can be read."""
+        return False
+
+    def writable(self) -> bool:
+        """Text can be written."""
+        return True
+
+    def fileno(self) -> int:
+        """Return the descriptor, for programs that the cell starts."""
+        return self._descriptor
+
+
+class _Hook(DisplayHook):
+    """Sends the value of a cell's last expression."""
+
+    shell: CellShell
+
+    def start_displayhook(self) -> None:
+        self._data: dict[str, Any] = {}
+        self._metadata: dict[str, Any] = {}
+
+    def write_output_prompt(self) -> None:
+        """Leave the prompt to the front end."""
+
+    def write_format_data(self, format_dict: Any, md_dict: Any = None) -> None:
+        self._data, self._metadata = format_dict, md_dict or {}
+
+    def finish_displayhook(self) -> None:
+        if self._data:
+            self.shell.put(
+                {
+                    "type": "execute_result",
+                    "data": self._data,
+                    "metadata": self._metadata,
+                    "count": self.prompt_count,
+                }
+            )
+
+
+class _Publisher(DisplayPublisher):
+    """Sends rich output."""
+
+    shell: CellShell
+
+    def publish(
+        self,
+        data: Any,
+        metadata: Any = None,
+        source: Any = None,
+        *,
+        transient: Any = None,
+        update: bool = False,
+        **_ignored: Any,
+    ) -> None:
+        self.shell.put(
+            {
+                "type": "update_display_data" if update else "display_data",
+                "data": data,
+                "metadata": metadata or {},
+                "display_id": (transient or {}).get("display_id"),
+            }
+        )
+
+    def clear_output(self, wait: bool = False) -> None:
+        self.shell.put({"type": "clear_output", "wait": bool(wait)})
+
+
+class CellShell(InteractiveShell):
+    """Runs cells and hands every output to `sink`."""
+
+    displayhook_class = Type(_Hook)
+    display_pub_class = Type(_Publisher)
+    sink: Sink | None = None
+    asked_to_exit = False
+
+    def put(self, output: dict[str, Any]) -> None:
+        """Hand one output on."""
+        if self.sink is not None:
+            self.sink(output)
+
+    def ask_exit(self) -> None:
+        """`quit()` and `exit()`: a kernel would end after the cell."""
+        self.asked_to_exit = True
+
+    def enable_gui(self, gui: Any = None) -> None:
+        """No event loop runs here."""
+
+    def _showtraceback(self, etype: Any, evalue: Any, stb: list[str]) -> None:
+        if etype is CellStopped:
+            return  # whoever stopped the cell says why
+        try:
+            message = str(evalue)
+        except Exception:
+            message = "(an exception whose message cannot be shown)"
+        self.put(
+            {
+                "type": "error",
+                "ename": str(getattr(etype, "__name__", etype)),
+                "evalue": message,
+                "traceback": [str(part) for part in stb],
+            }
+        )
+
+    def run(self, source: str, count: int) -> bool:
+        """Run a cell as number `count`; tell whether it ended without an error."""
+        self.execution_count = count
+        result = self.run_cell(source, store_history=True)
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        return bool(result.success)
+
+
+def _no_input(*_prompt: object) -> NoReturn:
+    raise StdinNotImplementedError(
+        "raw_input was called, but this frontend does not support input requests."
+    )
+
+
+def make_shell(profile_folder: str) -> CellShell:
+    """Create the process's one shell; done before forking, since it takes a while."""
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.InteractiveShell.colors = "linux"
+    config.InteractiveShell.banner1 = ""
+    config.InteractiveShell.cache_size = 0
+    shell: CellShell = CellShell.instance(
+        config=config, ipython_dir=profile_folder, user_ns={"__name__": "__main__"}
+    )
+    import builtins
+
+    builtins.input = _no_input
+    comm.create_comm = comm.DummyComm
+    return shell

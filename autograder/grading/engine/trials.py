@@ -1,0 +1,98 @@
+"""Which solutions rest on the package's own answer: found by running them without it.
+
+The notebook is run again with a copy of the package in which the asked functions
+have no body. A test that passes with the package and fails without the answer was
+passed by the answer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from autograder.grading.engine.judge import TEST
+
+Run = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def passed(job: dict[str, Any], result: dict[str, Any], slug: str) -> frozenset[str]:
+    """Return the `grade_id`s of an exercise's test cells that ran without an error."""
+    names = set()
+    for cell in job["cells"]:
+        if cell["kind"] != TEST or cell["slug"] != slug:
+            continue
+        ran = result["cells"].get(cell["id"])
+        if ran and not any(output["output_type"] == "error" for output in ran["outputs"]):
+            names.add(cell["grade_id"])
+    return frozenset(names)
+
+
+def grade(job: dict[str, Any], run: Run) -> dict[str, Any]:
+    """Run a job, and again without the answers if its code could reach them.
+
+    Returns
+    -------
+    dict
+        The result of the first run; ``own_work`` says which exercises rest on their own
+        answer (``relying``) and which could not be judged (``unclear``), by slug.
+    """
+    result = run(job)
+    asked: dict[str, list[str]] = {
+        slug: answers for slug, answers in job["own_work"].items() if passed(job, result, slug)
+    }
+    relying: list[str] = []
+    unclear: list[str] = []
+    if asked:
+        trials = _Trials(job, result, run)
+        # All answers at once first; an exercise that then fails may only have used another
+        # exercise's answer, which is welcome, so it is tried alone.
+        suspects, unclear = trials.failing_without(asked)
+        for slug in suspects:
+            failing, stopped = trials.failing_without({slug: asked[slug]})
+            relying += failing
+            unclear += stopped
+    return {**result, "own_work": {"relying": relying, "unclear": unclear}}
+
+
+class _Trials:
+    """Runs without answers, which together have the time of one notebook."""
+
+    def __init__(self, job: dict[str, Any], result: dict[str, Any], run: Run) -> None:
+        self._job = job
+        self._result = result
+        self._run = run
+        self._deadline = time.monotonic() + job["limits"]["notebook_s"]
+
+    def failing_without(self, asked: dict[str, list[str]]) -> tuple[list[str], list[str]]:
+        """Return the exercises that lose a test without their answers, and those not judged."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            return [], list(asked)
+        trial = {
+            **self._job,
+            "cells": [self._trial_cell(cell, asked) for cell in self._job["cells"]],
+            "limits": {**self._job["limits"], "notebook_s": left},
+            "withheld": sorted(answer for answers in asked.values() for answer in answers),
+        }
+        seen = self._run(trial)
+        ran = {
+            cell["grade_id"]
+            for cell in trial["cells"]
+            if cell["id"] in seen["cells"] and not seen["cells"][cell["id"]]["stopped"]
+        }
+        failing, unclear = [], []
+        for slug in asked:
+            before = passed(self._job, self._result, slug)
+            lost = before - passed(trial, seen, slug)
+            if lost & ran:
+                failing.append(slug)
+            elif lost or not before <= ran:
+                unclear.append(slug)
+        return failing, unclear
+
+    def _trial_cell(self, cell: dict[str, Any], asked: dict[str, list[str]]) -> dict[str, Any]:
+        # What was stopped once would be stopped again; other exercises' tests say nothing.
+        unwatched = cell["kind"] == TEST and cell["slug"] not in asked
+        stopped = self._result["cells"].get(cell["id"], {}).get("stopped")
+        return {**cell, "source": ""} if unwatched or stopped else cell

@@ -1,0 +1,59 @@
+"""The course's package without the answers to what exercises ask."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+PACKAGE = "servemath_helpers"
+
+
+def withhold(source: str, functions: Iterable[str]) -> str:
+    r"""Return module source in which the named functions have lost their bodies.
+
+    >>> print(withhold("def mm1(lam, mu):\n    return lam / mu", ["mm1"]))
+    def mm1(lam, mu):
+        raise NotImplementedError("withheld: the exercise asks for it")
+    <BLANKLINE>
+    """
+    wanted = set(functions)
+    lines = source.splitlines()
+    definitions = [
+        node
+        for node in ast.parse(source).body
+        if isinstance(node, ast.FunctionDef) and node.name in wanted
+    ]
+    missing = wanted - {node.name for node in definitions}
+    if missing:
+        raise ValueError(f"no function named {', '.join(sorted(missing))} to withhold")
+    for node in sorted(definitions, key=lambda node: node.lineno, reverse=True):
+        first, last = node.body[0].lineno - 1, node.end_lineno
+        lines[first:last] = ['    raise NotImplementedError("withheld: the exercise asks for it")']
+    return "\n".join(lines) + "\n"
+
+
+def package_without(answers: Iterable[str], folder: Path) -> Path:
+    """Copy the package into `folder` without the named answers; return `folder`.
+
+    Parameters
+    ----------
+    answers : iterable of str
+        Dotted names such as ``servemath_helpers.queueing.mm1``.
+    folder : Path
+        Where the copy goes.
+    """
+    spec = importlib.util.find_spec(PACKAGE)
+    assert spec is not None and spec.origin is not None
+    copied = folder / PACKAGE
+    shutil.copytree(Path(spec.origin).parent, copied, ignore=shutil.ignore_patterns("__pycache__"))
+    by_module: dict[str, set[str]] = {}
+    for answer in answers:
+        module, _, function = answer.removeprefix(f"{PACKAGE}.").rpartition(".")
+        by_module.setdefault(module, set()).add(function)
+    for module, functions in by_module.items():
+        path = copied.joinpath(*module.split(".")).with_suffix(".py")
+        path.write_text(withhold(path.read_text("utf-8"), functions), "utf-8")
+    return folder

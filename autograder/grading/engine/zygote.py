@@ -1,0 +1,321 @@
+"""The preloaded parent: judges and jails are forked from it, so that imports cost once.
+
+Its memory never holds a notebook, a test or a solution, since every jail is born
+with a copy of it. It runs one thread, and serves requests over a socket that it
+inherits; when that socket closes, it ends, and everything it started ends with it.
+
+Run as ``python -m autograder.grading.engine.zygote <descriptor> <settings as JSON>``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import gc
+import importlib
+import json
+import os
+import resource
+import select
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn
+
+import psutil
+
+from autograder.grading.engine import judge, learner, shell, syscalls
+from autograder.grading.engine.channel import MAX_TRUSTED_MESSAGE, Channel
+from autograder.grading.engine.isolate import (
+    JailSpec,
+    drop_privileges,
+    enter_jail,
+    resident_bytes_inside,
+    settle_init,
+)
+
+#: Seconds between two looks of a jail's first process at the memory in use.
+WATCH_S = 0.05
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a zygote is told when it starts."""
+
+    preload: tuple[str, ...]
+    jailed: bool
+    spec: JailSpec
+    profile: str
+
+
+class Zygote:
+    """Forks judges for its owner and jails for its judges."""
+
+    def __init__(self, control: socket.socket, settings: Settings) -> None:
+        self._control = control
+        self._settings = settings
+        self._asking: set[socket.socket] = set()
+        self._judges: set[int] = set()
+        for name in settings.preload:
+            importlib.import_module(name)
+        self._shell = shell.make_shell(settings.profile)
+        self._warm_up()
+        gc.collect()
+        gc.freeze()
+
+    def _warm_up(self) -> None:
+        """Run what every cell runs, so that nothing is left to import after a fork."""
+        for source in ("1 + 1", "raise ValueError('warm')"):
+            self._shell.run(source, 1)
+        self._shell.reset()
+
+    def serve(self) -> None:
+        """Fork on request until the owner goes."""
+        while True:
+            ready, _, _ = select.select([self._control, *self._asking], [], [], 1.0)
+            self._reap()
+            if self._control in ready and not self._start_judge():
+                for pid in self._judges:
+                    os.kill(pid, signal.SIGKILL)
+                return
+            for asking in [sock for sock in ready if sock in self._asking]:
+                self._start_jail(asking)
+
+    def _reap(self) -> None:
+        with contextlib.suppress(ChildProcessError):
+            while pid := os.waitpid(-1, os.WNOHANG)[0]:
+                self._judges.discard(pid)
+
+    def _fork(self, become: Callable[[], None]) -> int:
+        pid = os.fork()
+        if pid:
+            return pid
+        status = 1
+        try:
+            become()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+
+    # -------------------------------------------------------------------- judges
+
+    def _start_judge(self) -> bool:
+        request, descriptors, _, _ = socket.recv_fds(self._control, 1, 1)
+        if not request:
+            return False
+        job = socket.socket(fileno=descriptors[0])
+        ours, theirs = socket.socketpair()
+
+        def become() -> None:
+            for sock in (self._control, ours, *self._asking):
+                sock.close()
+            end_with_parent()
+            self._judge(job, theirs)
+
+        self._judges.add(self._fork(become))
+        job.close()
+        theirs.close()
+        self._asking.add(ours)
+        return True
+
+    def _judge(self, job: socket.socket, asking: socket.socket) -> None:
+        """Be a judge: one job in, one result out."""
+        channel = Channel(job, MAX_TRUSTED_MESSAGE)
+        sys.stdout, sys.stderr = shell.Stream("stdout", 1), shell.Stream("stderr", 2)
+        learner.reseed()
+        request = channel.receive()
+
+        def open_jail() -> judge.JailEnds:
+            asking.sendall(b"J")
+            answer, descriptors, _, _ = socket.recv_fds(asking, 1, 4)
+            if answer != b"J":
+                raise RuntimeError("the zygote could not start a jail")
+            ends = judge.JailEnds(
+                socket.socket(fileno=descriptors[0]),
+                socket.socket(fileno=descriptors[1]),
+                *descriptors[2:],
+            )
+            wanted = {key: request[key] for key in ("files", "overlays", "path")}
+            Channel(ends.channel, MAX_TRUSTED_MESSAGE).send(wanted)
+            return ends
+
+        try:
+            answer = judge.Judge(request, open_jail, self._shell).run()
+        except Exception:
+            answer = {"crash": traceback.format_exc()}
+        channel.send(answer)
+
+    # --------------------------------------------------------------------- jails
+
+    def _start_jail(self, asking: socket.socket) -> None:
+        request = asking.recv(1)
+        if not request:
+            self._asking.discard(asking)
+            asking.close()
+            return
+        channel, their_channel = socket.socketpair()
+        leash, their_leash = socket.socketpair()
+        out, their_out = os.pipe()
+        err, their_err = os.pipe()
+        theirs = (their_channel.fileno(), their_leash.fileno(), their_out, their_err)
+
+        def become() -> None:
+            for sock in (self._control, channel, leash, *self._asking):
+                sock.close()
+            os.close(out)
+            os.close(err)
+            self._jail(their_channel, their_leash, their_out, their_err)
+
+        self._fork(become)
+        with contextlib.suppress(OSError):
+            socket.send_fds(asking, [b"J"], [channel.fileno(), leash.fileno(), out, err])
+        for sock in (channel, leash, their_channel, their_leash):
+            sock.close()
+        for descriptor in (out, err, *theirs[2:]):
+            os.close(descriptor)
+
+    def _jail(self, sock: socket.socket, leash: socket.socket, out: int, err: int) -> None:
+        """Be the first process of a jail: build its walls, start the learner, keep watch."""
+        channel = Channel(sock, MAX_TRUSTED_MESSAGE)
+        wanted = channel.receive()
+        spec = dataclasses.replace(
+            self._settings.spec, overlays=tuple(map(tuple, wanted["overlays"]))
+        )
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for descriptor, number in ((nothing, 0), (out, 1), (err, 2)):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        if self._settings.jailed:
+            enter_jail(spec, keep_fds=(sock.fileno(), leash.fileno()))
+            watch: Watch = Watch(leash, spec)
+        else:
+            os.setsid()
+            watch = UnjailedWatch(leash, spec)
+        folder = watch.folder()
+        pid = os.fork()
+        if pid == 0:
+            leash.close()
+            if self._settings.jailed:
+                drop_privileges(spec)
+            else:
+                limit_resources(spec)
+            sys.stdout, sys.stderr = shell.Stream("stdout", 1), shell.Stream("stderr", 2)
+            learner.run_learner(channel, self._shell, wanted["files"], folder, wanted["path"])
+            return
+        sock.close()
+        if self._settings.jailed:
+            settle_init()
+        watch.keep(pid)
+
+
+class Watch:
+    """What a jail's first process does: pass on interrupts, watch the memory, end with its leash.
+
+    When it ends, the kernel ends everything else in the jail.
+    """
+
+    def __init__(self, leash: socket.socket, spec: JailSpec) -> None:
+        self._leash = leash
+        self._spec = spec
+
+    def folder(self) -> str:
+        """Return the learner's working folder."""
+        return self._spec.work
+
+    def keep(self, pid: int) -> None:
+        """Keep watch until the learner's process or the judge is gone."""
+        while self._learner_lives(pid):
+            ready, _, _ = select.select([self._leash], [], [], WATCH_S)
+            if ready:
+                order = self._leash.recv(1)
+                if not order:
+                    break
+                os.kill(pid, signal.SIGINT)
+            if self._resident_bytes() > self._spec.memory_bytes:
+                break
+        self._end()
+
+    @staticmethod
+    def _learner_lives(learner: int) -> bool:
+        while True:
+            try:
+                pid, _ = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if pid == learner:
+                return False
+            if pid == 0:
+                return True
+
+    def _resident_bytes(self) -> int:
+        return resident_bytes_inside()
+
+    def _end(self) -> None:
+        """Leave the rest to the kernel."""
+
+
+class UnjailedWatch(Watch):
+    """The same without walls: what the learner started is found and ended one by one."""
+
+    def folder(self) -> str:
+        """Make a working folder; there is no private /tmp."""
+        self._folder = tempfile.mkdtemp(prefix="servemath-run-")
+        return self._folder
+
+    def _started(self) -> list[psutil.Process]:
+        return psutil.Process().children(recursive=True)
+
+    def _resident_bytes(self) -> int:
+        total = 0
+        for process in self._started():
+            with contextlib.suppress(psutil.Error):
+                total += process.memory_info().rss
+        return total
+
+    def _end(self) -> None:
+        for process in self._started():
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def limit_resources(spec: JailSpec) -> None:
+    """Set the limits that make sense without a user of one's own."""
+    for name, value in (
+        ("RLIMIT_AS", spec.memory_bytes),
+        ("RLIMIT_CPU", spec.cpu_s),
+        ("RLIMIT_FSIZE", spec.file_bytes),
+        ("RLIMIT_CORE", 0),
+    ):
+        with contextlib.suppress(ValueError, OSError):  # macOS has no limit on address space
+            resource.setrlimit(getattr(resource, name), (value, value))
+
+
+def end_with_parent() -> None:
+    """Ask the kernel to end this process when its parent does; elsewhere the socket tells."""
+    if sys.platform == "linux":
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def main() -> NoReturn:
+    """Start from the command line that `service.ZygoteProcess` makes."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    told = json.loads(sys.argv[2])
+    spec = JailSpec(**{**told["spec"], "readable": tuple(told["spec"]["readable"])})
+    settings = Settings(tuple(told["preload"]), told["jailed"], spec, told["profile"])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command; we end with it
+    zygote = Zygote(control, settings)
+    control.sendall(b"R")
+    zygote.serve()
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

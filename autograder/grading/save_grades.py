@@ -1,0 +1,138 @@
+"""Write what a notebook earned into the gradebook at once.
+
+nbgrader's own preprocessors decide what is written. They ask the gradebook for each
+cell and commit after each; here their questions are answered from two queries for
+the whole notebook, and what they wrote becomes one transaction.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from nbformat import NotebookNode
+from nbgrader.api import (
+    Assignment,
+    BaseCell,
+    Comment,
+    Grade,
+    Gradebook,
+    MissingEntry,
+    Notebook,
+    SubmittedAssignment,
+    SubmittedNotebook,
+)
+from nbgrader.preprocessors import AssignLatePenalties, SaveAutoGrades
+
+from autograder.cells import grade_id_of
+from autograder.grading.run_gradebook import gradebook_of_run
+
+
+class Submitted(NamedTuple):
+    """The columns of a submitted notebook that matter here.
+
+    Asking for nbgrader's own object adds up every score of the class on the way.
+    """
+
+    id: str
+    notebook_id: str
+    penalty: float | None
+    timestamp: Any
+    duedate: Any
+
+    @classmethod
+    def find(cls, gradebook: Gradebook, names: dict[str, str]) -> Submitted:
+        """Return the submitted notebook that `names` tell."""
+        found = (
+            gradebook.db.query(
+                SubmittedNotebook.id,
+                SubmittedNotebook.notebook_id,
+                SubmittedNotebook.late_submission_penalty,
+                SubmittedAssignment.timestamp,
+                Assignment.duedate,
+            )
+            .join(Notebook, Notebook.id == SubmittedNotebook.notebook_id)
+            .join(SubmittedAssignment, SubmittedAssignment.id == SubmittedNotebook.assignment_id)
+            .join(Assignment, Assignment.id == SubmittedAssignment.assignment_id)
+            .filter(
+                Notebook.name == names["notebook"],
+                Assignment.name == names["assignment"],
+                SubmittedAssignment.student_id == names["student"],
+            )
+            .one()
+        )
+        return cls(*found)
+
+
+class NotebookRows:
+    """The grades and comments of one submitted notebook, as nbgrader asks a gradebook for them."""
+
+    def __init__(self, gradebook: Gradebook, names: dict[str, str]) -> None:
+        submitted = Submitted.find(gradebook, names)
+        self._grades = self._by_cell(gradebook, Grade, submitted)
+        self._comments = self._by_cell(gradebook, Comment, submitted)
+        # nbgrader commits through its gradebook's session.
+        self.db = self
+
+    @staticmethod
+    def _by_cell(gradebook: Gradebook, kind: type[Any], submitted: Submitted) -> dict[str, Any]:
+        # Through the notebook's cells, for which there is an index: not all rows of the class.
+        rows = (
+            gradebook.db.query(BaseCell.name, kind)
+            .join(kind, kind.cell_id == BaseCell.id)
+            .filter(BaseCell.notebook_id == submitted.notebook_id)
+            .filter(kind.notebook_id == submitted.id)
+        )
+        return {name: row for name, row in rows}
+
+    def find_grade(self, cell: str, *_names: str) -> Grade:
+        """Return the grade of a cell."""
+        return self._found(self._grades, cell)
+
+    def find_comment(self, cell: str, *_names: str) -> Comment:
+        """Return the comment on a cell."""
+        return self._found(self._comments, cell)
+
+    @staticmethod
+    def _found(rows: dict[str, Any], cell: str) -> Any:
+        if cell not in rows:
+            raise MissingEntry(f"the gradebook keeps nothing for the cell {cell!r}")
+        return rows[cell]
+
+    def commit(self) -> None:
+        """Wait: the whole notebook is committed at its end."""
+
+
+class SaveGrades(SaveAutoGrades):
+    """`SaveAutoGrades` in one transaction a notebook."""
+
+    def preprocess(
+        self, nb: NotebookNode, resources: dict[str, Any]
+    ) -> tuple[NotebookNode, dict[str, Any]]:
+        """Save scores and comments of all cells, or of none."""
+        if not any(map(grade_id_of, nb.cells)):
+            return nb, resources
+        names = resources["nbgrader"]
+        self.notebook_id, self.assignment_id = names["notebook"], names["assignment"]
+        self.student_id = names["student"]
+        with gradebook_of_run(self).open() as gradebook:
+            self.gradebook = NotebookRows(gradebook, names)
+            for index, cell in enumerate(nb.cells):
+                self.preprocess_cell(cell, resources, index)
+            gradebook.db.commit()
+        return nb, resources
+
+
+class AssignPenalties(AssignLatePenalties):
+    """`AssignLatePenalties`, left out where there is no penalty to assign or to take back."""
+
+    def preprocess(
+        self, nb: NotebookNode, resources: dict[str, Any]
+    ) -> tuple[NotebookNode, dict[str, Any]]:
+        """Assign the penalty of a late submission."""
+        names = resources["nbgrader"]
+        with gradebook_of_run(self).open() as gradebook:
+            found = Submitted.find(gradebook, names)
+        may_be_late = found.timestamp is not None and found.duedate is not None
+        if may_be_late or found.penalty is not None:
+            return super().preprocess(nb, resources)
+        return nb, resources

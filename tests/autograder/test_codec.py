@@ -1,0 +1,278 @@
+"""What crosses, what does not, and that nothing crosses with behaviour of its own."""
+
+import json
+import math
+from collections import Counter, OrderedDict, defaultdict, namedtuple
+from decimal import Decimal
+from enum import IntEnum
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from autograder.grading.engine import codec
+from autograder.grading.engine.codec import NotPlainData, Opaque, decode, encode, mutate
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(2**4000, 2**5000)
+    | st.floats()
+    | st.text()
+    | st.binary()
+    | st.complex_numbers()
+    | st.decimals()
+    | st.fractions()
+)
+keys = st.integers() | st.text() | st.tuples(st.integers(), st.text())
+plain = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner)
+        | st.lists(inner).map(tuple)
+        | st.dictionaries(keys, inner)
+        | st.sets(keys)
+        | st.frozensets(keys)
+    ),
+    max_leaves=20,
+)
+dtypes = (
+    hnp.integer_dtypes()
+    | hnp.floating_dtypes()
+    | hnp.boolean_dtypes()
+    | hnp.complex_number_dtypes()
+)
+
+
+def crossed(value):
+    return decode(json.loads(json.dumps(encode(value))))
+
+
+def same(left, right):
+    """Tell whether two values are equal and of the same types all the way down."""
+    return type(left) is type(right) and repr(left) == repr(right)
+
+
+def ordered(form):
+    """Return JSON text of a form, the items of sets in one order: sets have none."""
+    if not isinstance(form, list):
+        return json.dumps(form)
+    parts = [ordered(part) for part in form[1:]]
+    return json.dumps([form[0], *(sorted(parts) if form[0] in ("s", "f") else parts)])
+
+
+@settings(max_examples=50)
+@given(plain)
+def test_plain_data_crosses_unchanged(value):
+    assert ordered(encode(crossed(value))) == ordered(encode(value))
+    if "{" not in repr(value) and "set" not in repr(value):
+        assert same(crossed(value), value)
+
+
+@given(hnp.arrays(dtypes, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0)))
+def test_arrays_cross_unchanged(array):
+    got = crossed(array)
+    assert got.dtype == array.dtype and got.shape == array.shape
+    assert got.tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize("value", [np.float64(0.1), np.int32(7), np.bool_(True), np.str_("µs")])
+def test_numpy_scalars_keep_their_type(value):
+    assert same(crossed(value), value)
+
+
+def test_arrays_of_objects_cross_item_by_item():
+    array = np.array([[1, Fraction(1, 3)], [None, "a"]], dtype=object)
+    assert np.array_equal(crossed(array), array)
+
+
+class AlwaysEqual:
+    def __eq__(self, other):
+        return True
+
+    __hash__ = None
+
+
+class LyingFloat(float):
+    def __eq__(self, other):
+        return True
+
+    def __float__(self):
+        return 42.0
+
+    __hash__ = float.__hash__
+
+
+class LyingInt(int):
+    def __add__(self, other):
+        return 42
+
+    def __int__(self):
+        return 42
+
+    __index__ = __int__
+
+
+class LyingStr(str):
+    def __str__(self):
+        return "right"
+
+    def __eq__(self, other):
+        return True
+
+    __hash__ = str.__hash__
+
+
+class LyingList(list):
+    def __iter__(self):
+        return iter([42])
+
+    def __eq__(self, other):
+        return True
+
+
+class LyingDict(dict):
+    def items(self):
+        return [("right", 42)]
+
+
+class LyingArray(np.ndarray):
+    def __eq__(self, other):
+        return True
+
+    def tobytes(self):
+        return np.array([42.0]).tobytes()
+
+    __hash__ = None
+
+
+@pytest.mark.parametrize(
+    ("liar", "truth"),
+    [
+        (LyingFloat(1.5), 1.5),
+        (LyingInt(3), 3),
+        (LyingStr("wrong"), "wrong"),
+        (LyingList([1, 2]), [1, 2]),
+        (LyingDict(a=1), {"a": 1}),
+        (IntEnum("Level", "LOW HIGH").HIGH, 2),
+        (OrderedDict(a=1), {"a": 1}),
+        (defaultdict(list, a=[1]), {"a": [1]}),
+        (Counter("aab"), {"a": 2, "b": 1}),
+        (namedtuple("Pair", "x y")(1, 2), (1, 2)),
+    ],
+)
+def test_a_subclass_crosses_as_the_value_of_its_base(liar, truth):
+    assert same(crossed(liar), truth)
+
+
+def test_a_subclass_of_an_array_crosses_as_an_array():
+    got = crossed(np.array([1.0, 2.0]).view(LyingArray))
+    assert type(got) is np.ndarray and got.tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("value", [AlwaysEqual(), (i for i in ()), len, object(), np.void(b"ab")])
+def test_what_is_no_plain_data_leaves_its_behaviour_behind(value):
+    got = crossed(value)
+    assert type(got) is Opaque
+    assert got != 1 and got not in ([], 0, None, True)
+
+
+def test_the_name_of_a_type_is_printable_and_short():
+    hostile = type("\x1b[31m\nA" * 100, (), {})
+    name = crossed(hostile()).type_name
+    assert name.isprintable() and len(name) <= 80
+
+
+def recursive_list():
+    loop = []
+    loop.append(loop)
+    return loop
+
+
+def recursive_dict():
+    loop = {}
+    loop["me"] = [loop]
+    return loop
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        recursive_list(),
+        recursive_dict(),
+        [0] * (codec.MAX_ITEMS + 1),
+        "x" * (codec.MAX_BYTES + 1),
+        np.zeros(codec.MAX_BYTES),
+        1 << codec.MAX_INT_BITS,
+    ],
+    ids=["recursive list", "recursive dict", "items", "text", "array", "int"],
+)
+def test_what_is_too_large_or_contains_itself_is_refused(value):
+    with pytest.raises(NotPlainData):
+        encode(value)
+
+
+forms = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(st.text(), inner)
+        | st.tuples(st.sampled_from("ltsfdicbDFrano?"), inner, inner).map(list)
+        | st.tuples(
+            st.sampled_from("an"), st.sampled_from(["<f8", "|O", "<U4", "O8"]), inner, inner
+        ).map(list)
+    ),
+    max_leaves=15,
+)
+
+
+@given(forms)
+def test_a_forged_form_gives_plain_data_or_one_error(form):
+    try:
+        value = decode(form)
+    except NotPlainData:
+        return
+    # NaN and the like aside, what came in can go out again.
+    encode(value)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        ["a", "|O", [1], "AAAAAAAAAAA="],
+        ["a", "<f8", [2**40], ""],
+        ["a", "<f8", [-1], ""],
+        ["n", "<f8", "AA=="],
+        ["i", "0x" + "f" * 10**6],
+        ["d", [["l"], 1]],
+        ["s", ["l"]],
+        ["F", 1, 0],
+        ["r", 1, 2, 0],
+        {"__class__": "x"},
+        [],
+        ["__import__", "os"],
+    ],
+)
+def test_forged_forms_are_refused(form):
+    with pytest.raises(NotPlainData):
+        decode(form)
+
+
+def test_mutation_reaches_the_objects_that_others_hold():
+    inner, table = [1], {"a": np.zeros(2)}
+    held = table["a"]
+    mutate([inner, table], [[1, 2], {"a": np.ones(2), "b": 3}])
+    assert inner == [1, 2]
+    assert held.tolist() == [1.0, 1.0]
+    assert table["a"] is held and table["b"] == 3
+
+
+def test_special_floats_cross():
+    assert math.isnan(crossed(math.nan))
+    assert crossed([math.inf, -math.inf]) == [math.inf, -math.inf]
+    assert math.copysign(1, crossed(-0.0)) == -1
+    assert same(crossed(Decimal("NaN")), Decimal("NaN"))

@@ -1,0 +1,314 @@
+"""The engine itself: what a submission's processes see, and what Jupyter would show."""
+
+import json
+
+import pytest
+
+from autograder.grading.engine.isolate import why_not
+from autograder.grading.engine.pipeline import Pipeline
+from autograder.grading.engine.service import EngineError, Service, clean_environment, files_of
+from autograder.grading.execute import ExecuteGraded
+
+from .conftest import code_cell, notebook_of
+
+MODES = [
+    pytest.param(True, marks=pytest.mark.skipif(why_not() is not None, reason=str(why_not()))),
+    False,
+]
+
+
+@pytest.fixture(scope="module", params=MODES, ids=["jailed", "unjailed"])
+def pipeline(request):
+    """One engine for all tests of a mode: what a submission leaves behind would show."""
+    executor = ExecuteGraded(jail=request.param, allow_unsandboxed=not request.param, workers=2)
+    with executor.make_pipeline() as pipeline:
+        yield pipeline
+
+
+@pytest.fixture
+def result_of(pipeline, tmp_path):
+    def result_of(*cells, files=None, own_work=None, **limits):
+        executor = ExecuteGraded(timeout=20)
+        for name, value in limits.items():
+            setattr(executor, name, value)
+        job = executor.job(notebook_of(*cells), {"folder": str(tmp_path)})
+        job["files"] = files or {}
+        job["own_work"] = own_work or {}
+        result = pipeline.take(job)
+        outputs = [result["cells"][cell["id"]]["outputs"] for cell in job["cells"]]
+        return outputs, result
+
+    return result_of
+
+
+def test_outputs_are_what_jupyter_shows(result_of):
+    outputs, result = result_of(
+        code_cell("print('a'); print('b')\nimport sys; print('c', file=sys.stderr)\n6 * 7"),
+        code_cell("from IPython.display import HTML, display\ndisplay(HTML('<b>x</b>'));"),
+        code_cell("%%time\nx = 1"),
+        code_cell("import matplotlib.pyplot as plt\nplt.plot([1, 2]);"),
+        code_cell("1 / 0"),
+        code_cell("pass", "a__visible__x"),
+    )
+    assert outputs[0] == [
+        {"output_type": "stream", "name": "stdout", "text": "a\nb\n"},
+        {"output_type": "stream", "name": "stderr", "text": "c\n"},
+        {
+            "output_type": "execute_result",
+            "data": {"text/plain": "42"},
+            "metadata": {},
+            "execution_count": 1,
+        },
+    ]
+    assert outputs[1][0]["data"]["text/html"] == "<b>x</b>"
+    assert "Wall time" in outputs[2][0]["text"]
+    assert outputs[3][0]["data"]["image/png"].startswith("iVBOR")
+    error = outputs[4][0]
+    assert (error["ename"], error["evalue"]) == ("ZeroDivisionError", "division by zero")
+    assert [cell["count"] for cell in result["cells"].values()] == [1, 2, 3, 4, 5, 6]
+    json.dumps(result)
+
+
+def test_displays_are_updated_and_cleared_in_place(result_of):
+    outputs, _ = result_of(
+        code_cell(
+            "from IPython.display import display, clear_output\n"
+            "handle = display('first', display_id=True)\n"
+            "handle.update('second')"
+        ),
+        code_cell("print('gone')\nclear_output()\nprint('kept')"),
+        code_cell("pass", "a__visible__x"),
+    )
+    assert outputs[0][0]["data"]["text/plain"] == "'second'"
+    assert [output["text"] for output in outputs[1]] == ["kept\n"]
+
+
+def test_a_test_sees_functions_values_and_exceptions_of_the_learner(result_of):
+    test = (
+        "assert f(2, scale=3) == {'result': 6, 'parts': (2, 3)}\n"
+        "assert limit == 1.5 and names == ['a']\n"
+        "try:\n"
+        "    f(-1)\n"
+        "except ValueError as error:\n"
+        "    assert str(error) == 'negative' and type(error).__name__ == 'Negative'\n"
+        "else:\n"
+        "    raise AssertionError('no error')\n"
+        "try:\n"
+        "    missing\n"
+        "except NameError:\n"
+        "    print('missing is missing')"
+    )
+    outputs, result = result_of(
+        code_cell(
+            "class Negative(ValueError): pass\n"
+            "limit, names = 1.5, ['a']\n"
+            "def f(x, scale=1):\n"
+            "    if x < 0: raise Negative('negative')\n"
+            "    print('called')\n"
+            "    return {'result': x * scale, 'parts': (x, scale)}"
+        ),
+        code_cell(test, "f__visible__x"),
+    )
+    assert outputs[1] == [
+        {"output_type": "stream", "name": "stdout", "text": "called\nmissing is missing\n"}
+    ]
+    calls = result["transcripts"]["f__visible__x"]["calls"]
+    assert calls[0]["args"] == ["l", 2] and calls[0]["kwargs"] == ["d", ["scale", 3]]
+    assert calls[1]["error"] == ["Negative", "negative"]
+
+
+def test_a_changed_argument_is_changed_for_the_test_too(result_of):
+    outputs, _ = result_of(
+        code_cell("def sort_it(values, table):\n    values.sort()\n    table['n'] = len(values)"),
+        code_cell(
+            "held, table = [3, 1, 2], {}\n"
+            "sort_it(held, table=table)\n"
+            "assert held == [1, 2, 3] and table == {'n': 3}",
+            "s__visible__x",
+        ),
+    )
+    assert outputs[1] == []
+
+
+def test_a_test_runs_on_the_state_of_its_place_in_the_notebook(result_of):
+    outputs, _ = result_of(
+        code_cell("def f(): return 1"),
+        code_cell("assert f() == 1", "f__visible__first"),
+        code_cell("def f(): return 2"),
+        code_cell("assert f() == 2", "f__visible__second"),
+    )
+    assert outputs[1] == outputs[3] == []
+
+
+def test_later_cells_may_use_what_a_test_imported_but_nothing_else_of_it(result_of):
+    outputs, _ = result_of(
+        code_cell(
+            "import statistics\nexpected = 7\n### BEGIN HIDDEN TESTS\n"
+            "import fractions\n### END HIDDEN TESTS",
+            "a__hidden__x",
+        ),
+        code_cell("statistics.mean([1, 3])"),
+        code_cell("expected"),
+        code_cell("fractions"),
+        code_cell("pass", "a__visible__x"),
+    )
+    assert outputs[1][0]["data"]["text/plain"] == "2"
+    assert [outputs[n][0]["ename"] for n in (2, 3)] == ["NameError", "NameError"]
+
+
+def test_course_cells_run_on_both_sides(result_of):
+    setup = code_cell("answer = 42", "s__statement__x", grade=False, points=0)
+    outputs, _ = result_of(
+        setup,
+        code_cell("answer += 1\nanswer"),
+        code_cell("assert answer == 42", "a__visible__x"),
+    )
+    assert outputs[1][0]["data"]["text/plain"] == "43"
+    assert outputs[2] == []
+
+
+def test_an_always_equal_answer_is_not_equal(result_of):
+    outputs, _ = result_of(
+        code_cell(
+            "class Yes:\n    def __eq__(self, other): return True\n"
+            "    def __bool__(self): return True\n"
+            "def f(): return Yes()\nvalue = Yes()"
+        ),
+        code_cell("assert f() == 1", "a__visible__x"),
+        code_cell("assert value == 1", "b__visible__x"),
+    )
+    assert outputs[1][0]["ename"] == outputs[2][0]["ename"] == "AssertionError"
+
+
+def test_nothing_of_the_grader_is_in_the_learners_environment(result_of, monkeypatch):
+    monkeypatch.setenv("SERVEMATH_SECRET", "hush")
+    outputs, _ = result_of(
+        code_cell("import os; print(sorted(os.environ))"), code_cell("pass", "a__visible__x")
+    )
+    assert "SECRET" not in outputs[0][0]["text"]
+    assert set(eval(outputs[0][0]["text"])) <= {*clean_environment(), "LC_CTYPE"}
+
+
+def test_files_of_the_submission_are_there_and_writing_them_harms_nobody(result_of):
+    files = {"data/numbers.txt": "MSAyIDM=", "helper_of_mine.py": "VEVOID0gMTA="}
+    cells = (
+        code_cell(
+            "from pathlib import Path\nfrom helper_of_mine import TEN\n"
+            "text = Path('data/numbers.txt').read_text()\n"
+            "Path('left.txt').write_text('x')\n"
+            "print(text, TEN, sorted(p.name for p in Path('.').iterdir()))"
+        ),
+        code_cell("pass", "a__visible__x"),
+    )
+    for _ in range(2):
+        outputs, _ = result_of(*cells, files=files)
+        text = outputs[0][0]["text"]
+        assert text == "1 2 3 10 ['data', 'helper_of_mine.py', 'left.txt']\n"
+
+
+def test_random_numbers_differ_between_submissions(result_of):
+    cells = (
+        code_cell("import random, numpy as np; print(random.random(), np.random.rand())"),
+        code_cell("pass", "a__visible__x"),
+    )
+    texts = {result_of(*cells)[0][0][0]["text"] for _ in range(3)}
+    assert len({text.split()[0] for text in texts}) == 3
+    assert len({text.split()[1] for text in texts}) == 3
+
+
+def test_text_that_is_no_utf8_cannot_break_the_notebook(result_of):
+    outputs, result = result_of(
+        code_cell("print('\\ud800')\nimport os; os.write(1, b'\\xff')"),
+        code_cell("def f(): raise ValueError('\\udfff')"),
+        code_cell("f()", "a__visible__x"),
+    )
+    json.dumps(result, ensure_ascii=False).encode("utf-8")
+    assert outputs[2][0]["ename"] == "ValueError"
+
+
+def test_a_call_that_never_ends_is_stopped_and_the_next_test_runs(result_of):
+    outputs, result = result_of(
+        code_cell("def f(x):\n    while x:\n        pass\n    return x"),
+        code_cell("f(1)", "f__visible__loops"),
+        code_cell("assert f(0) == 0", "f__visible__ends"),
+        timeout=1,
+    )
+    assert [output["ename"] for output in outputs[1]] == ["CellTimeoutError"]
+    assert outputs[2] == []
+    assert list(result["incidents"]) == ["stopped after 1 s"]
+
+
+def test_a_call_that_ends_the_process_loses_its_test_alone(result_of):
+    outputs, result = result_of(
+        code_cell("import os\ndef f(x):\n    if x: os._exit(0)\n    return 5"),
+        code_cell("f(1)", "f__visible__dies"),
+        code_cell("assert f(0) == 5", "f__visible__lives"),
+    )
+    assert outputs[1][-1]["ename"] == "DeadKernelError"
+    assert outputs[2] == []
+    assert list(result["incidents"]) == ["killed the kernel"]
+
+
+def test_results_are_kept_unless_time_had_a_part_in_them(tmp_path):
+    executor = ExecuteGraded(jail=False, allow_unsandboxed=True, timeout=1)
+    made = executor.make_pipeline()
+    made.close()
+    honest = notebook_of(
+        code_cell("import os; print(os.getpid())"), code_cell("1", "a__visible__x")
+    )
+    slow = notebook_of(code_cell("import time; time.sleep(5)"), code_cell("1", "a__visible__x"))
+    jobs = [executor.job(notebook, {"folder": str(tmp_path)}) for notebook in (honest, slow)]
+    for job in jobs:
+        job["files"] = {}
+    store = tmp_path / "store"
+
+    def run():
+        with Pipeline(made_spec(), jailed=False, slots=1, store=store) as pipeline:
+            return [pipeline.take(job) for job in jobs]
+
+    first, second = run(), run()
+    assert first[0] == second[0]
+    assert len(list(store.rglob("*.json.gz"))) == 1
+    kept = next(store.rglob("*.json.gz"))
+    kept.write_bytes(b"damaged")
+    third = run()
+    assert third[0]["cells"] != first[0]["cells"]  # another process id: it was run again
+
+
+def made_spec():
+    from autograder.grading.engine.isolate import JailSpec
+
+    return JailSpec(readable=())
+
+
+def test_a_changed_test_is_another_job(tmp_path):
+    with Pipeline(made_spec(), jailed=False, slots=1) as pipeline:
+        executor = ExecuteGraded()
+        keys = set()
+        for source in ("assert f() == 1", "assert f() == 2"):
+            cells = [code_cell("def f(): return 1"), code_cell(source, "a__visible__x")]
+            for number, cell in enumerate(cells):
+                cell.id = f"cell-{number}"
+            keys.add(pipeline.key(executor.job(notebook_of(*cells), {"folder": str(tmp_path)})))
+    assert len(keys) == 2
+
+
+def test_notebooks_and_links_stay_out_of_the_jail(tmp_path):
+    secret = tmp_path / "secret.txt"
+    secret.write_text("hush")
+    folder = tmp_path / "handed_in"
+    folder.mkdir()
+    (folder / "data.txt").write_text("1")
+    (folder / "exercises.ipynb").write_text("{}")
+    (folder / "link.txt").symlink_to(secret)
+    (folder / "up").symlink_to(tmp_path)
+    paths = [*folder.rglob("*"), folder / "up" / "secret.txt"]
+    assert list(files_of(folder, paths)) == ["data.txt"]
+
+
+def test_an_engine_that_cannot_start_says_why(monkeypatch):
+    monkeypatch.setattr("autograder.grading.engine.service.PRELOAD", ("no_such_module",))
+    job = ExecuteGraded().job(notebook_of(code_cell("1", "a__visible__x")), {"folder": "/nowhere"})
+    with Service(made_spec(), jailed=False) as service:
+        with pytest.raises(EngineError, match="no_such_module"):
+            service.run(job)
