@@ -58,7 +58,7 @@ def symmetric_scale(values: Iterable[float], bits: int = 8) -> float:
     Returns
     -------
     float
-        max |x| / (2^(bits - 1) - 1) [unit of the values]; 1.0 if all values are 0, where
+        max(abs(x)) / (2^(bits - 1) - 1) [unit of the values]; 1.0 if all values are 0, where
         any scale serves.
 
     Raises

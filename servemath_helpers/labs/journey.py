@@ -120,15 +120,20 @@ def chart(journey: Sequence[Stage]) -> str:
     >>> "right" in svg
     True
     """
-    made = [stage for stage in journey if stage.kind == "prediction"]
-    n = max(1, len(made))
+    numbered = [
+        (number, stage)
+        for number, stage in enumerate(journey, start=1)
+        if stage.kind == "prediction"
+    ]
+    made, n = [stage for _, stage in numbered], max(1, len(numbered))
+    names = tuple(f"{number} {stage.lab}" for number, stage in numbered) or ("",)
     drawn = Chart(
-        Axis(0, n, "", ticks=tuple(k + 0.5 for k in range(n)), names=_names(made, n)),
+        Axis(0, n, "row of the table", ticks=tuple(k + 0.5 for k in range(n)), names=names),
         Axis(0, 6, "confidence", ticks=(1, 3, 5), names=("a guess", "3", "certain")),
         title="Your predictions, and how sure you were",
         alt=summary(made),
-        width=max(520, 64 + 78 * n),
-        height=230,
+        width=max(520, 90 + 56 * n),
+        height=240,
     )
     for role, correct, marker, label in (
         ("tertiary", True, "o", "right"),
@@ -142,12 +147,8 @@ def chart(journey: Sequence[Stage]) -> str:
         if points:
             drawn.line(*zip(*points, strict=True), label=label, role=role, marker=marker, width=0)
             for x, y in points:
-                drawn.dot(x, y, label=label, role=role, marker=marker)
+                drawn.dot(x, y, role=role, marker=marker)
     return drawn.render()
-
-
-def _names(made: Sequence[Stage], n: int) -> tuple[str, ...]:
-    return tuple(f"{s.lab} {s.question}"[:15] for s in made) or ("",) * n
 
 
 def show(ledger: Ledger, learner: str) -> None:
@@ -177,6 +178,7 @@ def show(ledger: Ledger, learner: str) -> None:
         return {True: "✓ right", False: "✗ wrong", None: "a stand"}[stage.correct]
 
     columns: dict[str, list[Any]] = {
+        "no.": list(range(1, len(journey) + 1)),
         "lab": [stage.lab for stage in journey],
         "part": [stage.part for stage in journey],
         "": [stage.kind for stage in journey],

@@ -198,6 +198,11 @@ def start(learner: str, context: str = "latency") -> Session:
     ------
     ValueError
         If there is no such context.
+
+    Examples
+    --------
+    >>> [part.key for part in start("ada").parts]
+    ['act1', 'act2']
     """
     return Session.start(LAB, learner, context, parts(context))
 
@@ -206,12 +211,44 @@ def start(learner: str, context: str = "latency") -> Session:
 
 
 def memory_setup(session: Session) -> MemorySetup:
-    """Return the first simulator's settings."""
+    """Return the first simulator's settings.
+
+    Parameters
+    ----------
+    session : Session
+        A run of this lab.
+
+    Returns
+    -------
+    MemorySetup
+        As the controls of act I stand.
+
+    Examples
+    --------
+    >>> memory_setup(start("ada", "throughput")).seq_tokens
+    8192
+    """
     return MemorySetup.of(session.settings("act1"))
 
 
 def workload(session: Session) -> Workload:
-    """Return the second simulator's workload."""
+    """Return the second simulator's workload.
+
+    Parameters
+    ----------
+    session : Session
+        A run of this lab.
+
+    Returns
+    -------
+    Workload
+        As the controls of act II stand.
+
+    Examples
+    --------
+    >>> workload(start("ada")).lam_rps
+    8.0
+    """
     settings = session.settings("act2")
     return Workload(
         lam_rps=settings["lam_rps"],
@@ -221,19 +258,70 @@ def workload(session: Session) -> Workload:
 
 
 def configuration(session: Session, which: str) -> Configuration:
-    """Return configuration ``"a"`` or ``"b"`` of the second simulator."""
+    """Return configuration ``"a"`` or ``"b"`` of the second simulator.
+
+    Parameters
+    ----------
+    session : Session
+        A run of this lab.
+    which : {"a", "b"}
+        Left or right.
+
+    Returns
+    -------
+    Configuration
+        As its controls stand.
+
+    Examples
+    --------
+    >>> run = start("ada")
+    >>> [configuration(run, which).max_batch for which in "ab"]
+    [32, 64]
+    """
     settings = session.settings("act2")
     names = Configuration.__dataclass_fields__
     return Configuration(**{name: settings[f"{which}_{name}"] for name in names})
 
 
 def goals(session: Session) -> Goals:
-    """Return what runs of this session are held against."""
+    """Return what runs of this session are held against.
+
+    Parameters
+    ----------
+    session : Session
+        A run of this lab.
+
+    Returns
+    -------
+    Goals
+        Those of the context.
+
+    Examples
+    --------
+    >>> goals(start("ada")).ttft_slo_s
+    0.2
+    """
     return context_of(session.variant).goals
 
 
 def chosen_run(session: Session) -> Run:
-    """Return the run of the configuration that the learner calls their design."""
+    """Return the run of the configuration that the learner calls their design.
+
+    Parameters
+    ----------
+    session : Session
+        A run of this lab.
+
+    Returns
+    -------
+    Run
+        Simulated with the settings of now.
+
+    Examples
+    --------
+    >>> chosen_run(start("ada")).configuration.max_batch
+    32
+    """
     return serving.run(
         workload(session), configuration(session, session.settings("act2")["design"])
     )
@@ -265,7 +353,29 @@ class Act1Reality:
 
 
 def act1_reality(session: Session) -> Act1Reality:
-    """Return act I's prediction against reality; LabError before it is locked."""
+    """Return act I's prediction against reality; LabError before it is locked.
+
+    Parameters
+    ----------
+    session : Session
+        A run of this lab.
+
+    Returns
+    -------
+    Act1Reality
+        From the frozen scenario, whatever the controls say.
+
+    Raises
+    ------
+    LabError
+        Before act I is locked.
+
+    Examples
+    --------
+    >>> run = start("ada").predict("act1", "users", "right").lock("act1")
+    >>> act1_reality(run).ratio
+    1.0
+    """
     locked = session.prediction("act1", "users")
     setup = MemorySetup.of(locked.scenario)
     predicted = asking.users_if(setup, asking.IDEAS[locked.chosen](setup))
@@ -278,7 +388,31 @@ def act1_reality(session: Session) -> Act1Reality:
 
 
 def act2_reality(session: Session) -> tuple[tuple[str, Run], ...]:
-    """Return the runs behind act II's questions; LabError before they are locked."""
+    """Return the runs behind act II's questions; LabError before they are locked.
+
+    Parameters
+    ----------
+    session : Session
+        A run of this lab.
+
+    Returns
+    -------
+    tuple of (str, Run)
+        What was run, and how it went.
+
+    Raises
+    ------
+    LabError
+        Before act II is locked.
+
+    Examples
+    --------
+    >>> run = start("ada")
+    >>> for asked in run.part("act2").questions:
+    ...     run = run.predict("act2", asked.key, asked.options[0].key)
+    >>> [name for name, _ in act2_reality(run.lock("act2"))][0]
+    'static, at most 64'
+    """
     locked = session.prediction("act2", session.part("act2").questions[0].key)
     asked = Workload(**locked.scenario["workload"])
     small, large = locked.scenario["batches"]
@@ -311,6 +445,11 @@ def hud(session: Session) -> tuple[tuple[str, str], ...]:
     -------
     tuple of (str, str)
         Name and value; a dash for what is not known yet.
+
+    Examples
+    --------
+    >>> dict(hud(start("ada")))["MAX USERS"]  # nothing is told before the lock
+    '–'
     """
     story, found = context_of(session.variant), room.plan(memory_setup(session))
     act1 = [p.correct for p in session.predictions("act1")]
@@ -363,6 +502,11 @@ def outcome(session: Session) -> dict[str, Any]:
     -------
     dict
         Plain data; what the learner has not done yet is None.
+
+    Examples
+    --------
+    >>> outcome(start("ada"))["model"]
+    'Llama-3-70B'
     """
     setup, asked = memory_setup(session), workload(session)
     found = room.plan(setup)

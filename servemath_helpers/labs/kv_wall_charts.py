@@ -30,9 +30,9 @@ _LOOK: Final = {"A": ("primary", "", "o"), "B": ("secondary", "7 4", "s")}
 _CONTEXTS: Final = tuple(512 * 4.0**i for i in range(5))
 _CONTEXT_NAMES: Final = tuple(f"{at / 1024:g}" for at in _CONTEXTS)
 _BINS: Final = 28
-_SMALL: Final = {"width": 420, "height": 280}
+_SMALL: Final = {"width": 370, "height": 270}
 _WIDE: Final = {"width": 470, "height": 280}
-_MOMENTS: Final = 240
+_MOMENTS: Final = 200
 
 
 def _short(value: float) -> str:
@@ -54,7 +54,24 @@ def _log_axis(low: float, high: float, label: str) -> Axis:
 
 
 def users_chart(found: MemoryPlan) -> str:
-    """Return the chart of users against context."""
+    """Return the chart of users against context.
+
+    Parameters
+    ----------
+    found : MemoryPlan
+        What fits.
+
+    Returns
+    -------
+    str
+        SVG with alt text.
+
+    Examples
+    --------
+    >>> from servemath_helpers.labs.kv_wall_memory import MemorySetup, plan
+    >>> "at 4096 tokens 371 users" in users_chart(plan(MemorySetup()))
+    True
+    """
     setup = found.setup
     tokens, users = room.users_by_context(setup)
     here = f"{found.users} users" if found.fits else "the weights do not fit"
@@ -74,7 +91,24 @@ def users_chart(found: MemoryPlan) -> str:
 
 
 def memory_chart(found: MemoryPlan) -> str:
-    """Return the chart of where each GPU's memory goes."""
+    """Return the chart of where each GPU's memory goes.
+
+    Parameters
+    ----------
+    found : MemoryPlan
+        What fits.
+
+    Returns
+    -------
+    str
+        SVG with alt text.
+
+    Examples
+    --------
+    >>> from servemath_helpers.labs.kv_wall_memory import MemorySetup, plan
+    >>> "weights 17.6 GB, caches 62.2 GB" in memory_chart(plan(MemorySetup()))
+    True
+    """
     setup = found.setup
     unit, n = setup.units, setup.n_gpus
     size = found.in_units(setup.gpu_bytes)
@@ -120,7 +154,24 @@ def _numbers(n: int) -> tuple[str, ...]:
 
 
 def paging_chart(found: MemoryPlan) -> str:
-    """Return the chart of what page sizes waste."""
+    r"""Return the chart of what page sizes waste.
+
+    Parameters
+    ----------
+    found : MemoryPlan
+        What fits.
+
+    Returns
+    -------
+    str
+        SVG with alt text.
+
+    Examples
+    --------
+    >>> from servemath_helpers.labs.kv_wall_memory import MemorySetup, plan
+    >>> "256 tokens 11 %" in paging_chart(plan(MemorySetup())).replace("\u202f", " ")
+    True
+    """
     setup = found.setup
     rows = room.page_waste(setup)
     spoken = ", ".join(f"{row.label} {share(row.waste)}" for row in rows)
@@ -128,9 +179,9 @@ def paging_chart(found: MemoryPlan) -> str:
         Axis(
             0,
             len(rows),
-            "handed out at a time [tokens]",
+            "handed out at a time [tokens; all: whole context]",
             ticks=tuple(i + 0.5 for i in range(len(rows))),
-            names=(*(str(row.page_tokens) for row in rows[:-1]), "whole context"),
+            names=(*(str(row.page_tokens) for row in rows[:-1]), "all"),
         ),
         Axis(0, 100, "share of the cache wasted [%]"),
         alt=f"Share of the cache that is handed out and holds no token, for answers a quarter as "
@@ -147,7 +198,28 @@ def paging_chart(found: MemoryPlan) -> str:
 
 
 def goals_chart(runs: Sequence[tuple[str, Run]], goals: Goals) -> str:
-    """Return the chart of how the configurations stand against the goals."""
+    """Return the chart of how the configurations stand against the goals.
+
+    Parameters
+    ----------
+    runs : sequence of (str, Run)
+        Name and run of each configuration, the first ``"A"``.
+    goals : Goals
+        What they are held against.
+
+    Returns
+    -------
+    str
+        SVG with alt text.
+
+    Examples
+    --------
+    >>> from servemath_helpers.labs.kv_wall_serving import Configuration, Goals, Workload, run
+    >>> peak = Workload(lam_rps=16, prompt_tokens=512, mean_output=256)
+    >>> runs = [("A", run(peak, Configuration(max_batch=8))), ("B", run(peak, Configuration()))]
+    >>> "TTFT P99 (≤) A 3.11 min, B 67.8 ms" in goals_chart(runs, Goals(ttft_slo_s=0.2))
+    True
+    """
     measures: list[tuple[str, list[float | None], list[str]]] = []
     for name, bound, read in (
         ("TTFT P99", goals.ttft_slo_s, [run.ttft_p99_s for _, run in runs]),
@@ -204,7 +276,28 @@ def _histogram(
 
 
 def ttft_chart(runs: Sequence[tuple[str, Run]], goals: Goals) -> str:
-    """Return the histogram of the times to first token."""
+    """Return the histogram of the times to first token.
+
+    Parameters
+    ----------
+    runs : sequence of (str, Run)
+        Name and run of each configuration, the first ``"A"``.
+    goals : Goals
+        With the bound to draw.
+
+    Returns
+    -------
+    str
+        SVG with alt text.
+
+    Examples
+    --------
+    >>> from servemath_helpers.labs.kv_wall_serving import Configuration, Goals, Workload, run
+    >>> peak = Workload(lam_rps=16, prompt_tokens=512, mean_output=256)
+    >>> runs = [("A", run(peak, Configuration(max_batch=8))), ("B", run(peak, Configuration()))]
+    >>> "B: median 22.1 ms, P99 67.8 ms" in ttft_chart(runs, Goals(ttft_slo_s=0.2))
+    True
+    """
     edges, counts = _histogram(runs)
     high = max((max(c) for c in counts.values()), default=1)
     spoken = "; ".join(
@@ -232,7 +325,26 @@ def ttft_chart(runs: Sequence[tuple[str, Run]], goals: Goals) -> str:
 
 
 def occupancy_chart(runs: Sequence[tuple[str, Run]]) -> str:
-    """Return the chart of the cache in use against time."""
+    """Return the chart of the cache in use against time.
+
+    Parameters
+    ----------
+    runs : sequence of (str, Run)
+        Name and run of each configuration, the first ``"A"``.
+
+    Returns
+    -------
+    str
+        SVG with alt text.
+
+    Examples
+    --------
+    >>> from servemath_helpers.labs.kv_wall_serving import Configuration, Workload, run
+    >>> peak = Workload(lam_rps=16, prompt_tokens=512, mean_output=256)
+    >>> runs = [("A", run(peak, Configuration(max_batch=8))), ("B", run(peak, Configuration()))]
+    >>> occupancy_chart(runs).startswith("<svg")
+    True
+    """
     lines = []
     for which, run in runs:
         if run.result is not None:
@@ -241,14 +353,7 @@ def occupancy_chart(runs: Sequence[tuple[str, Run]]) -> str:
             used = np.interp(at, time, tokens) if time.size else np.zeros(1)
             # A peak between two moments must not vanish.
             if time.size > _MOMENTS:
-                ends = np.searchsorted(time, at, "right")
-                starts = np.concatenate(([0], ends[:-1]))
-                used = np.array(
-                    [
-                        tokens[a:b].max() if b > a else u
-                        for a, b, u in zip(starts, ends, used, strict=True)
-                    ]
-                )
+                np.maximum.at(used, np.searchsorted(at, time, "left"), tokens)
             lines.append((which, at, 100 * used / run.configuration.kv_tokens))
     end = max((float(at[-1]) for _, at, _ in lines), default=0.0)
     peak = max((float(used.max()) for _, _, used in lines), default=0.0)
@@ -273,8 +378,28 @@ def occupancy_chart(runs: Sequence[tuple[str, Run]]) -> str:
 
 
 def frontier_chart(runs: Sequence[tuple[str, Run]]) -> str:
-    """Return the chart of volume against time per token, with what decoding alone permits."""
-    _, first = runs[0]
+    """Return the chart of volume against time per token, with what decoding alone permits.
+
+    Parameters
+    ----------
+    runs : sequence of (str, Run)
+        Name and run of each configuration, the first ``"A"``.
+
+    Returns
+    -------
+    str
+        SVG with alt text.
+
+    Examples
+    --------
+    >>> from servemath_helpers.labs.kv_wall_serving import Configuration, Workload, run
+    >>> peak = Workload(lam_rps=16, prompt_tokens=512, mean_output=256)
+    >>> runs = [("A", run(peak, Configuration(max_batch=8))), ("B", run(peak, Configuration()))]
+    >>> "A: 7.38 ms" in frontier_chart(runs)
+    True
+    """
+    # Of the first server that holds the weights: without them there is nothing to compare with.
+    whose, first = next((pair for pair in runs if pair[1].configuration.weights_fit), runs[0])
     points = serving.frontier(first.workload, first.configuration)
     reached = [
         (which, 1000 * run.tpot_p99_s, run.tok_s)
@@ -297,7 +422,7 @@ def frontier_chart(runs: Sequence[tuple[str, Run]]) -> str:
         chart.line(
             [1000 * p.tpot_s for p in points],
             [p.tok_s for p in points],
-            label="full batches, no prefill (GPUs of A)",
+            label=f"full batches, no prefill (GPUs of {whose})",
             role="neutral",
             marker="^",
         )

@@ -80,7 +80,18 @@ def model_of(name: str) -> Model:
 
 
 def gpu_of() -> Accelerator:
-    """Return the accelerator of the story."""
+    """Return the accelerator of the story.
+
+    Returns
+    -------
+    Accelerator
+        From the package's facts.
+
+    Examples
+    --------
+    >>> gpu_of().name
+    'H100-SXM'
+    """
     return facts.get_accelerator(GPU)
 
 

@@ -41,7 +41,25 @@ _NEAR_BEST: Final = 0.9
 
 
 def users_if(setup: MemorySetup, k: float) -> int:
-    """Return how many users would fit if a token took k bytes."""
+    """Return how many users would fit if a token took k bytes.
+
+    Parameters
+    ----------
+    setup : MemorySetup
+        Model, cards and context.
+    k : float
+        Bytes of a token's keys and values, right or mistaken.
+
+    Returns
+    -------
+    int
+        Whole users.
+
+    Examples
+    --------
+    >>> users_if(MemorySetup(), 327_680), users_if(MemorySetup(), 2 * 327_680)
+    (371, 185)
+    """
     return memory.max_users(
         setup.n_gpus, setup.gpu_bytes, setup.weight_bytes, k, setup.seq_tokens, setup.reserve
     )
@@ -75,7 +93,27 @@ def idea_text(idea: str, setup: MemorySetup) -> str:
 
 
 def act1_questions(context: Context, setup: MemorySetup) -> tuple[Question, ...]:
-    """Return act I's question: how many users of this setup fit."""
+    """Return act I's question: how many users of this setup fit.
+
+    Parameters
+    ----------
+    context : Context
+        The story.
+    setup : MemorySetup
+        The frozen scenario.
+
+    Returns
+    -------
+    tuple of Question
+        One, its options computed by one mistake each.
+
+    Examples
+    --------
+    >>> from servemath_helpers.labs.kv_wall_story import context_of
+    >>> (asked,) = act1_questions(context_of("latency"), MemorySetup())
+    >>> asked.right.label
+    '371 users'
+    """
     options = []
     for idea, k in IDEAS.items():
         users = users_if(setup, k(setup))
@@ -98,7 +136,18 @@ def act1_questions(context: Context, setup: MemorySetup) -> tuple[Question, ...]
 
 
 def act1_reflections() -> tuple[Question, ...]:
-    """Return act I's reflection: which factor is the operator's."""
+    """Return act I's reflection: which factor is the operator's.
+
+    Returns
+    -------
+    tuple of Question
+        One.
+
+    Examples
+    --------
+    >>> [asked.key for asked in act1_reflections()]
+    ['lever']
+    """
     # What belongs to a request is a field of the simulator's Requests; what belongs to the
     # model is a field of the facts' Model. The key is looked up there.
     ideas = (
@@ -382,13 +431,47 @@ def _same_configuration_question(context: Context) -> Question:
 
 
 def act2_questions(context: Context) -> tuple[Question, ...]:
-    """Return act II's three questions."""
+    """Return act II's three questions.
+
+    Parameters
+    ----------
+    context : Context
+        The story.
+
+    Returns
+    -------
+    tuple of Question
+        Their keys are computed from simulated runs.
+
+    Examples
+    --------
+    >>> from servemath_helpers.labs.kv_wall_story import context_of
+    >>> [asked.key for asked in act2_questions(context_of("latency"))]
+    ['small_batch', 'gets_worse', 'same_configuration']
+    """
     first = _small_batch_question if context.key == "latency" else _static_question
     return (first(context), _worse_question(context), _same_configuration_question(context))
 
 
 def act2_reflections(context: Context) -> tuple[Question, ...]:
-    """Return act II's reflection: why continuous batching gave more."""
+    """Return act II's reflection: why continuous batching gave more.
+
+    Parameters
+    ----------
+    context : Context
+        The story.
+
+    Returns
+    -------
+    tuple of Question
+        One.
+
+    Examples
+    --------
+    >>> from servemath_helpers.labs.kv_wall_story import context_of
+    >>> [asked.key for asked in act2_reflections(context_of("latency"))]
+    ['reason']
+    """
     asked = context.workload
     static, continuous = (
         serving.run(asked, Configuration(mode=mode, max_batch=LARGE_BATCH))

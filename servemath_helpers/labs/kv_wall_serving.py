@@ -86,6 +86,13 @@ class Workload:
         return self.lam_rps * self.mean_output
 
 
+@lru_cache(maxsize=64)
+def _kv_tokens(n_gpus: int, reserve: str) -> int:
+    model = model_of(MODEL)
+    pool = memory.kv_pool_bytes(n_gpus, gpu_of().memory_bytes, model.weight_bytes(), reserve)
+    return math.floor(pool / model.kv_bytes_per_token())
+
+
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
     """How the node is set up.
@@ -138,9 +145,7 @@ class Configuration:
     @property
     def kv_tokens(self) -> int:
         """Tokens of cache that fit beside the weights."""
-        weights = model_of(MODEL).weight_bytes()
-        pool = memory.kv_pool_bytes(self.n_gpus, gpu_of().memory_bytes, weights, self.reserve)
-        return math.floor(pool / self.k)
+        return _kv_tokens(self.n_gpus, self.reserve)
 
     def server(self) -> LLMServer:
         """Return the simulator's server; the weights must fit."""
@@ -363,6 +368,14 @@ def goal_states(outcome: Run, goals: Goals) -> tuple[str, ...]:
         Of ``"oom"`` (the weights do not fit), ``"kv_full"`` (requests wait for cache),
         ``"unstable"`` (the queue grows; a failure only where somebody waits, that is under
         a bound on time), ``"ttft"``, ``"tpot"`` (a bound is missed) and ``"throughput"``.
+
+    Examples
+    --------
+    >>> peak = Workload(lam_rps=16, prompt_tokens=512, mean_output=256)
+    >>> goal_states(run(peak, Configuration(max_batch=8)), Goals(ttft_slo_s=0.2))
+    ('unstable', 'ttft', 'throughput')
+    >>> goal_states(run(peak, Configuration()), Goals(ttft_slo_s=0.2))
+    ()
     """
     if outcome.result is None:
         return ("oom",)
@@ -439,19 +452,24 @@ def frontier(workload: Workload, configuration: Configuration) -> tuple[Frontier
     >>> [(point.batch, round(point.tok_s)) for point in (ends[0], ends[-1])]
     [(1, 190), (128, 20425)]
     """
-    model, gpu = model_of(MODEL), gpu_of()
     context = workload.prompt_tokens + workload.mean_output // 2
+    return _frontier(context, configuration.n_gpus, configuration.kv_tokens)
+
+
+@lru_cache(maxsize=64)
+def _frontier(context: int, n_gpus: int, kv_tokens: int) -> tuple[FrontierPoint, ...]:
+    model, gpu = model_of(MODEL), gpu_of()
     points = []
     for batch in (2**i for i in range(8)):
-        if batch * context > configuration.kv_tokens:
+        if batch * context > kv_tokens:
             break
         step_s = roofline.decode_step_s(
             batch,
             context,
             model.n_params,
             model.weight_bytes(),
-            configuration.k,
-            configuration.n_gpus,
+            model.kv_bytes_per_token(),
+            n_gpus,
             gpu.bandwidth_Bps,
             gpu.bf16_dense_flops,
         )["step_s"]

@@ -90,7 +90,23 @@ def rate(tok_s: float) -> str:
 
 
 def times(value: float) -> str:
-    """Return a factor as short text, such as 2.9×."""
+    """Return a factor as short text, such as 2.9×.
+
+    Parameters
+    ----------
+    value : float
+        The factor.
+
+    Returns
+    -------
+    str
+        Two digits and a sign.
+
+    Examples
+    --------
+    >>> times(2.917)
+    '2.9×'
+    """
     return f"{number_text(value, 2)}×"
 
 
@@ -166,9 +182,9 @@ def _contexts() -> Mapping[str, Context]:
             role="Platform lead, document pipeline",
             act1_message=f"Every document is {document_tokens} tokens. How many can be in flight "
             "before the wall, so that we can size the job queue?",
-            act2_message=f"{_DOCUMENTS} documents of {batch.prompt_tokens} tokens are to be "
-            f"summarised by morning, and {_MINUTES} minutes of this node are left to us. Nobody "
-            "watches: only tokens per second count.",
+            act2_message=f"{number_text(_DOCUMENTS, 5)} documents of {batch.prompt_tokens} "
+            f"tokens are to be summarised by morning, and {_MINUTES} minutes of this node are left "
+            "to us. Nobody watches: only tokens per second count.",
             users_word="documents in flight",
             seq_tokens=document_tokens,
             workload=batch,
@@ -186,7 +202,28 @@ CONTEXTS: Final[Mapping[str, Context]] = _contexts()
 
 
 def context_of(key: str) -> Context:
-    """Return the story of a key; ValueError if there is none."""
+    """Return the story of a key; ValueError if there is none.
+
+    Parameters
+    ----------
+    key : {"latency", "throughput"}
+        Which story.
+
+    Returns
+    -------
+    Context
+        Who asks, and for what.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that key.
+
+    Examples
+    --------
+    >>> context_of("throughput").seq_tokens
+    8192
+    """
     if key not in CONTEXTS:
         raise ValueError(f"context must be one of {sorted(CONTEXTS)}, got {key!r}")
     return CONTEXTS[key]

@@ -26,7 +26,26 @@ class Message:
 
 
 def act1_message(found: MemoryPlan) -> Message:
-    """Return the banner of the first simulator."""
+    """Return the banner of the first simulator.
+
+    Parameters
+    ----------
+    found : MemoryPlan
+        What fits.
+
+    Returns
+    -------
+    Message
+        Kind, title and text.
+
+    Examples
+    --------
+    >>> from servemath_helpers.labs.kv_wall_memory import MemorySetup, plan
+    >>> act1_message(plan(MemorySetup())).title
+    'Viable: 371 users.'
+    >>> act1_message(plan(MemorySetup(n_gpus=1))).kind
+    'fail'
+    """
     setup = found.setup
     if found.state == "oom":
         needed = f"{number_text(found.in_units(found.weight_bytes))} {setup.units}"
@@ -51,7 +70,28 @@ def act1_message(found: MemoryPlan) -> Message:
 
 
 def act2_messages(outcome: Run, goals: Goals) -> tuple[Message, ...]:
-    """Return the banners of one configuration in the second simulator."""
+    """Return the banners of one configuration in the second simulator.
+
+    Parameters
+    ----------
+    outcome : Run
+        What happened.
+    goals : Goals
+        What was wanted.
+
+    Returns
+    -------
+    tuple of Message
+        One for each goal missed, or one that says that all are met.
+
+    Examples
+    --------
+    >>> from servemath_helpers.labs.kv_wall_serving import Configuration, Goals, Workload, run
+    >>> peak = Workload(lam_rps=16, prompt_tokens=512, mean_output=256)
+    >>> slow = run(peak, Configuration(max_batch=8))
+    >>> [said.title for said in act2_messages(slow, Goals(ttft_slo_s=0.2))][:2]
+    ['Unstable queue.', 'TTFT bound missed.']
+    """
     setup, asked = outcome.configuration, outcome.workload
     written = {
         "oom": lambda: Message(
@@ -99,7 +139,23 @@ def act2_messages(outcome: Run, goals: Goals) -> tuple[Message, ...]:
 
 
 def act1_peek(setup: MemorySetup) -> tuple[str, ...]:
-    """Return act I's derivation, line by line, every factor printed; $...$ is mathematics."""
+    r"""Return act I's derivation, line by line, every factor printed; $...$ is mathematics.
+
+    Parameters
+    ----------
+    setup : MemorySetup
+        The frozen scenario.
+
+    Returns
+    -------
+    tuple of str
+        Lines of text.
+
+    Examples
+    --------
+    >>> act1_peek(MemorySetup())[0].endswith("$k = 2 \\, L \\, H_{kv} \\, D \\, b$.")
+    True
+    """
     model = model_of(setup.model)
     b = setup.kv_bits // 8
     found = room.plan(setup)
@@ -134,7 +190,25 @@ def act1_peek(setup: MemorySetup) -> tuple[str, ...]:
 
 
 def act2_peek(outcome: Run) -> tuple[str, ...]:
-    """Return act II's derivation with the numbers of a run; $...$ is mathematics."""
+    """Return act II's derivation with the numbers of a run; $...$ is mathematics.
+
+    Parameters
+    ----------
+    outcome : Run
+        The frozen scenario's run.
+
+    Returns
+    -------
+    tuple of str
+        Lines of text.
+
+    Examples
+    --------
+    >>> from servemath_helpers.labs.kv_wall_serving import Configuration, Workload, run
+    >>> peak = Workload(lam_rps=16, prompt_tokens=512, mean_output=256)
+    >>> "18.3 ms for 512 tokens" in act2_peek(run(peak, Configuration()))[0]
+    True
+    """
     asked, setup = outcome.workload, outcome.configuration
     model, gpu = model_of(serving.MODEL), room.gpu_of()
     n, seq, B = setup.n_gpus, asked.prompt_tokens + asked.mean_output // 2, setup.max_batch

@@ -10,12 +10,13 @@ from servemath_helpers.labs import kv_wall_charts as charts
 from servemath_helpers.labs import kv_wall_memory as room
 from servemath_helpers.labs import kv_wall_serving as serving
 from servemath_helpers.labs import kv_wall_texts as texts
-from servemath_helpers.labs.chrome import LabView, banner, cards, escape, peek, table
+from servemath_helpers.labs.chrome import banner, cards, escape, peek, table
 from servemath_helpers.labs.kv_wall_memory import MemorySetup
 from servemath_helpers.labs.kv_wall_serving import Configuration, Run, Workload
 from servemath_helpers.labs.kv_wall_story import CONTEXTS, duration, rate, share
 from servemath_helpers.labs.session import Part, Session
 from servemath_helpers.labs.svg import number_text
+from servemath_helpers.labs.view import LabView
 
 __all__ = ["KVWallLab"]
 

@@ -503,13 +503,16 @@ def verdict(
     return not broken and not unmet, figures
 
 
+_SIGNS: Final = {"lam": "λ", "rho": "ρ"}
+
+
 def setting_text(settings: Mapping[str, Any]) -> str:
     """Return settings as one line.
 
     Parameters
     ----------
     settings : mapping
-        Names as in code; units are dropped.
+        Names as in code, which end in their unit.
 
     Returns
     -------
@@ -519,15 +522,20 @@ def setting_text(settings: Mapping[str, Any]) -> str:
     Examples
     --------
     >>> setting_text({"lam_rps": 200.0, "policy": "fixed", "pipelined": True})
-    'lam 200, policy fixed, pipelined yes'
+    'λ 200/s, policy fixed, pipelined yes'
     """
     shown = []
     for key, value in settings.items():
         if isinstance(value, bool):
             text = "yes" if value else "no"
+        elif isinstance(value, str):
+            text = value
+        elif key.endswith("_ms"):
+            text = ms_text(value)
         else:
-            text = value if isinstance(value, str) else number_text(value)
-        shown.append(f"{key.removesuffix('_ms').removesuffix('_rps')} {text}")
+            text = number_text(value) + ("/s" if key.endswith("_rps") else "")
+        name = key.removesuffix("_ms").removesuffix("_rps").replace("_", " ")
+        shown.append(f"{_SIGNS.get(name, name)} {text}")
     return ", ".join(shown)
 
 

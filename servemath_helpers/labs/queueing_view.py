@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from servemath_helpers import queueing as formulas
 from servemath_helpers.labs import queueing as engine
 from servemath_helpers.labs import queueing_charts as charts
-from servemath_helpers.labs.chrome import LabView, banner, cards, escape, peek, table
+from servemath_helpers.labs.chrome import banner, cards, escape, peek, table
 from servemath_helpers.labs.queueing import ms_text
 from servemath_helpers.labs.queueing_models import (
     ALPHA_MS,
@@ -42,6 +42,7 @@ from servemath_helpers.labs.queueing_tracks import (
 )
 from servemath_helpers.labs.session import Part, Session
 from servemath_helpers.labs.svg import number_text
+from servemath_helpers.labs.view import LabView
 from servemath_helpers.quantities import format_bytes
 
 __all__ = ["QueueingLab"]

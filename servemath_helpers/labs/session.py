@@ -1,6 +1,6 @@
 """The state of one learner's run through a lab: predict, lock, adjust, reflect, save.
 
-A `Session` never changes; each step returns a new one. An engine supplies the `Part`s
+A `Session` never changes; each step returns a new one. An engine supplies each `Part`
 (questions, frozen scenario, controls, reflections) and the views only call these steps,
 so that a lab can be driven from code:
 
@@ -100,7 +100,8 @@ class Control:
             if amount != int(amount):
                 raise LabError(f"{self.key} must be a whole number, got {value!r}")
             return int(amount)
-        return amount
+        # Steps of a twentieth add up to 0.15000000000000002 in a browser.
+        return float(f"{amount:.12g}")
 
 
 @dataclass(frozen=True)

@@ -31,12 +31,12 @@ def number_text(value: float, digits: int = 3) -> str:
     Returns
     -------
     str
-        With thin spaces between thousands and no exponent within 1e-4 to 1e15.
+        With narrow no-break spaces between thousands and no exponent within 1e-4 to 1e15.
 
     Examples
     --------
     >>> [number_text(x) for x in (0.0123456, 12.0, 1234.5, float("inf"))]
-    ['0.0123', '12', '1\u2009230', '∞']
+    ['0.0123', '12', '1\u202f230', '∞']
     """
     if math.isnan(value):
         return "–"
@@ -50,7 +50,7 @@ def number_text(value: float, digits: int = 3) -> str:
     text = f"{round(value, digits - 1 - size):,.{max(0, digits - 1 - size)}f}"
     if "." in text:
         text = text.rstrip("0").rstrip(".")
-    return text.replace(",", "\u2009").replace("-", "−")
+    return text.replace(",", "\u202f").replace("-", "−")
 
 
 def ticks(low: float, high: float, n: int = 5) -> list[float]:
@@ -390,7 +390,6 @@ def _mark(x: float, y: float, marker: str, color: str, size: float = 3.6) -> str
         "^": f"M0 {-size * 1.2:g}L{size * 1.1:g} {size:g}H{-size * 1.1:g}Z",
         "x": f"M{-size:g} {-size:g}L{size:g} {size:g}M{-size:g} {size:g}L{size:g} {-size:g}",
     }
-    return (
-        f'<path transform="translate({at})" d="{shapes[marker]}" fill="{color}" '
-        f'stroke="{color}" class="sm-mark"/>'
-    )
+    # A cross is nothing but its outline, which the class would draw in the paper's colour.
+    look = f'stroke="{color}" stroke-width="3"' if marker == "x" else 'class="sm-mark"'
+    return f'<path transform="translate({at})" d="{shapes[marker]}" fill="{color}" {look}/>'

@@ -60,7 +60,9 @@ def draw_verifications(
     uniform = generator(rng).random(int(bounds[-1]))
     # j drafts or more are accepted with probability alpha**j.
     reach = np.cumprod(np.full(int(speculation.gamma), float(speculation.alpha)))
-    given = 1 + np.searchsorted(-reach, -uniform, side="left")
+    given = np.ones(uniform.size, dtype=np.int64)
+    for chance in reach.tolist():
+        given += uniform < chance
     so_far = np.concatenate(([0], np.cumsum(given)))
     first = bounds[:-1]
     goal = so_far[first] + wanted

@@ -60,9 +60,15 @@ for part in lab.session.parts:
 # *Save to ledger* keeps your run in a file of your own; saving again replaces it, and other labs
 # keep their own records beside it. `lab.ledger.path` says where it is; `lab.ledger.export(lab.learner)`
 # writes a copy of your records next to this notebook, to hand in.
+
+# %% [markdown]
+# ## Your defence (not graded by machine)
 #
-# If your course asks for it, defend your final configuration here in a paragraph: throughput or
-# responsiveness first, and how did Little's law shape the plan?
+# In a paragraph: throughput or responsiveness first, and how did Little's law shape the plan? What
+# you write in the lab's own field *Your defence* is saved with the run and comes with the export;
+# this cell is for those who want more room, and for teachers who read notebooks.
+#
+# *Write here.*
 
 # %% [markdown]
 # ## Your journey

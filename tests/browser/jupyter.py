@@ -97,9 +97,11 @@ class Server:
             body = answer.read()
         return json.loads(body) if body else None
 
-    def end_sessions(self) -> None:
-        """Shut down every kernel, so that the next notebook starts with a fresh one."""
+    def end_sessions(self, path: str | None = None) -> None:
+        """Shut down every kernel or that of one notebook: the next start is a fresh one."""
         for session in self.request("GET", "api/sessions"):
+            if path not in (None, session["path"]):
+                continue
             with contextlib.suppress(urllib.error.HTTPError):  # it ended by itself
                 self.request("DELETE", f"api/sessions/{session['id']}")
 

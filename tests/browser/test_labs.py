@@ -1,17 +1,19 @@
 """Both labs in JupyterLab: predict, lock, adjust, fail, recover, save, come back."""
 
 import json
+import shutil
 
 import pytest
 from playwright.sync_api import expect
 
+from autograder.course import HOME
 from servemath_helpers.labs.kv_wall_view import KVWallLab
 from servemath_helpers.labs.queueing import limits
 from servemath_helpers.labs.queueing_models import measure
 from servemath_helpers.labs.queueing_view import QueueingLab
 
 from .axe import violations
-from .jupyter import errors
+from .jupyter import Lab, errors
 from .labs import LabPage
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
@@ -103,11 +105,36 @@ def chapter(request):
     return request.param
 
 
+@pytest.fixture(scope="module")
+def pages(browser, server, course):
+    """Return a function that opens a released lab in a page of its own, which stays."""
+    known = {}
+
+    def page(chapter):
+        if chapter not in known:
+            notebook = f"release/{chapter}/lab.ipynb"
+            (course.root / notebook).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(HOME / notebook, course.root / notebook)
+            context = browser.new_context(viewport={"width": 1280, "height": 900})
+            known[chapter] = context, Lab(context.new_page(), server)
+            known[chapter][1].open(notebook)
+        return known[chapter][1]
+
+    yield page
+    for context, _ in known.values():
+        context.close()
+    server.end_sessions()
+
+
 @pytest.fixture
-def opened(lab, released, chapter):
-    """Return the lab on the page, run from the released notebook, beside one in code."""
-    released(chapter)
-    lab.open(f"release/{chapter}/lab.ipynb")
+def opened(pages, chapter):
+    """Return the lab on the page, begun anew by Run All, beside one in code.
+
+    Opening JupyterLab takes longer than any of these tests, so they share the page.
+    """
+    lab = pages(chapter)
+    lab.page_errors.clear()
+    lab.page.bring_to_front()
     lab.run_all()
     return LabPage(lab, LABS[chapter]())
 
@@ -227,7 +254,7 @@ def test_a_saved_run_is_found_after_a_reload(opened, chapter, server_home):
     records = json.loads((server_home / "ledger.json").read_text(encoding="utf-8"))
     assert opened.oracle.lab in json.dumps(records)
 
-    opened.lab.server.end_sessions()
+    opened.lab.server.end_sessions(f"release/{chapter}/lab.ipynb")
     opened.lab.reload(f"release/{chapter}/lab.ipynb")
     opened.lab.run_all()
     expect(opened.button("Lock my prediction")).to_be_visible()

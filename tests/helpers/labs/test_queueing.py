@@ -140,7 +140,7 @@ def test_the_gauge_is_littles_law_on_the_tracks_own_room(track):
 
 def test_settings_are_written_with_their_names():
     assert engine.setting_text({"B": 4, "policy": "fixed", "batched": False, "jitter_ms": 0.5}) == (
-        "B 4, policy fixed, batched no, jitter 0.5"
+        "B 4, policy fixed, batched no, jitter 0.5 ms"
     )
 
 

@@ -6,8 +6,8 @@ from servemath_helpers.labs.queueing_questions import parts
 from servemath_helpers.labs.queueing_tracks import PARTS, TRACKS
 from servemath_helpers.labs.queueing_view import QueueingLab
 
-from .test_chrome import everything
 from .test_queueing import BREAK, MEET
+from .test_view import everything
 
 
 @pytest.fixture

@@ -200,3 +200,8 @@ def test_a_failed_save_changes_nothing(tmp_path):
 def test_a_default_out_of_range_is_refused_where_it_is_written():
     with pytest.raises(LabError, match="B must be from 1 to 4"):
         Control("B", "Batch", 8, low=1, high=4)
+
+
+def test_a_number_is_kept_without_the_noise_of_adding_up_steps():
+    control = Control("share", "Share", 0.1, low=0, high=1, step=0.05)
+    assert control.accept(0.1 + 0.05) == 0.15 != 0.1 + 0.05

@@ -14,7 +14,7 @@ from servemath_helpers.labs.svg import Axis, Chart, number_text, ticks
         (0, "0"),
         (0.5, "0.5"),
         (9.999, "10"),
-        (1189.45, "1\u2009190"),
+        (1189.45, "1\u202f190"),
         (-2.5, "−2.5"),
         (1e20, "1.00e+20"),
         (float("inf"), "∞"),
