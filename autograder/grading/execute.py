@@ -224,5 +224,6 @@ class ExecuteGraded(NbGraderPreprocessor):
             if ran["stopped"]:
                 kept["stopped"].add(cell.id)
         kept["own_work"] = result["own_work"]
+        kept["seconds"] = sum(ran["seconds"] for ran in result["cells"].values())
         for what, ids in result["incidents"].items():
             remarks_of(resources).append(f"{what}: {describe_cells(nb, ids)}")

@@ -35,10 +35,14 @@ from autograder.grading.outcomes import (
     load_outcome,
     missing_notebooks,
 )
+from autograder.grading.progress import RunProgress
 from autograder.grading.run_gradebook import RunGradebook
 
 if TYPE_CHECKING:
     from autograder.grading.execute import ExecuteGraded
+
+#: Stands at the end of each notebook that was graded, so a part of one lacks it.
+STAMP = b'"servemath": {'
 
 #: The outcome of a submission until its grading is done.
 UNFINISHED = "grading did not finish"
@@ -112,10 +116,13 @@ class SubmissionExporter(NotebookExporter):
             self.gradebook = RunGradebook(self.parent.coursedir)
         self._pipeline: Pipeline | None = None
         self._ahead: Ahead | None = None
+        self._progress: RunProgress | None = None
         if getattr(self.parent, "assignments", None):
             coming = self._open_outcomes()
             if coming:
                 self._ahead = Ahead(self, coming, self._executor().job)
+                self._progress = RunProgress(len(coming), self.log)
+                weakref.finalize(self, self._progress.close)
             # All that is imported by now stays: no looking for garbage in it, over and over.
             gc.freeze()
             weakref.finalize(self, gc.unfreeze)
@@ -175,13 +182,23 @@ class SubmissionExporter(NotebookExporter):
                 continue
             done = Path(coursedir.format_path(coursedir.autograded_directory, student, assignment))
             kept = load_outcome(root, assignment, student)
-            if whole and done.exists() and (kept is None or kept.status != GRADED):
+            whole_record = kept is not None and kept.status == GRADED
+            if whole and done.exists() and not (whole_record and self._is_done(folder, done)):
                 self.log.warning("%s was left half graded and is graded again", student)
                 shutil.rmtree(done)
             if self.parent.force or not done.exists():
                 Outcome(student, assignment, NOT_GRADED, UNFINISHED).save(root)
                 coming += [folder / f"{name}.ipynb" for name in graded]
         return coming
+
+    def _is_done(self, submitted: Path, done: Path) -> bool:
+        """Tell whether every notebook of a submission was written to its end."""
+        return all(
+            STAMP in path.read_bytes() if path.is_file() else False
+            for name in self.gradebook.originals(submitted.name)
+            if (submitted / f"{name}.ipynb").exists()
+            for path in [done / f"{name}.ipynb"]
+        )
 
     def from_filename(
         self, filename: str, resources: dict[str, Any] | None = None, **kw: Any
@@ -212,6 +229,7 @@ class SubmissionExporter(NotebookExporter):
         except Exception as error:
             self._not_graded(student, assignment, explain(error, path.name), Path.cwd())
             self._flag_for_a_person(names, graded)
+            self._count(student, 0.0)
             raise
         remarks = remarks_of(result[1])  # nbconvert works on a copy of what it is given
         if sanitising:
@@ -220,7 +238,12 @@ class SubmissionExporter(NotebookExporter):
             for remark in remarks:
                 self.log.warning("%s: %s", student, remark)
             Outcome(student, assignment, remarks=remarks).save(Path.cwd())
+            self._count(student, result[1]["servemath"].get("seconds", 0.0))
         return result
+
+    def _count(self, student: str, seconds: float) -> None:
+        if self._progress is not None:
+            self._progress.done(student, seconds)
 
     def from_file(
         self, file_stream: Any, resources: dict[str, Any] | None = None, **kw: Any
@@ -255,6 +278,8 @@ class SubmissionExporter(NotebookExporter):
         """
         for preprocessor in self._preprocessors:
             nb, resources = preprocessor(nb, resources)
+        if "executed" in resources.get("servemath", {}):
+            nb.metadata["servemath"] = {"graded": True}
         nbformat.validate(nb, relax_add_props=True)
         return nb, resources
 

@@ -82,7 +82,7 @@ class NotebookRows:
             .filter(BaseCell.notebook_id == submitted.notebook_id)
             .filter(kind.notebook_id == submitted.id)
         )
-        return {name: row for name, row in rows}
+        return dict(rows.all())
 
     def find_grade(self, cell: str, *_names: str) -> Grade:
         """Return the grade of a cell."""

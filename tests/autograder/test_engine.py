@@ -309,6 +309,8 @@ def test_notebooks_and_links_stay_out_of_the_jail(tmp_path):
 def test_an_engine_that_cannot_start_says_why(monkeypatch):
     monkeypatch.setattr("autograder.grading.engine.service.PRELOAD", ("no_such_module",))
     job = ExecuteGraded().job(notebook_of(code_cell("1", "a__visible__x")), {"folder": "/nowhere"})
-    with Service(made_spec(), jailed=False) as service:
-        with pytest.raises(EngineError, match="no_such_module"):
-            service.run(job)
+    with (
+        Service(made_spec(), jailed=False) as service,
+        pytest.raises(EngineError, match="no_such_module"),
+    ):
+        service.run(job)

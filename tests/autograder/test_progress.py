@@ -1,0 +1,77 @@
+"""A bar in a terminal, lines in a log, and no line lost between them."""
+
+import io
+import logging
+
+import pytest
+
+from autograder.grading import progress
+from autograder.grading.progress import RunProgress
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def log():
+    logger = logging.Logger("run")
+    logger.written = io.StringIO()
+    logger.addHandler(logging.StreamHandler(logger.written))
+    return logger
+
+
+def logged(log):
+    return log.written.getvalue()
+
+
+def test_a_log_gets_a_line_now_and_then_and_one_at_the_end(log, monkeypatch):
+    monkeypatch.setattr(progress, "LOG_EVERY_S", 0.0)
+    run = RunProgress(3, log, io.StringIO())
+    for number, student in enumerate(("a", "b", "c")):
+        run.done(student, 0.5 * number)
+    lines = logged(log).splitlines()
+    assert lines[0].startswith("1 of 3 graded, ") and "left; slowest: a 0.0 s" in lines[0]
+    assert lines[-1].startswith("3 of 3 graded, ")
+    assert "slowest: c 1.0 s, b 0.5 s, a 0.0 s in " in lines[-1]
+    assert len(lines) == 3
+
+
+def test_a_quiet_log_gets_the_last_line_alone(log):
+    run = RunProgress(2, log, io.StringIO())
+    run.done("a", 1.0)
+    assert logged(log) == ""
+    run.done("b", 2.0)
+    assert len(logged(log).splitlines()) == 1
+
+
+def test_only_the_slowest_are_named(log):
+    run = RunProgress(5, log, io.StringIO())
+    for number in range(5):
+        run.done(f"s{number}", float(number))
+    assert "s4 4.0 s, s3 3.0 s, s2 2.0 s" in logged(log)
+    assert "s1" not in logged(log)
+
+
+def test_a_terminal_gets_a_bar_and_log_lines_stand_above_it(log):
+    terminal = Terminal()
+    run = RunProgress(2, log, terminal)
+    run.done("slow_one", 2.0)
+    log.warning("slow_one: stopped [cell 3]")
+    assert logged(log) == ""
+    run.done("b", 1.0)
+    shown = terminal.getvalue()
+    assert "1/2" in shown and "slow_one 2.0 s" in shown
+    assert "slow_one: stopped [cell 3]" in shown
+    log.warning("afterwards")
+    assert logged(log).splitlines()[-1] == "afterwards"
+    assert "afterwards" not in terminal.getvalue()
+
+
+def test_a_run_that_ends_early_is_summed_up_once(log):
+    run = RunProgress(3, log, io.StringIO())
+    run.done("a", 1.0)
+    run.close()
+    run.close()
+    assert logged(log).count("1 of 3 graded") == 1
