@@ -22,7 +22,7 @@ from traitlets import Bool, Float, Integer, Unicode
 
 from autograder import bank
 from autograder.cells import grade_id_of, is_test_cell, nbgrader_metadata
-from autograder.grading.engine.isolate import JailSpec, why_not
+from autograder.grading.engine.isolate import JailSpec, JailUnavailable, probe, why_not
 from autograder.grading.engine.judge import COURSE, LEARNER, TEST
 from autograder.grading.engine.pipeline import Pipeline
 from autograder.grading.engine.service import files_of
@@ -105,6 +105,22 @@ class ExecuteGraded(NbGraderPreprocessor):
     def _dask_scheduler_default(self) -> str:
         return os.environ.get("SERVEMATH_DASK_SCHEDULER", "")
 
+    def is_jailed(self) -> bool:
+        """Tell whether learner code will run in a jail.
+
+        Raises
+        ------
+        JailUnavailable
+            If it cannot be jailed here and nobody allowed to do without.
+        """
+        if self.jail and (self.dask_scheduler or why_not() is None):
+            return True  # a cluster's workers find out for themselves
+        if self.allow_unsandboxed:
+            return False
+        if self.jail:
+            probe()
+        raise JailUnavailable("ExecuteGraded.jail is False.")
+
     def make_pipeline(self) -> Pipeline:
         """Return what runs jobs, as configured.
 
@@ -112,17 +128,21 @@ class ExecuteGraded(NbGraderPreprocessor):
         ------
         JailUnavailable
             If learner code cannot be jailed here and nobody allowed to do without.
+        EngineError
+            If the Dask scheduler does not answer.
         """
-        jailed = self.jail
-        if not self.dask_scheduler and (not jailed or why_not() is not None):
-            if not self.allow_unsandboxed:
-                self._refuse()
-            jailed = False
+        jailed = self.is_jailed()
+        if not jailed:
             self.log.warning(
                 "learner code runs WITHOUT a jail: it can read and write what this account can"
             )
+        coursedir = getattr(getattr(self.parent, "parent", None), "coursedir", None)
+        root = Path(coursedir.root) if coursedir is not None else None
+        secret = [Path.home(), *([root] if root is not None else [])]
         spec = JailSpec(
             readable=(),
+            # Not seen anyway, unless they lie within an installation that is.
+            hidden=("/usr/src", *(str(path) for path in secret if len(path.parts) > 1)),
             memory_bytes=self.memory_bytes,
             cpu_s=int(self.notebook_timeout_s) + 60,
             processes=self.processes,
@@ -133,17 +153,8 @@ class ExecuteGraded(NbGraderPreprocessor):
             jailed=jailed,
             slots=self.workers or os.cpu_count() or 1,
             scheduler=self.dask_scheduler,
-            store=Path(self.parent.parent.coursedir.root, ".servemath", "results")
-            if self.cache and hasattr(getattr(self.parent, "parent", None), "coursedir")
-            else None,
+            store=root / ".servemath" / "results" if self.cache and root is not None else None,
         )
-
-    def _refuse(self) -> None:
-        from autograder.grading.engine.isolate import JailUnavailable, probe
-
-        if self.jail:
-            probe()
-        raise JailUnavailable("ExecuteGraded.jail is False.")
 
     def job(self, nb: NotebookNode, names: dict[str, str]) -> dict[str, Any]:
         """Return all that running the notebook depends on, as JSON data."""

@@ -9,11 +9,13 @@ with exit code 1 if any could not be graded.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import glob
 import json
 import shutil
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,7 @@ from nbgrader.converters.base import NbGraderException
 from autograder.grading.ahead import Ahead
 from autograder.grading.engine.isolate import JailUnavailable
 from autograder.grading.engine.pipeline import Pipeline
+from autograder.grading.engine.service import EngineError
 from autograder.grading.outcomes import (
     GRADED,
     NOT_GRADED,
@@ -118,11 +121,14 @@ class SubmissionExporter(NotebookExporter):
         self._ahead: Ahead | None = None
         self._progress: RunProgress | None = None
         if getattr(self.parent, "assignments", None):
+            with self._told_plainly():
+                self._executor().is_jailed()
             coming = self._open_outcomes()
             if coming:
                 self._ahead = Ahead(self, coming, self._executor().job)
                 self._progress = RunProgress(len(coming), self.log)
                 weakref.finalize(self, self._progress.close)
+                _ = self.pipeline  # imports while the first submissions are read
             # All that is imported by now stays: no looking for garbage in it, over and over.
             gc.freeze()
             weakref.finalize(self, gc.unfreeze)
@@ -143,13 +149,19 @@ class SubmissionExporter(NotebookExporter):
             If there is no way to run them here; the message says what to do.
         """
         if self._pipeline is None:
-            try:
+            with self._told_plainly():
                 self._pipeline = self._executor().make_pipeline()
-            except JailUnavailable as reason:
-                self.log.error("%s", reason)
-                raise NbGraderException(str(reason)) from None
             weakref.finalize(self, self._pipeline.close)
         return self._pipeline
+
+    @contextlib.contextmanager
+    def _told_plainly(self) -> Iterator[None]:
+        """Make of what the engine lacks an error that nbgrader ends with, in words."""
+        try:
+            yield
+        except (JailUnavailable, EngineError) as reason:
+            self.log.error("%s", reason)
+            raise NbGraderException(str(reason)) from None
 
     def _open_outcomes(self) -> list[Path]:
         """Give every submission of this run an outcome; return the notebooks to be graded.

@@ -109,8 +109,7 @@ def _lines_above(bar: Progress, log: Any) -> Iterator[None]:
         moved += [
             handler
             for handler in logger.handlers
-            if isinstance(handler, logging.StreamHandler)
-            and not isinstance(handler, logging.FileHandler)
+            if isinstance(handler, logging.StreamHandler) and handler.stream.isatty()
         ]
         logger = logger.parent if logger.propagate else None
     before = [handler.stream for handler in moved]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from autograder.grading.engine.isolate import why_not
+from autograder.grading.engine.isolate import JailSpec, JailUnavailable, why_not
 from autograder.grading.engine.pipeline import Pipeline
 from autograder.grading.engine.service import EngineError, Service, clean_environment, files_of
 from autograder.grading.execute import ExecuteGraded
@@ -276,8 +276,6 @@ def test_results_are_kept_unless_time_had_a_part_in_them(tmp_path):
 
 
 def made_spec():
-    from autograder.grading.engine.isolate import JailSpec
-
     return JailSpec(readable=())
 
 
@@ -314,3 +312,21 @@ def test_an_engine_that_cannot_start_says_why(monkeypatch):
         pytest.raises(EngineError, match="no_such_module"),
     ):
         service.run(job)
+
+
+def test_without_a_jail_grading_stops_and_says_how_to_go_on(monkeypatch):
+    def unavailable():
+        raise JailUnavailable("the kernel refuses user namespaces.")
+
+    monkeypatch.setattr("autograder.grading.execute.why_not", lambda: "refused")
+    monkeypatch.setattr("autograder.grading.execute.probe", unavailable)
+    with pytest.raises(JailUnavailable) as stopped:
+        ExecuteGraded().make_pipeline()
+    assert "the kernel refuses user namespaces" in str(stopped.value)
+    assert "c.ExecuteGraded.allow_unsandboxed = True" in str(stopped.value)
+    assert ExecuteGraded(allow_unsandboxed=True).is_jailed() is False
+
+
+def test_nobody_goes_without_a_jail_by_one_switch_alone():
+    with pytest.raises(JailUnavailable, match=r"ExecuteGraded\.jail is False"):
+        ExecuteGraded(jail=False).make_pipeline()
