@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # The learner's and the grader's notebooks never need a frozen-modules warning.
 export PYDEVD_DISABLE_FILE_VALIDATION = 1
 
-.PHONY: help demo test test-browser lab bundle notebooks release bank table clean-demo lint format benchmarks lock clean setup
+.PHONY: help demo test test-browser lab bundle notebooks release check bank table report doctor clean-demo lint format benchmarks docs docs-links lock clean setup
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -16,9 +16,9 @@ setup:
 	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "servemath: no $(PYTHON) on PATH; install Python 3.11 to 3.13, or name one: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }
 	@$(PYTHON) autograder/setup_venv.py
 
-## make demo        build, release, grade a sample class, write feedback (CH=<chapter>)
+## make demo        build, release, grade a sample class, write feedback and report (CH=<chapter>)
 demo: setup
-	@$(BIN)/python -m autograder demo $(CH)
+	@$(BIN)/servemath demo $(CH)
 
 ## make test        every fast test
 test: setup
@@ -31,31 +31,43 @@ test-browser: setup
 
 ## make lab         JupyterLab on a copy of the learners' notebooks
 lab: setup
-	@$(BIN)/python -m autograder lab
+	@$(BIN)/servemath lab
 
 ## make bundle      the zip that learners receive
 bundle: setup
-	@$(BIN)/python -m autograder bundle
+	@$(BIN)/servemath bundle
 
 ## make notebooks   build notebooks from text (CH=<chapter>)
 notebooks: setup
-	@$(BIN)/python -m autograder notebooks $(CH)
+	@$(BIN)/servemath build --only notebooks $(CH)
 
 ## make release     learners' notebooks and the gradebook (CH=<chapter>)
 release: setup
-	@$(BIN)/python -m autograder release $(CH)
+	@$(BIN)/servemath release $(CH)
+
+## make check       is a change ready to share? (CH=<chapter>)
+check: setup
+	@$(BIN)/servemath check $(CH)
 
 ## make bank        the solution bank, and what only hidden tests catch (CH=<chapter>)
 bank: setup
-	@$(BIN)/python -m autograder bank $(CH)
+	@$(BIN)/servemath bank $(CH)
 
 ## make table       automatic scores of the class, what a grader should know (CH=<chapter>)
 table: setup
-	@$(BIN)/python -m autograder table $(CH)
+	@$(BIN)/servemath table $(CH)
+
+## make report      where a class stands, as a page (CH=<chapter>)
+report: setup
+	@$(BIN)/servemath report $(CH)
+
+## make doctor      what this machine lacks
+doctor: setup
+	@$(BIN)/servemath doctor
 
 ## make clean-demo  take the sample class out of this course
 clean-demo: setup
-	@$(BIN)/python -m autograder demo --remove
+	@$(BIN)/servemath clean-demo
 
 ## make lint        ruff and mypy
 lint: setup
@@ -69,9 +81,18 @@ format: setup
 benchmarks: setup
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
+## make docs        the documentation site, in build/docs (warnings are errors)
+docs: setup
+	@$(BIN)/sphinx-build -W --keep-going -q -b html -d build/doctrees docs build/docs && echo "build/docs/index.html"
+
+## make docs-links  ask other hosts whether the site's links to them still work (needs a network)
+docs-links: setup
+	@$(BIN)/sphinx-build -W --keep-going -q -b linkcheck -d build/doctrees docs build/docs-links
+
 ## make lock        pin the newest versions that work together (needs uv)
 lock:
 	@uv pip compile --upgrade --universal --no-header --no-emit-index-url --no-emit-find-links --all-extras pyproject.toml -o requirements.lock
+	@uv pip compile --upgrade --universal --no-header --no-emit-index-url --no-emit-find-links --group pyproject.toml:browser -c requirements.lock -o tests/browser/requirements.lock
 
 ## make clean       remove what was built, except notebooks, releases and grades
 clean:

@@ -1,0 +1,170 @@
+"""Commands for authors: build, check, release, bank, bundle."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autograder.cli.exits import Mistake, told_as
+from autograder.cli.names import ChapterOrAll, chapters_of, course_of, shown
+from autograder.cli.progress import progress
+from autograder.course import Course
+
+if TYPE_CHECKING:
+    from nbclient.exceptions import CellExecutionError
+
+
+class Part(StrEnum):
+    """What `build` can be held to."""
+
+    NOTEBOOKS = "notebooks"
+    RELEASE = "release"
+
+
+def build(
+    context: typer.Context,
+    chapter: ChapterOrAll = None,
+    only: Annotated[
+        Part | None, typer.Option(help="Do only this part.", show_default="both")
+    ] = None,
+    stale: Annotated[
+        bool,
+        typer.Option(
+            "--stale", help="Leave out notebooks newer than all that they are built from."
+        ),
+    ] = False,
+) -> None:
+    """Build notebooks, then make the release.
+
+    Notebooks come from their text; theory is executed. The release is what learners
+    receive; making it also tells the gradebook which cells are graded.
+    """
+    course = course_of(context)
+    chapters = chapters_of(course, chapter)
+    if only is not Part.RELEASE:
+        _notebooks(course, chapters, stale)
+    if only is not Part.NOTEBOOKS:
+        _release(course, chapters)
+
+
+def _notebooks(course: Course, chapters: list[str], stale: bool) -> None:
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError
+
+    from autograder.authoring.build import build
+    from autograder.authoring.reference import write_pages
+    from autograder.cli.page import write_page
+
+    with progress("building notebooks", len(chapters)) as advance:
+        results = [*write_pages(course), write_page(course)]
+        for name in chapters:
+            # A slip in the text, or in the code of theory, is the author's to mend.
+            try:
+                results += build(course, name, only_stale=stale)
+            except CellExecutionError as error:
+                raise Mistake(f"{name}: {_stopped_cell(error)}") from error
+            except (ValueError, CellTimeoutError) as error:
+                raise Mistake(f"{name}: {str(error).splitlines()[0]}") from error
+            advance(name)
+    for path, changed in results:
+        typer.echo(f"{'built' if changed else 'unchanged'}  {shown(path)}")
+
+
+def _stopped_cell(error: CellExecutionError) -> str:
+    """Return which cell of theory stopped, and how."""
+    code = [line for line in str(error).splitlines()[1:] if line.strip("- ")]
+    begins = f" (it begins: {code[0]})" if code else ""
+    return f"a cell of theory stops with {error.ename}: {error.evalue}{begins}"
+
+
+def _release(course: Course, chapters: list[str]) -> None:
+    from autograder.authoring.release import ReleaseError, release
+
+    released = []
+    with progress("making the release", len(chapters)) as advance:
+        for name in chapters:
+            with told_as(Mistake, ReleaseError):
+                released += release(course, name)
+            advance(name)
+    for path in released:
+        typer.echo(f"released  {shown(path)}")
+
+
+def release(context: typer.Context, chapter: ChapterOrAll = None) -> None:
+    """Make the release from built notebooks.
+
+    It also tells the gradebook which cells are graded. The same as
+    `servemath build --only release`.
+    """
+    course = course_of(context)
+    _release(course, chapters_of(course, chapter))
+
+
+def check(
+    context: typer.Context,
+    chapter: ChapterOrAll = None,
+    execute: Annotated[
+        bool,
+        typer.Option(
+            "--execute", help="Run theory again and compare its outputs too; takes longer."
+        ),
+    ] = False,
+    in_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Look whether a change is ready to share.
+
+    Changes nothing and takes seconds. Notebooks are what their text gives, the release
+    is what the notebooks give, every exercise can be solved, and every known wrong
+    answer loses points.
+    """
+    course = course_of(context)
+    chapters = chapters_of(course, chapter)
+
+    from autograder.check import everything
+    from autograder.cli.show import look_and_show
+
+    look_and_show("checking", everything(course, chapters, execute), in_json)
+
+
+def bank(context: typer.Context, chapter: ChapterOrAll = None) -> None:
+    """Show the exercises and their solutions.
+
+    For each: points, how many right and wrong solutions the bank knows, and which wrong
+    ones only hidden tests catch.
+    """
+    course = course_of(context)
+    chapters = chapters_of(course, chapter)
+
+    from autograder.bank.report import show
+
+    with told_as(Mistake, FileNotFoundError):
+        show(course, chapters)
+
+
+def bundle(
+    context: typer.Context,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The folder to write to.", show_default="dist/", file_okay=False),
+    ] = None,
+) -> None:
+    """Zip what learners receive.
+
+    Release, helper package, environment files; no solution and no hidden test.
+    """
+    course = course_of(context)
+
+    from tempfile import TemporaryDirectory
+
+    from autograder.authoring.bundle import bundle as write_bundle
+    from autograder.check import fresh_release
+
+    released: dict[str, str] = {}
+    for chapter in course.chapters():
+        with TemporaryDirectory(prefix="servemath-") as folder, told_as(Mistake, ValueError):
+            fresh = fresh_release(course, chapter, Path(folder))
+        released |= {f"{chapter}/{name}": text for name, text in fresh.items()}
+    with told_as(Mistake, FileNotFoundError):
+        typer.echo(f"bundled  {shown(write_bundle(course, out or course.root / 'dist', released))}")

@@ -1,0 +1,42 @@
+"""Commands about this machine: doctor, lab."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from autograder.cli.exits import NotHere
+from autograder.cli.names import course_of
+
+
+def doctor(
+    context: typer.Context,
+    in_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say what this machine lacks.
+
+    And what to do about it. Looks at Python, packages, alembic, gradebook, disk, jail,
+    release and browser. A note stops nothing; a fault does, and ends in exit code 1.
+    """
+    course = course_of(context)
+
+    from autograder.cli.show import look_and_show
+    from autograder.doctor import examinations
+
+    look_and_show("examining", examinations(course), in_json)
+
+
+def lab(context: typer.Context) -> None:
+    """Open JupyterLab as a learner does.
+
+    On a copy of the learners' notebooks, in my_work/.
+    """
+    course = course_of(context)
+
+    from autograder.lab import open_lab
+
+    try:
+        open_lab(course)
+    except FileNotFoundError as error:
+        raise NotHere("jupyter is not installed here: make setup") from error

@@ -1,0 +1,44 @@
+"""What a run leaves: a transcript a submission, a line of timing an exercise."""
+
+import csv
+import json
+
+from autograder.grading.records import save_run, seconds_by_exercise, timings_path, transcript_path
+
+JOB = {
+    "cells": [
+        {"id": "a", "slug": "mm1"},
+        {"id": "b", "slug": "mm1"},
+        {"id": "c", "slug": ""},
+        {"id": "d", "slug": "mmc"},
+        {"id": "lost", "slug": "mmc"},
+    ]
+}
+RESULT = {
+    "cells": {
+        "a": {"seconds": 1.0},
+        "b": {"seconds": 0.5},
+        "c": {"seconds": 0.25},
+        "d": {"seconds": 2.0},
+    },
+    "transcripts": {"mm1__hidden__x": {"seconds": 0.5, "calls": []}},
+}
+
+
+def test_seconds_are_added_up_by_exercise_and_in_all():
+    assert seconds_by_exercise(JOB, RESULT) == {"mm1": 1.5, "mmc": 2.0, "": 3.75}
+
+
+def test_a_run_leaves_a_transcript_and_timings(tmp_path):
+    save_run(tmp_path, "ch1", "s1", JOB, RESULT)
+    save_run(tmp_path, "ch1", "s,2", JOB, RESULT)
+    with timings_path(tmp_path, "ch1").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["student"] for row in rows] == ["s1"] * 3 + ["s,2"] * 3
+    assert {row["exercise"]: float(row["seconds"]) for row in rows} == {
+        "": 3.75,
+        "mm1": 1.5,
+        "mmc": 2.0,
+    }
+    kept = json.loads(transcript_path(tmp_path, "ch1", "s,2").read_text())
+    assert kept == RESULT["transcripts"]
