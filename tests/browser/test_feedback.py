@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from autograder import bank
 from autograder.feedback import render
-from autograder.feedback.collect import Exercise, Link, Result, Submission, Suspicion
+from autograder.feedback.facts import Exercise, Link, Result, Submission, Suspicion
 from autograder.feedback.hidden import HiddenTests
 from autograder.feedback.misconceptions import Misconception
 from autograder.feedback.work import HandedIn, pieces
