@@ -1,0 +1,73 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Practice chapter · Exercises
+#
+# One function, worth << num(points['total']) >> points.
+# [Symbols](../../docs/symbols.md) · [glossary](../../docs/glossary.md)
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "idle_share__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# ## 1 · Idle time ★ (<< num(points['idle_share']) >> points)
+#
+# *How much of what you pay for does nothing?* Write `idle_share(busy_s, total_s)`: the share of
+# `total_s` seconds in which a server that was busy for `busy_s` seconds idled.
+#
+# - Error: `total_s` is not above 0; `busy_s` is negative or above `total_s`.
+#
+# **Worked number.** 45 of 60 s busy give << num(1 - 45 / 60) >>.
+#
+# Help: << theory("9.1") >>.
+
+
+# %% nbgrader={"grade": false, "grade_id": "idle_share__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def idle_share(busy_s, total_s):
+    """Return the share of total_s [s] in which a server busy for busy_s [s] idles."""
+    ### BEGIN SOLUTION
+    if not 0 <= busy_s <= total_s or total_s == 0:
+        raise ValueError("busy_s must lie between 0 and total_s, and total_s above 0")
+    return 1 - busy_s / total_s
+    ### END SOLUTION
+
+
+# %%
+print("idle share =", idle_share(45, 60))
+
+# %% nbgrader={"grade": true, "grade_id": "idle_share__visible__share_of_a_minute", "locked": true, "points": 0.5, "schema_version": 3, "solution": false, "task": false}
+"""Visible: the share of a minute."""
+from servemath_helpers.notebook import check_close
+
+check_close(idle_share(45, 60), 0.25, "idle_share(45, 60)", "Idle is what busy leaves over.")
+
+# %% nbgrader={"grade": true, "grade_id": "idle_share__hidden__edges_and_errors", "locked": true, "points": 1.5, "schema_version": 3, "solution": false, "task": false}
+"""Hidden: never busy, always busy, refused calls."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_close, check_raises
+
+    check_close(idle_share(0, 5), 1, "idle_share(0, 5)", "Never busy is always idle.")
+    check_close(idle_share(5, 5), 0, "idle_share(5, 5)", "Always busy is never idle.")
+    for call in ((-1, 5), (6, 5), (0, 0), (1, -1)):
+        check_raises(
+            lambda call=call: idle_share(*call),
+            ValueError,
+            f"idle_share{call}",
+            "Check both ends before you divide.",
+        )
+
+
+hidden_tests()
+### END HIDDEN TESTS
