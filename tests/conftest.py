@@ -12,11 +12,19 @@ ON_REQUEST = {"soak": "a long run: pytest -m soak", "browser": "make test-browse
 
 
 #: Files that take minutes: first, so that both cores are busy to the end.
-SLOW = ("test_golden_chapters.py", "test_golden_class.py")
+SLOW = (
+    "test_docs_commands.py",
+    "test_golden_class.py",
+    "test_golden_chapters.py",
+    "test_attacks.py",
+    "test_killed.py",
+    "test_same_scores.py",
+)
 
 
 def pytest_collection_modifyitems(config, items):
-    items.sort(key=lambda item: item.path.name not in SLOW)
+    order = {name: place for place, name in enumerate(SLOW)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
     for item in items:
         for mark, how in ON_REQUEST.items():
             if item.get_closest_marker(mark) and mark not in config.option.markexpr:
