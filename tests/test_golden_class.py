@@ -1,5 +1,6 @@
 """The sample class, graded by plain `nbgrader autograde`, gets the scores it deserves."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from autograder.grading.outcomes import (
 from autograder.grading.table import TABLE_WIDTH, as_csv, show_table
 from autograder.nbgrader_command import run_nbgrader
 
+from .autograder import leaks
 from .golden import Graded
 
 pytestmark = pytest.mark.timeout(1200)
@@ -96,13 +98,43 @@ def test_no_process_of_a_submission_is_left(graded):
     assert sleepers == []
 
 
-def test_who_could_be_graded_has_feedback_and_who_could_not_has_none(graded):
+@pytest.fixture(scope="module")
+def pages(graded):
+    """Return the feedback page of each student."""
     done = run_nbgrader(graded.course.root, "generate_feedback", FIRST)
     assert done.returncode == 0, done.stderr
-    pages = {
-        path.parent.parent.name for path in graded.course.feedback.glob(f"*/{FIRST}/exercises.html")
+    return {
+        path.parent.parent.name: path.read_text(encoding="utf-8")
+        for path in graded.course.feedback.glob(f"*/{FIRST}/exercises.html")
     }
-    assert pages == {name for name, row in graded.rows.items() if row.scores is not None}
+
+
+def test_everybody_has_feedback_with_a_score_or_a_reason_and_no_hidden_test(graded, pages):
+    assert pages.keys() == graded.rows.keys()
+    secrets = leaks.secrets(graded.chapter.built, graded.chapter.blank())
+    total = sum(graded.chapter.points.values())
+    for student, page in pages.items():
+        row, text = graded.rows[student], leaks.readings(page)[2]
+        if row.scores is None:
+            assert "could not be graded" in text and graded.cases[student].reason in text
+            continue
+        assert f"{row.total:g} of {total:g} points" in text
+        submitted = graded.course.submitted / student / FIRST / "exercises.ipynb"
+        cells = json.loads(submitted.read_text(encoding="utf-8"))["cells"]
+        own = leaks.flat("\n".join("".join(cell["source"]) for cell in cells))
+        assert leaks.found_in(page, {text for text in secrets if text not in own}) == [], student
+
+
+def test_feedback_names_misconceptions_from_what_the_tests_asked(graded, pages):
+    hints = [
+        leaks.flat(exercise.wrong[0].hint).replace("`", "") for exercise in graded.chapter.exercises
+    ]
+
+    def named(student):
+        return leaks.found_in(pages[PREFIX + student], hints)
+
+    assert len(named("misconceptions_1")) >= 8
+    assert named("all_right_1") == named("calls_the_package") == named("untouched") == []
 
 
 def test_a_class_without_hopeless_cases_ends_with_exit_code_0(graded):

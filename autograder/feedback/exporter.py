@@ -11,6 +11,7 @@ Beyond nbgrader's own pages:
 from __future__ import annotations
 
 import fnmatch
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -20,20 +21,19 @@ from nbconvert.exporters.exporter import ResourcesDict
 from traitlets import Unicode
 
 from autograder.feedback import render
-from autograder.feedback.collect import (
-    Collector,
-    Places,
-    Submission,
-    graded_notebooks,
-    read_notebook,
-)
+from autograder.feedback.collect import Collector, Places
+from autograder.feedback.facts import Submission
+from autograder.feedback.gradebook import graded_notebooks
+from autograder.feedback.notebooks import read_notebook
 from autograder.files import write_atomically
 from autograder.grading.exporter import UNFINISHED
 from autograder.grading.outcomes import NOT_GRADED, Outcome, load_outcome
 
-#: What nbgrader's exchange needs beside the pages, and the most it can sensibly hold.
-EXCHANGE_FILES = ("timestamp.txt", "submission_secret.txt")
-MOST_EXCHANGE_BYTES = 200
+#: What nbgrader's exchange needs beside the pages, and what it writes there.
+EXCHANGE_FILES = {
+    "timestamp.txt": re.compile(r"[0-9A-Za-z :.+-]{1,80}\s*"),
+    "submission_secret.txt": re.compile(r"[0-9A-Za-z]{16,256}\s*"),
+}
 
 
 class FeedbackExporter(Exporter):
@@ -43,7 +43,7 @@ class FeedbackExporter(Exporter):
     output_mimetype = "text/html"
 
     theory_url = Unicode(
-        "../../theory.ipynb#{anchor}",
+        "../../../{assignment}/theory.ipynb#{anchor}",
         help="Where pages link to for theory; {anchor}, {assignment} and {section} are filled "
         "in. The default is right where nbgrader's exchange puts a fetched page. Empty: no links.",
     ).tag(config=True)
@@ -136,12 +136,14 @@ class FeedbackExporter(Exporter):
                 self._write_reason(outcome, submitted)
 
     def _write_reason(self, outcome: Outcome, submitted: Path) -> None:
+        assert self.parent is not None
         folder = self._folder(outcome.student, outcome.assignment)
         shutil.rmtree(folder, ignore_errors=True)
         for notebook in self._graded_notebooks(outcome.assignment):
             collector = Collector(self._places(), outcome.student, outcome.assignment, notebook)
             page = folder / f"{notebook}.html"
             write_atomically(page, render.page(collector.not_graded(outcome.reason)))
+            page.chmod(int(str(self.parent.permissions), 8))
             self.log.warning("%s could not be graded; its page says why", outcome.student)
         for name in EXCHANGE_FILES:
             if _is_plain(submitted / name):
@@ -162,5 +164,8 @@ class FeedbackExporter(Exporter):
 
 
 def _is_plain(path: Path) -> bool:
-    """Tell whether a file is small and no link, as the exchange makes them."""
-    return path.is_file() and not path.is_symlink() and path.stat().st_size <= MOST_EXCHANGE_BYTES
+    """Tell whether a file of the exchange is no link and holds what the exchange writes."""
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > 1000:
+        return False
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return EXCHANGE_FILES[path.name].fullmatch(text) is not None

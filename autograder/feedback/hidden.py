@@ -118,6 +118,7 @@ class HiddenTests:
         for part in parts:
             found.update(part.hidden.split("\n"))
             found.update(literal_texts(part.hidden))
+        self._lines = {squeezed(line) for part in parts for line in part.hidden.split("\n")} - {""}
         self.secrets = tuple(
             sorted(
                 secret
@@ -143,5 +144,14 @@ class HiddenTests:
 
     def keep_out_of_lines(self, text: str) -> str:
         """Return a text without those of its lines that show part of a hidden test."""
-        kept = "\n".join(self.keep_out_of(line) for line in text.split("\n"))
-        return self.keep_out_of(kept)
+        if not self.shown_in(text):
+            return text
+        kept: list[str] = []
+        for line in text.split("\n"):
+            # Beside a telling line a short one may tell as much: an expected value, say.
+            hidden = squeezed(line) in self._lines or self.shown_in(line)
+            if not hidden:
+                kept.append(line)
+            elif kept[-1:] != [LEFT_OUT]:
+                kept.append(LEFT_OUT)
+        return self.keep_out_of("\n".join(kept))

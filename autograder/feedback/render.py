@@ -14,7 +14,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
-from autograder.feedback.collect import Submission
+from autograder.feedback.facts import Submission
 
 _FOLDER = Path(__file__).resolve().parent
 
