@@ -34,7 +34,8 @@ def draw_submission(chapter: Chapter, draw: random.Random) -> NotebookNode:
         kind = draw.choices(("right", "wrong", "blank"), (RIGHT, WRONG, BLANK))[0]
         if kind != "blank":
             answers = exercise.right if kind == "right" else exercise.wrong
-            solution_cell(notebook, exercise.slug).source = draw.choice(answers).code
+            codes = [answer.code for answer in answers]
+            solution_cell(notebook, exercise.slug).source = draw.choice(codes)
         # What people leave behind; it also makes every notebook another text.
         try_it = try_it_cell(notebook, exercise.slug)
         try_it.source += f"\n# tried {draw.randrange(10**6)}"

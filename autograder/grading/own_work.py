@@ -15,6 +15,7 @@ The judgement is made from outside the learner's process, in two steps:
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterable
 from typing import Any
 
@@ -48,6 +49,7 @@ PLAIN_MODULES = _words(
 )
 
 
+@functools.lru_cache(maxsize=4096)
 def may_reach_package(source: str) -> bool:
     r"""Tell whether code could reach `servemath_helpers` beyond the names it was handed.
 

@@ -1,0 +1,151 @@
+"""A class of honest submissions, graded by `nbgrader autograde` in a fresh course folder."""
+
+from __future__ import annotations
+
+import itertools
+import resource
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from autograder.authoring.release import release, scratch_course
+from autograder.course import Course
+from autograder.demo.honest_class import lay_out_honest
+from autograder.nbgrader_command import environment
+
+CHAPTER = "ch1_serving_tradeoffs"
+
+#: The last line that nbgrader logs for a submission.
+SUBMISSION_DONE = "Setting destination file permissions"
+
+#: Seconds between two looks at the command's memory.
+LOOK_S = 0.05
+
+GRADES = """
+    SELECT submitted_assignment.student_id, base_cell.name, grade.auto_score,
+           grade.manual_score, grade.needs_manual_grade
+    FROM grade
+    JOIN base_cell ON base_cell.id = grade.cell_id
+    JOIN submitted_notebook ON submitted_notebook.id = grade.notebook_id
+    JOIN submitted_assignment ON submitted_assignment.id = submitted_notebook.assignment_id
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One `nbgrader autograde`: its times, memory and grades.
+
+    `cpu_s` is of all its processes; `submissions_s` is from one submission to the next.
+    """
+
+    wall_s: float
+    cpu_s: float
+    submissions_s: tuple[float, ...]
+    peak_rss_mb: float
+    grades: frozenset[tuple[object, ...]]
+
+
+@contextmanager
+def released_class(size: int) -> Iterator[Course]:
+    """Yield a course with `size` submissions that nothing has graded yet."""
+    with tempfile.TemporaryDirectory(prefix="servemath-bench-") as folder:
+        course = scratch_course(Path(folder), [CHAPTER])
+        release(course, CHAPTER)
+        lay_out_honest(course, CHAPTER, size)
+        yield course
+
+
+def grade(released: Course, *arguments: str, config: str | None = None) -> Run:
+    """Grade a copy of the class, so that no run finds what an earlier one left.
+
+    Parameters
+    ----------
+    released : Course
+        What `released_class` made; it stays as it is.
+    *arguments : str
+        Further arguments of ``nbgrader autograde``.
+    config : str, optional
+        Text of ``nbgrader_config.py``, by default the course's own.
+    """
+    with tempfile.TemporaryDirectory(prefix="servemath-bench-") as folder:
+        root = Path(folder, "course")
+        shutil.copytree(released.root, root)
+        if config is not None:
+            (root / "nbgrader_config.py").write_text(config, encoding="utf-8")
+        used = _cpu_seconds()
+        wall, ends, peak = _timed_command(root, ["autograde", CHAPTER, *arguments])
+        used = _cpu_seconds() - used
+        steps = tuple(after - before for before, after in itertools.pairwise(ends))
+        return Run(wall, used, steps, peak, _grades(root / "gradebook.db"))
+
+
+def start_seconds() -> float:
+    """Return the seconds in which nbgrader starts and does nothing."""
+    return _timed_command(Path.cwd(), ["--version"])[0]
+
+
+def _cpu_seconds() -> float:
+    """Return the processor time of all processes that ended and were waited for."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return children.ru_utime + children.ru_stime
+
+
+def _timed_command(root: Path, arguments: list[str]) -> tuple[float, list[float], float]:
+    """Return wall seconds, when each submission was done, and the peak memory in MB."""
+    start = time.perf_counter()
+    command = subprocess.Popen(
+        [sys.executable, "-m", "nbgrader", *arguments],
+        cwd=root,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    ends: list[float] = []
+    log: list[str] = []
+
+    def read() -> None:
+        assert command.stderr is not None
+        for line in command.stderr:
+            log.append(line)
+            if SUBMISSION_DONE in line:
+                ends.append(time.perf_counter() - start)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    peak = 0
+    process = psutil.Process(command.pid)
+    while True:
+        try:
+            peak = max(peak, process.memory_info().rss)
+            command.wait(LOOK_S)
+            break
+        except subprocess.TimeoutExpired:
+            continue
+        except psutil.Error:
+            command.wait()
+            break
+    wall = time.perf_counter() - start
+    reader.join(timeout=10)
+    if command.returncode != 0:
+        raise RuntimeError(f"nbgrader {arguments[0]} failed:\n{''.join(log)[-3000:]}")
+    return wall, ends, peak / 1e6
+
+
+def _grades(database: Path) -> frozenset[tuple[object, ...]]:
+    connection = sqlite3.connect(database)
+    try:
+        return frozenset(connection.execute(GRADES).fetchall())
+    finally:
+        connection.close()
