@@ -43,6 +43,7 @@ class Ahead:
     ) -> None:
         self._exporter = exporter
         self._coming = deque(paths)
+        self._left = set(self._coming)
         self._make_job = make_job
         self._sanitisers = [
             import_item(name)(parent=exporter) for name in exporter.parent.sanitize_preprocessors
@@ -50,16 +51,22 @@ class Ahead:
 
     def reach(self, path: Path, pipeline: Pipeline) -> None:
         """Note that nbgrader's loop has come to `path`; hand in what is next."""
-        if path in self._coming:
-            while self._coming and self._coming[0] != path:
-                self._coming.popleft()
-        while self._coming and pipeline.ahead < PER_SLOT * pipeline.slots:
-            coming = self._coming.popleft()
+        if path in self._left:
+            while self._coming[0] != path:
+                self._take()
+        most = PER_SLOT * pipeline.slots if self._coming else 0  # a cluster is asked once
+        while self._coming and pipeline.ahead < most:
+            coming = self._take()
             try:
                 pipeline.hand_in(self._job(coming))
             except Exception as error:
                 # Its own turn will come, and say what is wrong with it.
                 self._exporter.log.debug("not run ahead: %s (%s)", coming, error)
+
+    def _take(self) -> Path:
+        path = self._coming.popleft()
+        self._left.discard(path)
+        return path
 
     def _job(self, path: Path) -> dict[str, Any]:
         resources = self._exporter.parent.init_single_notebook_resources(str(path))

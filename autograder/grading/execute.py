@@ -153,15 +153,18 @@ class ExecuteGraded(NbGraderPreprocessor):
             jailed=jailed,
             slots=self.workers or os.cpu_count() or 1,
             scheduler=self.dask_scheduler,
+            allow_unsandboxed=self.allow_unsandboxed,
             store=root / ".servemath" / "results" if self.cache and root is not None else None,
         )
 
     def job(self, nb: NotebookNode, names: dict[str, str]) -> dict[str, Any]:
         """Return all that running the notebook depends on, as JSON data."""
-        own_work: dict[str, list[str]] = {}
-        if any(map(may_reach_package, learner_sources(nb))):
-            for exercise in bank.load(names.get("assignment", "")):
-                own_work[exercise.slug] = list(exercise.withheld)
+        asked = {
+            exercise.slug: list(exercise.withheld)
+            for exercise in bank.load(names.get("assignment", ""))
+        }
+        reaches = any(map(may_reach_package, learner_sources(nb)))
+        answers = {answer for withheld in asked.values() for answer in withheld}
         cells = [
             {
                 "id": cell.id,
@@ -180,10 +183,14 @@ class ExecuteGraded(NbGraderPreprocessor):
             "keep_output_bytes": self.keep_output_bytes,
             "flood_output_bytes": self.flood_output_bytes,
         }
-        files = self._files(names)
         return {
-            "cells": cells, "limits": limits, "files": files, "own_work": own_work, "withheld": []
-        }  # fmt: skip
+            "cells": cells,
+            "limits": limits,
+            "files": self._files(names),
+            # Exercises to be judged by running them without their answers.
+            "own_work": asked if reaches else {},
+            "withheld": [] if reaches else sorted(answers),
+        }
 
     def _files(self, names: dict[str, str]) -> dict[str, str]:
         """Return what lies beside the notebook: as handed in, with the course's files over it."""

@@ -15,7 +15,7 @@ import glob
 import json
 import shutil
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +108,18 @@ def check_file(path: Path) -> None:
         raise UngradableSubmission(f"{path.name} is JSON but not a notebook")
 
 
+def not_copied(folder: Path) -> list[Path]:
+    """Return what in a submission nbgrader must not copy: links, pipes, devices, odd names.
+
+    It follows links, reads pipes, and logs names as they are, escape sequences included.
+    """
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.is_symlink() or not (path.is_file() or path.is_dir()) or not path.name.isprintable()
+    ]
+
+
 class SubmissionExporter(NotebookExporter):
     """Write notebooks as nbgrader does, and keep the outcome of each submission."""
 
@@ -115,23 +127,26 @@ class SubmissionExporter(NotebookExporter):
         super().__init__(**kwargs)
         self._remarks: dict[tuple[str, str], list[str]] = {}
         self._converted: dict[tuple[str, ...], tuple[NotebookNode, str]] = {}
-        if hasattr(self.parent, "coursedir"):
+        if self.parent is not None and hasattr(self.parent, "coursedir"):
             self.gradebook = RunGradebook(self.parent.coursedir)
         self._pipeline: Pipeline | None = None
         self._ahead: Ahead | None = None
         self._progress: RunProgress | None = None
+        self._at_end: list[Callable[[], object]] = []
+        self._last: Path | None = None
         if getattr(self.parent, "assignments", None):
             with self._told_plainly():
                 self._executor().is_jailed()
             coming = self._open_outcomes()
             if coming:
                 self._ahead = Ahead(self, coming, self._executor().job)
-                self._progress = RunProgress(len(coming), self.log)
-                weakref.finalize(self, self._progress.close)
+                self._last = coming[-1]
                 _ = self.pipeline  # imports while the first submissions are read
-            # All that is imported by now stays: no looking for garbage in it, over and over.
-            gc.freeze()
-            weakref.finalize(self, gc.unfreeze)
+                self._progress = RunProgress(len(coming), self.log)
+                self._at_end.append(weakref.finalize(self, self._progress.close))
+                # All that is imported by now stays: no looking for garbage in it, over and over.
+                gc.freeze()
+                self._at_end.append(weakref.finalize(self, gc.unfreeze))
 
     def _executor(self) -> ExecuteGraded:
         # The plug-in reports to this module, which therefore loads first.
@@ -141,7 +156,7 @@ class SubmissionExporter(NotebookExporter):
 
     @property
     def pipeline(self) -> Pipeline:
-        """What runs the submissions of this run; it ends with this object.
+        """What runs the submissions of this run; it ends with the last of them.
 
         Raises
         ------
@@ -151,7 +166,7 @@ class SubmissionExporter(NotebookExporter):
         if self._pipeline is None:
             with self._told_plainly():
                 self._pipeline = self._executor().make_pipeline()
-            weakref.finalize(self, self._pipeline.close)
+            self._at_end.append(weakref.finalize(self, self._pipeline.close))
         return self._pipeline
 
     @contextlib.contextmanager
@@ -188,6 +203,8 @@ class SubmissionExporter(NotebookExporter):
             student, assignment, root = folder.parent.name, folder.name, Path(coursedir.root)
             if student in excluded:
                 continue
+            # nbgrader copies what lies beside a notebook: not what a link or a device leads to.
+            coursedir.ignore.extend(glob.escape(str(path)) for path in not_copied(folder))
             missing = self._missing(folder, graded)
             if missing:
                 self._not_graded(student, assignment, missing_notebooks(missing, folder), root)
@@ -241,7 +258,7 @@ class SubmissionExporter(NotebookExporter):
         except Exception as error:
             self._not_graded(student, assignment, explain(error, path.name), Path.cwd())
             self._flag_for_a_person(names, graded)
-            self._count(student, 0.0)
+            self._count(names, 0.0, failed=True)
             raise
         remarks = remarks_of(result[1])  # nbconvert works on a copy of what it is given
         if sanitising:
@@ -250,12 +267,24 @@ class SubmissionExporter(NotebookExporter):
             for remark in remarks:
                 self.log.warning("%s: %s", student, remark)
             Outcome(student, assignment, remarks=remarks).save(Path.cwd())
-            self._count(student, result[1]["servemath"].get("seconds", 0.0))
+            self._count(names, result[1]["servemath"].get("seconds", 0.0))
         return result
 
-    def _count(self, student: str, seconds: float) -> None:
+    def _count(self, names: dict[str, str], seconds: float, *, failed: bool = False) -> None:
         if self._progress is not None:
-            self._progress.done(student, seconds)
+            self._progress.done(names["student"], seconds)
+        if self._last is None:
+            return
+        submission = (names["student"], names["assignment"])
+        is_last = self._last.parts[-3:-1] == submission
+        if is_last and (failed or self._last.stem == names["notebook"]):
+            self._end()
+
+    def _end(self) -> None:
+        """Let go of what a run needs; a server, such as formgrader's, goes on after it."""
+        self._ahead = self._pipeline = self._last = None
+        while self._at_end:
+            self._at_end.pop()()
 
     def from_file(
         self, file_stream: Any, resources: dict[str, Any] | None = None, **kw: Any
@@ -268,7 +297,7 @@ class SubmissionExporter(NotebookExporter):
 
     def from_notebook_node(
         self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
-    ) -> tuple[str, dict[str, Any]]:
+    ) -> tuple[Any, dict[str, Any]]:
         """Convert a notebook into text, as nbformat writes it.
 
         nbformat would validate it once more, and write again what did not change.

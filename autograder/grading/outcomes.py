@@ -12,6 +12,7 @@ from nbgrader.api import Gradebook, MissingEntry
 from autograder.cells import CellName, parse_grade_id
 from autograder.course import Course
 from autograder.files import write_atomically
+from autograder.grading.engine.codec import printable
 
 GRADED = "graded"
 NOT_GRADED = "not graded"
@@ -113,7 +114,8 @@ def _auto_scores(gradebook: Gradebook, assignment: str, student: str) -> dict[st
 
 def missing_notebooks(missing: list[str], folder: Path) -> str:
     """Say which notebooks a submission lacks and what it holds instead."""
-    found = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
+    names = sorted(printable(path.name, 80) for path in folder.iterdir())
+    found = ", ".join(names[:20]) or "nothing"
     return f"{', '.join(missing)} is missing; the folder holds {found}"
 
 

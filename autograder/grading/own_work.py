@@ -7,7 +7,8 @@ exercise; using other parts of the package is welcome.
 The judgement is made from outside the learner's process, in two steps:
 
 1. From the submitted text: code that imports nothing of the package and uses no
-   dynamic feature of Python cannot reach it. Most submissions end here.
+   dynamic feature of Python has no use for the answers. It is run without them, once.
+   Most submissions end here.
 2. From behaviour: the engine runs the notebook again without the answers
    (`autograder.grading.engine.trials`).
 """
@@ -20,7 +21,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import nbformat
-from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 
@@ -53,8 +53,9 @@ PLAIN_MODULES = _words(
 def may_reach_package(source: str) -> bool:
     r"""Tell whether code could reach `servemath_helpers` beyond the names it was handed.
 
-    Meant to be sound rather than sharp: code that passes is taken to have no way to
-    the package, code that does not is judged by behaviour.
+    Code that passes is run without the answers, which it then cannot miss; code that
+    does not is judged by behaviour, in runs with and without them. So a way to the package
+    that is overlooked here earns nothing.
 
     >>> may_reach_package("def f(x):\n    return x / 2")
     False
@@ -64,11 +65,9 @@ def may_reach_package(source: str) -> bool:
     True
     """
     try:
-        tree = ast.parse(TransformerManager().transform_cell(source))
-    except SyntaxError:
-        return False  # a cell that does not compile does not run
-    except (ValueError, MemoryError, RecursionError):
-        return True  # too deep for us to read; behaviour will tell
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return True  # a magic, or too deep for us to read; behaviour will tell
     for node in ast.walk(tree):
         match node:
             case ast.Import(names=names):

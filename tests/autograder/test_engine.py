@@ -5,6 +5,7 @@ import json
 import pytest
 
 from autograder.grading.engine.isolate import JailSpec, JailUnavailable, why_not
+from autograder.grading.engine.judge import _names
 from autograder.grading.engine.pipeline import Pipeline
 from autograder.grading.engine.service import EngineError, Service, clean_environment, files_of
 from autograder.grading.execute import ExecuteGraded
@@ -27,15 +28,16 @@ def pipeline(request):
 
 @pytest.fixture
 def result_of(pipeline, tmp_path):
-    def result_of(*cells, files=None, own_work=None, **limits):
+    def result_of(*cells, files=None, own_work=None, withheld=(), **limits):
         executor = ExecuteGraded(timeout=20)
         for name, value in limits.items():
             setattr(executor, name, value)
         job = executor.job(notebook_of(*cells), {"folder": str(tmp_path)})
         job["files"] = files or {}
         job["own_work"] = own_work or {}
+        job["withheld"] = list(withheld)
         result = pipeline.take(job)
-        outputs = [result["cells"][cell["id"]]["outputs"] for cell in job["cells"]]
+        outputs = [result["cells"].get(cell["id"], {}).get("outputs") for cell in job["cells"]]
         return outputs, result
 
     return result_of
@@ -224,6 +226,72 @@ def test_text_that_is_no_utf8_cannot_break_the_notebook(result_of):
     )
     json.dumps(result, ensure_ascii=False).encode("utf-8")
     assert outputs[2][0]["ename"] == "ValueError"
+
+
+REACHING = [
+    "from servemath_helpers.queueing import mm1 as f",
+    # Ways that the text of a submission does not show.
+    "import matplotlib.pyplot as plt\ntry:\n"
+    "    plt.switch_backend('module://servemath_helpers.queueing')\n"
+    "except AttributeError as error:\n    f = error.obj.mm1",
+    "import functools\nfrom servemath_helpers.notebook import check_close\nkept = {}\nclass Box:\n"
+    "    def __setattr__(self, name, value): kept[name] = value\n"
+    "functools.update_wrapper(Box(), check_close, assigned=('__globals__',), updated=())\n"
+    "f = kept['__globals__']['__builtins__']['__import__']('servemath_helpers.queueing').queueing.mm1",
+]
+
+
+@pytest.mark.parametrize("source", REACHING)
+def test_a_withheld_answer_is_nowhere_to_be_had(result_of, source):
+    cells = (code_cell(source), code_cell("assert f(9, 12)['rho'] == 0.75", "mm1__visible__x"))
+    assert result_of(*cells)[0][1] == []
+    outputs, _ = result_of(*cells, withheld=["servemath_helpers.queueing.mm1"])
+    assert outputs[1][0]["ename"] == "NotImplementedError"
+
+
+def test_a_solution_that_rests_on_the_answer_is_told_from_one_that_does_not(result_of):
+    cells = (
+        code_cell("from servemath_helpers import queueing\ndef f(x): return queueing.mm1(x, 12)"),
+        code_cell("assert f(9)['rho'] == 0.75", "mm1__visible__x"),
+        code_cell("def g(x): return queueing.littles_law(lam=x, W=2)"),
+        code_cell("assert g(3) == 6", "other__visible__x"),
+    )
+    asked = {"mm1": ["servemath_helpers.queueing.mm1"], "other": []}
+    _, result = result_of(*cells, own_work=asked)
+    assert result["own_work"] == {"relying": ["mm1"], "unclear": []}
+
+
+def test_there_is_an_end_to_new_processes(result_of):
+    cells = [code_cell("n = 0"), code_cell("assert n == 0", "a__visible__x")]
+    cells += [code_cell("import os; os._exit(1)") for _ in range(12)]
+    outputs, result = result_of(*cells, code_cell("pass", "b__visible__x"), max_restarts=3)
+    assert outputs[1] == []
+    assert len(result["incidents"]["killed the kernel"]) == 4
+    assert outputs[-1] is None
+
+
+def test_the_output_of_a_whole_notebook_is_bounded(result_of):
+    cells = [code_cell("print('x' * 99_000)") for _ in range(300)]
+    outputs, result = result_of(*cells, code_cell("pass", "a__visible__x"))
+    assert len(json.dumps(result)) < 25_000_000
+    assert outputs[-2][-1]["text"] == "... output cut ...\n"
+
+
+def test_a_fork_in_a_call_answers_nobody(result_of):
+    outputs, _ = result_of(
+        code_cell("import os\ndef f(x):\n    os.fork()\n    return x\ndef g(x): return -x"),
+        code_cell("assert f(1) == 1", "a__visible__x"),
+        code_cell("assert [g(n) for n in range(9)] == [-n for n in range(9)]", "b__visible__x"),
+    )
+    assert outputs[1] == outputs[2] == []
+
+
+def test_the_jail_is_not_told_what_a_test_calls_its_own():
+    source = (
+        "import math\nthe_answer = 42\ndef hidden_tests():\n    secret = math.pi\n"
+        "    assert f(secret) == len([the_answer for unused in range(1)])\nhidden_tests()"
+    )
+    assert _names(source) == {"f", "len", "range"}
 
 
 def test_a_call_that_never_ends_is_stopped_and_the_next_test_runs(result_of):

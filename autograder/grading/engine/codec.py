@@ -31,6 +31,9 @@ MAX_BYTES = 8_000_000
 _DECIMAL_BITS = 4096
 MAX_INT_BITS = 1_000_000
 
+#: Decimals beyond this power of ten do not cross: as whole numbers they would fill the memory.
+MAX_DECIMAL_EXPONENT = 10_000
+
 _DTYPE = re.compile(r"[<>|=]?(?:[biufcSU]\d{1,8}|[mM]8(?:\[[0-9A-Za-z]{1,8}\])?)")
 
 
@@ -112,10 +115,11 @@ class _Encoder:
             self._count(items=2 * len(pairs))
             return ["d", *([self.encode(part, depth + 1) for part in pair] for pair in pairs)]
         if kind is Decimal:
-            return ["D", str(value)]
+            return ["D", str(_bounded(value))]
         if kind is Fraction:
             return ["F", self._int(value.numerator), self._int(value.denominator)]
         if kind is range:
+            self._count(items=_length(value))
             return ["r", *map(self._int, (value.start, value.stop, value.step))]
         return ["?", printable(getattr(kind, "__name__", "?"), 80)]
 
@@ -205,6 +209,56 @@ def _object_array(shape: Any, *items: Any) -> np.ndarray:
     return array
 
 
+def _bounded(value: Decimal) -> Decimal:
+    if value.is_finite() and abs(value.adjusted()) > MAX_DECIMAL_EXPONENT:
+        raise NotPlainData("a Decimal of too many digits")
+    return value
+
+
+def _length(value: range) -> int:
+    try:
+        return len(value)
+    except OverflowError:
+        return MAX_ITEMS + 1
+
+
+def _decimal(text: Any) -> Decimal:
+    if not (isinstance(text, str) and len(text) <= MAX_DECIMAL_EXPONENT):
+        raise NotPlainData("a Decimal of too many digits")
+    return _bounded(Decimal(text))
+
+
+def _whole(form: Any) -> int:
+    value = _decode(form)
+    if type(value) is not int:
+        raise NotPlainData("a number where a whole one is due")
+    return value
+
+
+def _fraction(top: Any, bottom: Any) -> Fraction:
+    return Fraction(_whole(top), _whole(bottom))
+
+
+def _range(*ends: Any) -> range:
+    value = range(*map(_whole, ends))
+    if _length(value) > MAX_ITEMS:
+        raise NotPlainData(f"more than {MAX_ITEMS:,} items")
+    return value
+
+
+def _count_forms(form: Any) -> None:
+    """Refuse a form of more items than `encode` lets pass; found without recursion."""
+    items = 0
+    left = [form]
+    while left:
+        part = left.pop()
+        if isinstance(part, list):
+            items += len(part)
+            left += [inner for inner in part if isinstance(inner, list)]
+        if items > 4 * MAX_ITEMS:
+            raise NotPlainData(f"more than {MAX_ITEMS:,} items")
+
+
 def _integer(text: Any) -> int:
     if not (isinstance(text, str) and len(text) <= MAX_INT_BITS // 4 + 3):
         raise NotPlainData("an integer that is too large")
@@ -224,9 +278,9 @@ _DECODERS: dict[str, Callable[..., Any]] = {
     "i": _integer,
     "c": lambda real, imag: complex(float(real), float(imag)),
     "b": lambda data: base64.b64decode(data, validate=True),
-    "D": lambda text: Decimal(str(text)),
-    "F": lambda top, bottom: Fraction(int(_decode(top)), int(_decode(bottom))),
-    "r": lambda *ends: range(*(int(_decode(end)) for end in ends)),
+    "D": _decimal,
+    "F": _fraction,
+    "r": _range,
     "a": _array_of,
     "n": lambda dtype, data: _array_of(dtype, [], data)[()],
     "o": _object_array,
@@ -261,6 +315,7 @@ def decode(value: Any) -> Any:
     (1, [2.5])
     """
     try:
+        _count_forms(value)
         return _decode(value)
     except NotPlainData:
         raise

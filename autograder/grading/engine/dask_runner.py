@@ -6,57 +6,70 @@ its result. Imported only when a scheduler is named.
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import json
-import threading
+from concurrent.futures import CancelledError
 from typing import Any
 
 from distributed import Client, Future
 
-from autograder.grading.engine import trials
+from autograder.grading.engine import dask_worker
 from autograder.grading.engine.isolate import JailSpec
-from autograder.grading.engine.service import EngineError, Service
+from autograder.grading.engine.service import EngineError
 
 #: Seconds to wait for the scheduler.
 CONNECT_S = 30
 
-#: How often a job that failed for a reason of its own is tried on another worker.
+#: Seconds to wait for a first worker, and for another when all were lost.
+WORKERS_S = 120
+
+#: Seconds between two looks whether there are workers at all.
+LOOK_S = 5
+
+#: How often a job at which the engine failed is tried again. Jobs of lost workers are
+#: run again by Dask itself, up to `distributed.scheduler.allowed-failures` times.
 RETRIES = 2
-
-_LOCK = threading.Lock()
-
-
-@functools.cache
-def _service(spec: str, jailed: bool) -> Service:
-    told = json.loads(spec)
-    return Service(JailSpec(**{**told, "readable": tuple(told["readable"])}), jailed=jailed)
-
-
-def run_on_worker(job: bytes, spec: str, jailed: bool) -> bytes:
-    """Run one job; called on a worker, which keeps its zygote from job to job."""
-    with _LOCK:
-        service = _service(spec, jailed)
-    return json.dumps(trials.grade(json.loads(job), service.run)).encode()
 
 
 class RemoteResult:
     """A result to come; has what `pipeline.Pipeline` needs of a future."""
 
-    def __init__(self, future: Future[bytes]) -> None:
+    def __init__(self, client: Client, future: Future[bytes]) -> None:
+        self._client = client
         self._future = future
 
     def result(self) -> dict[str, Any]:
-        """Wait for the result; jobs of lost workers run again elsewhere."""
+        """Wait for the result; jobs of lost workers run again elsewhere.
+
+        Raises
+        ------
+        EngineError
+            If the cluster could not run the job, or has had no workers for `WORKERS_S`.
+        """
         try:
-            answer: dict[str, Any] = json.loads(self._future.result())
+            answer: dict[str, Any] = json.loads(self._wait())
+        except EngineError:
+            raise
+        except CancelledError as error:
+            raise EngineError("the connection to the Dask scheduler was lost") from error
         except Exception as error:
             raise EngineError(f"the cluster could not run it: {error}") from error
         return answer
 
+    def _wait(self) -> bytes:
+        alone_s = 0
+        while True:
+            try:
+                return self._future.result(timeout=LOOK_S)
+            except TimeoutError:
+                if self._future.done():
+                    raise
+                alone_s = 0 if self._client.nthreads() else alone_s + LOOK_S
+            if alone_s >= WORKERS_S:
+                raise EngineError(f"the cluster has had no workers for {WORKERS_S} s")
+
     def cancel(self) -> None:
-        """Give the job up."""
-        self._future.cancel()
+        """Give the job up: nobody waits for it any more."""
+        self._future.release()
 
 
 class DaskRunner:
@@ -69,37 +82,69 @@ class DaskRunner:
     spec : JailSpec
         Limits of each jail.
     jailed : bool
-        Whether learner code runs in a jail; a worker that cannot make one refuses.
+        Whether learner code runs in a jail.
+    allow_unsandboxed : bool
+        Whether a worker that cannot make a jail may go without; otherwise it refuses.
 
     Raises
     ------
     EngineError
-        If the scheduler does not answer, or has no workers.
+        If the scheduler does not answer, has no workers, or has one that is unfit.
     """
 
-    def __init__(self, scheduler: str, spec: JailSpec, *, jailed: bool) -> None:
+    def __init__(
+        self, scheduler: str, spec: JailSpec, *, jailed: bool, allow_unsandboxed: bool = False
+    ) -> None:
         try:
             self._client = Client(scheduler, timeout=CONNECT_S, set_as_default=False)
-            self._client.wait_for_workers(1, timeout=CONNECT_S)
         except (OSError, TimeoutError, ValueError) as error:
+            raise EngineError(f"no Dask scheduler at {scheduler}: {error}") from error
+        self._want = dask_worker.wanted(spec, jailed=jailed, allow_unsandboxed=allow_unsandboxed)
+        try:
+            self._check_workers(scheduler)
+        except BaseException:
+            self.close()
+            raise
+
+    def _check_workers(self, scheduler: str) -> None:
+        try:
+            self._client.wait_for_workers(1, timeout=WORKERS_S)
+        except TimeoutError as error:
             raise EngineError(
-                f"no Dask workers at {scheduler} after {CONNECT_S} s: {error}"
+                f"the Dask scheduler at {scheduler} has had no workers for {WORKERS_S} s"
             ) from error
-        self.slots = sum(self._client.nthreads().values())
-        self._spec = json.dumps(dataclasses.asdict(spec))
-        self._jailed = jailed
+        answers = self._client.run(dask_worker.why_unfit, self._want, on_error="return")
+        unfit = {worker: reason for worker, reason in answers.items() if reason is not None}
+        for worker, reason in unfit.items():
+            raise EngineError(
+                f"{len(unfit)} of {len(answers)} Dask workers cannot be used, such as "
+                f"{worker}: {reason}"
+            )
+
+    @property
+    def slots(self) -> int:
+        """Jobs that run at the same time: the threads of all workers there are now."""
+        try:
+            return sum(self._client.nthreads().values())
+        except Exception:
+            return 0  # the connection is lost, as whoever hands in a job is told
 
     def submit(self, job: dict[str, Any]) -> RemoteResult:
-        """Send a job."""
-        future = self._client.submit(
-            run_on_worker,
-            json.dumps(job).encode(),
-            self._spec,
-            self._jailed,
-            pure=False,
-            retries=RETRIES,
-        )
-        return RemoteResult(future)
+        """Send a job.
+
+        Raises
+        ------
+        EngineError
+            If the connection to the scheduler is lost.
+        """
+        try:
+            future = self._client.submit(
+                dask_worker.run_job, json.dumps(job).encode(), self._want, pure=False,
+                retries=RETRIES,
+            )  # fmt: skip
+        except Exception as error:
+            raise EngineError("the connection to the Dask scheduler was lost") from error
+        return RemoteResult(self._client, future)
 
     def close(self) -> None:
         """Let go of the cluster; it goes on without this command."""

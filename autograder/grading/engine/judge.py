@@ -13,6 +13,7 @@ import os
 import select
 import signal
 import socket
+import symtable
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -45,6 +46,9 @@ FLOOD_GRACE_S = 0.5
 #: A transcript of a test cell keeps this many calls, of this many characters together.
 TRANSCRIPT_CALLS = 2000
 TRANSCRIPT_CHARS = 1_000_000
+
+#: Output of all cells of a notebook beyond this many bytes is cut.
+NOTEBOOK_OUTPUT_BYTES = 20_000_000
 
 LEARNER, COURSE, TEST = "learner", "course", "test"
 
@@ -85,6 +89,7 @@ class Jail:
         self.channel = Channel(ends.channel, MAX_LEARNER_MESSAGE)
         self._leash = ends.leash
         self._pipes = {ends.stdout: "stdout", ends.stderr: "stderr"}
+        self._asked = 0
         for descriptor in self._pipes:
             os.set_blocking(descriptor, False)
 
@@ -116,8 +121,9 @@ class Jail:
             The reply, with ``"stopped"`` added as ``"time"`` or ``"flood"`` if it was.
         """
         stopped = ""
+        self._asked += 1
         try:
-            self.channel.send(request, deadline)
+            self.channel.send({**request, "number": self._asked}, deadline)
             while True:
                 reply = self._collect(outputs, deadline, watch_flood=not stopped)
                 if reply is not None:
@@ -148,7 +154,7 @@ class Jail:
         """Collect until a reply, the deadline, or (if watched) a flood."""
         while True:
             while (message := self.channel.poll()) is not None:
-                if isinstance(message.get("reply"), dict):
+                if isinstance(message.get("reply"), dict) and message.get("to") == self._asked:
                     self._drain(outputs)
                     return message["reply"]
                 outputs.take(message.get("output"))
@@ -213,6 +219,8 @@ class Judge:
         self._transcripts: dict[str, Any] = {}
         self._lost: set[int] = set()
         self._count = 0
+        self._rebuilt = 0
+        self._kept_bytes = 0
 
     def run(self) -> dict[str, Any]:
         """Run all cells.
@@ -252,6 +260,9 @@ class Judge:
     def _ready(self, index: int) -> None:
         """Have a jail in which all cells before `index` were run."""
         while self._jail is None:
+            if time.monotonic() > self._deadline or self._rebuilt > self._limits.max_restarts:
+                raise JailLost("DeadKernelError", "could not be run again in time")
+            self._rebuilt += 1
             self._jail = Jail(self._open_jail())
             for earlier in range(index):
                 if earlier in self._lost or self._cells[earlier]["id"] not in self._results:
@@ -259,8 +270,12 @@ class Judge:
                 source = self._jail_source(self._cells[earlier])
                 if not source:
                     continue
+                if time.monotonic() > self._deadline:
+                    self._close()
+                    raise JailLost("DeadKernelError", "could not be run again in time")
                 try:
-                    self._in_jail(source, earlier, Outputs(0, sys.maxsize), earlier + 1)
+                    count = self._results[self._cells[earlier]["id"]]["count"]
+                    self._in_jail(source, earlier, Outputs(0, sys.maxsize), count or 0)
                 except JailLost as loss:
                     # What the first run did by luck cannot be rebuilt; go on without it.
                     self._lost.add(earlier)
@@ -299,7 +314,9 @@ class Judge:
             return
         self._count += 1
         allowed = self._allowed_s()
-        outputs = Outputs(self._limits.keep_output_bytes, self._limits.flood_output_bytes)
+        room = max(0, NOTEBOOK_OUTPUT_BYTES - self._kept_bytes)
+        keep = min(self._limits.keep_output_bytes, room)
+        outputs = Outputs(keep, self._limits.flood_output_bytes)
         result = self._new_result()
         result["outputs"] = outputs.items
         self._results[cell["id"]] = result
@@ -314,6 +331,7 @@ class Judge:
                 self._in_jail(cell["source"], index, outputs, self._count, allowed)
         finally:
             result["seconds"] = time.perf_counter() - started
+            self._kept_bytes += outputs.kept
 
     def _allowed_s(self) -> float:
         left = self._deadline - time.monotonic()
@@ -362,22 +380,25 @@ class Judge:
 
     # ----------------------------------------------------------------- the tests
 
-    def _run_here(self, source: str, outputs: Outputs, allowed: float) -> bool:
-        """Run trusted source in this process; tell whether it had to be stopped."""
+    def _run_here(self, source: str, outputs: Outputs, allowed: float) -> tuple[bool, bool]:
+        """Run trusted source in this process; tell whether it failed, and had to be stopped."""
+        failed = True
         with _sending_to(self._shell, outputs), _alarm(allowed + 2 * INTERRUPT_GRACE_S) as alarm:
-            self._shell.run(source, self._count)
-        return alarm.rang
+            failed = not self._shell.run(source, self._count)
+        return failed, alarm.rang
 
     def _run_test(self, cell: dict[str, Any], index: int, outputs: Outputs, allowed: float) -> None:
         transcript = Transcript()
         asking = Asking(self, outputs, time.monotonic() + allowed, allowed, transcript)
         lent: dict[str, Any] = {}
         started = time.perf_counter()
-        overran = False
+        failed = overran = False
         try:
             with suppress(CellStopped):
-                lent = asking.names(cell["source"])
-                overran = self._run_here(cell["source"], outputs, allowed)
+                with _alarm(allowed + 2 * INTERRUPT_GRACE_S) as alarm:
+                    lent = asking.names(cell["source"])
+                failed, overran = self._run_here(cell["source"], outputs, allowed)
+                overran = overran or alarm.rang
         finally:
             for name, value in lent.items():
                 if self._shell.user_ns.get(name) is value:
@@ -389,7 +410,10 @@ class Judge:
         if asking.loss is not None:
             raise asking.loss
         # A test that swallowed the stop was stopped all the same.
-        self._settle_stop(asking.stopped or ("time" if overran else ""), outputs, index, allowed)
+        stopped = asking.stopped or ("time" if overran else "")
+        self._settle_stop(stopped, outputs, index, allowed)
+        if failed and not outputs.has_error:
+            outputs.items.append(error_output("TestFailed", "the test ended with an error"))
 
 
 class Transcript:
@@ -480,7 +504,8 @@ class Asking:
                 try:
                     result = decode(reply["result"])
                 except NotPlainData as problem:
-                    raise ValueError(f"{name}: the answer is {problem}") from None
+                    # No ValueError: nothing was refused, where a test asks for that.
+                    raise RuntimeError(f"{name}: the answer is {problem}") from None
                 self._transcript.add({**call, "result": reply["result"]})
                 return result
             error = _raised(reply.get("error"))
@@ -514,6 +539,8 @@ def _raised(said: Any) -> Exception:
         kind = getattr(builtins, base, None) if isinstance(base, str) else None
         if not (isinstance(kind, type) and issubclass(kind, Exception)):
             continue
+        if issubclass(kind, (StopIteration, StopAsyncIteration)):
+            continue  # it would end a test's own loop instead of the test
         try:
             if base == name:
                 return kind(message)
@@ -533,9 +560,32 @@ def _tree(source: str) -> ast.Module | None:
 
 
 def _names(source: str) -> set[str]:
-    tree = _tree(source)
-    nodes = ast.walk(tree) if tree is not None else ()
-    return {node.id for node in nodes if isinstance(node, ast.Name)}
+    """Return the names that a cell takes from outside: what it binds itself is none of them.
+
+    The jail is asked for them, and should not learn what a test calls its own variables.
+    """
+    try:
+        top = symtable.symtable(source, "<test>", "exec")
+    except SyntaxError:
+        tree = _tree(source)
+        nodes = ast.walk(tree) if tree is not None else ()
+        return {node.id for node in nodes if isinstance(node, ast.Name)}
+    bound = {
+        symbol.get_name()
+        for symbol in top.get_symbols()
+        if symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace()
+    }
+    return _taken(top) - bound
+
+
+def _taken(table: symtable.SymbolTable) -> set[str]:
+    own = table.get_type() == "module"
+    names = {
+        symbol.get_name()
+        for symbol in table.get_symbols()
+        if symbol.is_referenced() and (own or symbol.is_global())
+    }
+    return names.union(*map(_taken, table.get_children()))
 
 
 def _imports(source: str) -> str:
@@ -579,7 +629,7 @@ def _alarm(seconds: float) -> Iterator[_Alarm]:
         raise CellStopped
 
     previous = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)  # again, should one be swallowed
     try:
         with suppress(CellStopped):
             yield alarm

@@ -6,12 +6,20 @@ nbformat knows are kept, each of the type it must have.
 
 from __future__ import annotations
 
+import math
+import re
 from typing import Any
 
 #: What an output costs besides its text, so that many empty ones count too.
 OUTPUT_BYTES = 64
 
 _CUT = "... output cut ...\n"
+
+#: JSON in rich output that is nested deeper than this is left out.
+MAX_DEPTH = 50
+
+#: Kinds of rich output that hold JSON; every other kind holds text.
+_JSON_KIND = re.compile(r"application/json|[a-zA-Z0-9]+/[a-zA-Z0-9.+-]+\+json")
 
 
 def error_output(name: str, message: str) -> dict[str, Any]:
@@ -39,17 +47,43 @@ def _text(value: Any) -> str:
     return clean(value) if isinstance(value, str) else ""
 
 
+def _too_deep(value: Any) -> bool:
+    """Tell whether JSON data is nested deeper than `MAX_DEPTH`, without recursion."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for part in level
+            if isinstance(part, (list, dict))
+            for inner in (part.values() if isinstance(part, dict) else part)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _finite(value: Any) -> Any:
+    """Return JSON data in which NaN and infinities, which JSON has not, are null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list):
+        return [_finite(part) for part in value]
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    return value
+
+
 def _bundle(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or _too_deep(value):
         return {}
-    return {key: part for key, part in clean(value).items() if part is not None}
+    return {key: part for key, part in _finite(clean(value)).items() if key and part is not None}
 
 
 def _mime(value: Any) -> dict[str, Any]:
-    """Return a MIME bundle: JSON types as they are, everything else as text."""
+    """Return a MIME bundle: kinds of JSON as they are, everything else as text."""
     kept = {}
     for kind, part in _bundle(value).items():
-        if kind.endswith("json") or isinstance(part, str):
+        if _JSON_KIND.fullmatch(kind) or isinstance(part, str):
             kept[kind] = part
         elif isinstance(part, list) and all(isinstance(line, str) for line in part):
             kept[kind] = "".join(part)
@@ -64,6 +98,14 @@ def _size(value: Any) -> int:
     if isinstance(value, list):
         return sum(map(_size, value))
     return 8
+
+
+def _within(lines: list[str], limit: int) -> list[str]:
+    """Return lines of at most `limit` characters together; what is over is cut from the middle."""
+    if sum(map(len, lines)) <= limit:
+        return lines
+    kept = "\n".join(lines)
+    return [kept[: limit // 2], _CUT, kept[-limit // 2 :]]
 
 
 class Outputs:
@@ -86,6 +128,16 @@ class Outputs:
         self._displays: dict[str, list[dict[str, Any]]] = {}
 
     @property
+    def has_error(self) -> bool:
+        """Whether an error stands among the outputs."""
+        return any(output["output_type"] == "error" for output in self.items)
+
+    @property
+    def kept(self) -> int:
+        """Bytes kept, at most."""
+        return min(self._bytes, self._keep_bytes)
+
+    @property
     def flooded(self) -> bool:
         """Whether more came than any cell should put out."""
         return self._bytes > self._flood_bytes
@@ -94,6 +146,8 @@ class Outputs:
         """Keep one output if it is one and within the limits."""
         if not isinstance(said, dict):
             return
+        if _too_deep(said):
+            said = {"type": "stream", "name": "stdout", "text": _CUT}
         before = self._bytes
         self._bytes += OUTPUT_BYTES + _size(said)
         if self._bytes > self._keep_bytes and said.get("type") != "error":
@@ -135,13 +189,13 @@ class Outputs:
 
     def _error(self, said: dict[str, Any]) -> None:
         traceback = said.get("traceback")
-        lines = [_text(line) for line in traceback] if isinstance(traceback, list) else []
+        lines = [_text(line) for line in traceback[:200]] if isinstance(traceback, list) else []
         self._add(
             {
                 "output_type": "error",
                 "ename": _text(said.get("ename"))[:200],
                 "evalue": _text(said.get("evalue"))[: self._keep_bytes],
-                "traceback": [line[: self._keep_bytes] for line in lines[:200]],
+                "traceback": _within(lines, self._keep_bytes),
             }
         )
 
@@ -153,7 +207,7 @@ class Outputs:
         }
         if said["type"] == "execute_result":
             count = said.get("count")
-            output["execution_count"] = count if type(count) is int else None
+            output["execution_count"] = count if type(count) is int and count >= 0 else None
         display_id = said.get("display_id")
         if isinstance(display_id, str):
             self._displays.setdefault(display_id, []).append(output)

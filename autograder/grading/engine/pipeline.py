@@ -7,13 +7,13 @@ handed in early run in the other slots. A result is known by a hash of all it de
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import functools
 import gzip
 import hashlib
 import importlib.metadata
 import json
 import platform
-import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,16 @@ _VERSIONS = ("ipython", "matplotlib", "numpy")
 
 
 @functools.cache
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on, by name."""
+    return {
+        "Python": platform.python_version(),
+        "machine": platform.machine(),
+        **{name: importlib.metadata.version(name) for name in _VERSIONS},
+    }
+
+
+@functools.cache
 def fingerprint() -> str:
     """Return a hash of the environment: the package, the engine, Python and libraries."""
     digest = hashlib.sha256()
@@ -35,8 +45,7 @@ def fingerprint() -> str:
         for path in sorted(folder.rglob("*")):
             if path.suffix in (".py", ".json"):
                 digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    versions = [f"{name}=={importlib.metadata.version(name)}" for name in _VERSIONS]
-    digest.update(" ".join([sys.version, platform.machine(), *versions]).encode())
+    digest.update(json.dumps(versions(), sort_keys=True).encode())
     return digest.hexdigest()
 
 
@@ -50,9 +59,11 @@ class Pipeline:
     jailed : bool
         Whether learner code runs in a jail.
     slots : int
-        Jobs that run at the same time on this machine.
+        Jobs that run at the same time on this machine; a cluster has its own number.
     scheduler : str
         Address of a Dask scheduler, empty for this machine.
+    allow_unsandboxed : bool
+        Whether workers of a cluster that cannot make a jail may go without.
     store : Path, optional
         Folder that keeps results; None keeps none.
     """
@@ -64,18 +75,19 @@ class Pipeline:
         jailed: bool,
         slots: int,
         scheduler: str = "",
+        allow_unsandboxed: bool = False,
         store: Path | None = None,
     ) -> None:
-        self.slots = slots
-        self._jailed = jailed
+        self._setting = [jailed, dataclasses.asdict(spec)]
         self._store = store
         self._waiting: dict[str, Future[dict[str, Any]]] = {}
         self._runner: Any
         if scheduler:
             from autograder.grading.engine.dask_runner import DaskRunner
 
-            self._runner = DaskRunner(scheduler, spec, jailed=jailed)
-            self.slots = max(slots, self._runner.slots)
+            self._runner = DaskRunner(
+                scheduler, spec, jailed=jailed, allow_unsandboxed=allow_unsandboxed
+            )
         else:
             self._runner = LocalRunner(spec, jailed=jailed, slots=slots)
 
@@ -94,8 +106,14 @@ class Pipeline:
 
     def key(self, job: dict[str, Any]) -> str:
         """Return the hash that a job's result is known by."""
-        text = json.dumps([job, self._jailed, fingerprint()], sort_keys=True)
+        text = json.dumps([job, self._setting, fingerprint()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def slots(self) -> int:
+        """Jobs that run at the same time."""
+        slots: int = self._runner.slots
+        return slots
 
     @property
     def ahead(self) -> int:
@@ -150,6 +168,7 @@ class LocalRunner:
     def __init__(self, spec: JailSpec, *, jailed: bool, slots: int) -> None:
         self._service = Service(spec, jailed=jailed)
         self._service.start()
+        self.slots = slots
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="servemath-slot")
 
     def submit(self, job: dict[str, Any]) -> Future[dict[str, Any]]:

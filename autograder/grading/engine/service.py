@@ -10,7 +10,6 @@ import base64
 import contextlib
 import dataclasses
 import importlib.util
-import json
 import os
 import socket
 import subprocess
@@ -38,13 +37,9 @@ PRELOAD = (
     "itertools", "math", "random", "statistics", "typing", "warnings",
     "numpy", "numpy.linalg", "numpy.random",
     "matplotlib.pyplot",
+    # Of the course's package only what holds no answer: answers may be withheld from a jail.
+    f"{PACKAGE}.notebook", f"{PACKAGE}.checks",
 )  # fmt: skip
-
-#: Of the course's own package, unless answers are withheld from it.
-PRELOAD_PACKAGE = (
-    f"{PACKAGE}.notebook",
-    f"{PACKAGE}.checks",
-)
 
 #: Files of a submission that are handed to the jail, together.
 MAX_FILES_BYTES = 100_000_000
@@ -58,6 +53,10 @@ MARGIN_S = 60.0
 
 class EngineError(Exception):
     """The engine itself failed; the submission is not to blame, or beyond all limits."""
+
+
+class JobTooLong(EngineError):
+    """A job went on beyond all its limits; another try would not end sooner."""
 
 
 def clean_environment() -> dict[str, str]:
@@ -110,7 +109,7 @@ class ZygoteProcess:
         command = [sys.executable, "-P", "-m", "autograder.grading.engine.zygote"]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [*command, str(theirs.fileno()), json.dumps(settings)],
+                [*command, str(theirs.fileno())],
                 env=clean_environment(),
                 cwd="/",
                 stdin=subprocess.DEVNULL,
@@ -120,6 +119,7 @@ class ZygoteProcess:
                 start_new_session=True,
             )
         theirs.close()
+        Channel(self._control, MAX_TRUSTED_MESSAGE).send(settings)
         self._lock = threading.Lock()
         self._ready = False
 
@@ -174,22 +174,28 @@ class Service:
         self._jailed = jailed
         self._package = package_folder()
         readable = (sys.prefix, sys.base_prefix, str(self._package))
-        self._spec = dataclasses.replace(spec, readable=(*spec.readable, *readable))
-        self._zygotes: dict[bool, ZygoteProcess] = {}
+        # Where everything is installed in one place, the bank lies among what is readable.
+        staff = str(Path(__file__).resolve().parents[2])
+        self._spec = dataclasses.replace(
+            spec, readable=(*spec.readable, *readable), hidden=(*spec.hidden, staff)
+        )
+        self._zygote: ZygoteProcess | None = None
         self._copies: dict[frozenset[str], Path] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="servemath-withheld-")
         self._lock = threading.Lock()
+        self._closed = False
 
     def start(self) -> None:
         """Start importing now, so that the first job need not wait for it."""
-        self._zygote(with_package=True)
+        self._running()
 
     def close(self) -> None:
         """End all processes."""
         with self._lock:
-            for zygote in self._zygotes.values():
-                zygote.close()
-            self._zygotes.clear()
+            self._closed = True
+            if self._zygote is not None:
+                self._zygote.close()
+                self._zygote = None
         self._folder.cleanup()
 
     def __enter__(self) -> Service:
@@ -198,19 +204,19 @@ class Service:
     def __exit__(self, *_exc: object) -> None:
         self.close()
 
-    def _zygote(self, *, with_package: bool) -> ZygoteProcess:
+    def _running(self) -> ZygoteProcess:
         with self._lock:
-            if with_package not in self._zygotes:
-                preload = PRELOAD + (PRELOAD_PACKAGE if with_package else ())
-                self._zygotes[with_package] = ZygoteProcess(
-                    self._spec, jailed=self._jailed, preload=preload
-                )
-            return self._zygotes[with_package]
+            if self._closed:  # a job that still ran must not start another
+                raise EngineError("the grading engine was closed")
+            if self._zygote is None:
+                self._zygote = ZygoteProcess(self._spec, jailed=self._jailed, preload=PRELOAD)
+            return self._zygote
 
     def _drop(self, zygote: ZygoteProcess) -> None:
         """Let go of a zygote that failed; the next job starts a new one."""
         with self._lock:
-            self._zygotes = {key: kept for key, kept in self._zygotes.items() if kept is not zygote}
+            if self._zygote is zygote:
+                self._zygote = None
         zygote.close()
 
     def _copy_without(self, answers: Iterable[str]) -> Path:
@@ -232,17 +238,21 @@ class Service:
         """
         try:
             return self._run(job)
+        except JobTooLong:
+            raise
         except EngineError:
             return self._run(job)
 
     def _run(self, job: dict[str, Any]) -> dict[str, Any]:
-        overlays: list[list[str]] = []
+        overlays: list[tuple[str, str]] = []
         path = [""]
         if job["withheld"]:
-            copy = self._copy_without(job["withheld"])
-            overlays = [[str(copy), str(self._package)]]
-            path = ["", str(copy.parent)] if not self._jailed else [""]
-        zygote = self._zygote(with_package=not job["withheld"])
+            copy = str(self._copy_without(job["withheld"]))
+            # An installation behind a link is seen under both names.
+            places = {str(self._package), str(self._package.resolve())}
+            overlays = [(copy, place) for place in sorted(places)]
+            path = [""] if self._jailed else ["", str(Path(copy).parent)]
+        zygote = self._running()
         limits = job["limits"]
         seconds = limits["notebook_s"] + MARGIN_S + 5 * limits["max_restarts"]
         deadline = time.monotonic() + seconds
@@ -251,6 +261,7 @@ class Service:
         except EngineError:
             self._drop(zygote)
             raise
+        # A judge whose channel is closed is ended by the zygote.
         with contextlib.closing(channel):
             try:
                 channel.send({**job, "overlays": overlays, "path": path}, deadline)
@@ -258,8 +269,7 @@ class Service:
             except (ChannelClosed, ChannelGarbage):
                 raise EngineError("the process that judges it ended early") from None
             except ChannelTimeout:
-                self._drop(zygote)
-                raise EngineError(f"not done after {seconds:.0f} s") from None
+                raise JobTooLong(f"not done after {seconds:.0f} s") from None
         if "crash" in result:
             raise EngineError(result["crash"].strip().splitlines()[-1])
         return result

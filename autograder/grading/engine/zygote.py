@@ -4,7 +4,7 @@ Its memory never holds a notebook, a test or a solution, since every jail is bor
 with a copy of it. It runs one thread, and serves requests over a socket that it
 inherits; when that socket closes, it ends, and everything it started ends with it.
 
-Run as ``python -m autograder.grading.engine.zygote <descriptor> <settings as JSON>``.
+Run as ``python -m autograder.grading.engine.zygote <descriptor>``; settings come over the socket.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import contextlib
 import dataclasses
 import gc
 import importlib
-import json
 import os
 import resource
 import select
@@ -42,6 +41,10 @@ from autograder.grading.engine.isolate import (
 #: Seconds between two looks of a jail's first process at the memory in use.
 WATCH_S = 0.05
 
+#: Address space of a judge, and processor seconds beyond the notebook's own limit.
+JUDGE_BYTES = 4 * 2**30
+JUDGE_MARGIN_S = 10
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -60,7 +63,7 @@ class Zygote:
         self._control = control
         self._settings = settings
         self._asking: set[socket.socket] = set()
-        self._judges: set[int] = set()
+        self._judges: dict[int, socket.socket] = {}
         for name in settings.preload:
             importlib.import_module(name)
         self._shell = shell.make_shell(settings.profile)
@@ -83,13 +86,24 @@ class Zygote:
                 for pid in self._judges:
                     os.kill(pid, signal.SIGKILL)
                 return
+            self._end_unwanted()
             for asking in [sock for sock in ready if sock in self._asking]:
                 self._start_jail(asking)
 
     def _reap(self) -> None:
         with contextlib.suppress(ChildProcessError):
             while pid := os.waitpid(-1, os.WNOHANG)[0]:
-                self._judges.discard(pid)
+                if pid in self._judges:
+                    self._judges.pop(pid).close()
+
+    def _end_unwanted(self) -> None:
+        """Kill judges whose result nobody waits for any more: their job's other end is closed."""
+        poll = select.poll()
+        by_descriptor = {job.fileno(): pid for pid, job in self._judges.items()}
+        for descriptor in by_descriptor:
+            poll.register(descriptor, 0)
+        for descriptor, _ in poll.poll(0):
+            os.kill(by_descriptor[descriptor], signal.SIGKILL)
 
     def _fork(self, become: Callable[[], None]) -> int:
         pid = os.fork()
@@ -114,15 +128,18 @@ class Zygote:
         ours, theirs = socket.socketpair()
 
         def become() -> None:
-            for sock in (self._control, ours, *self._asking):
+            for sock in (self._control, ours, *self._asking, *self._judges.values()):
                 sock.close()
             end_with_parent()
             self._judge(job, theirs)
 
-        self._judges.add(self._fork(become))
-        job.close()
-        theirs.close()
-        self._asking.add(ours)
+        with theirs:
+            try:
+                self._judges[self._fork(become)] = job
+                self._asking.add(ours)
+            except OSError:  # no process to be had: whoever waits sees the end of it
+                job.close()
+                ours.close()
         return True
 
     def _judge(self, job: socket.socket, asking: socket.socket) -> None:
@@ -131,6 +148,7 @@ class Zygote:
         sys.stdout, sys.stderr = shell.Stream("stdout", 1), shell.Stream("stderr", 2)
         learner.reseed()
         request = channel.receive()
+        limit_judge(request["limits"]["notebook_s"])
 
         def open_jail() -> judge.JailEnds:
             asking.sendall(b"J")
@@ -155,7 +173,10 @@ class Zygote:
     # --------------------------------------------------------------------- jails
 
     def _start_jail(self, asking: socket.socket) -> None:
-        request = asking.recv(1)
+        try:
+            request = asking.recv(1)
+        except OSError:  # a judge that died with our answer unread
+            request = b""
         if not request:
             self._asking.discard(asking)
             asking.close()
@@ -167,14 +188,14 @@ class Zygote:
         theirs = (their_channel.fileno(), their_leash.fileno(), their_out, their_err)
 
         def become() -> None:
-            for sock in (self._control, channel, leash, *self._asking):
+            for sock in (self._control, channel, leash, *self._asking, *self._judges.values()):
                 sock.close()
             os.close(out)
             os.close(err)
             self._jail(their_channel, their_leash, their_out, their_err)
 
-        self._fork(become)
         with contextlib.suppress(OSError):
+            self._fork(become)
             socket.send_fds(asking, [b"J"], [channel.fileno(), leash.fileno(), out, err])
         for sock in (channel, leash, their_channel, their_leash):
             sock.close()
@@ -266,6 +287,9 @@ class UnjailedWatch(Watch):
 
     def folder(self) -> str:
         """Make a working folder; there is no private /tmp."""
+        if sys.platform == "linux":
+            # What lost its parents becomes a child of this process, and is found.
+            syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         self._folder = tempfile.mkdtemp(prefix="servemath-run-")
         return self._folder
 
@@ -298,6 +322,14 @@ def limit_resources(spec: JailSpec) -> None:
             resource.setrlimit(getattr(resource, name), (value, value))
 
 
+def limit_judge(notebook_s: float) -> None:
+    """Bound what a test can be made to cost by an answer that is small here and large in use."""
+    seconds = int(notebook_s) + JUDGE_MARGIN_S
+    for name, value in (("RLIMIT_AS", JUDGE_BYTES), ("RLIMIT_CPU", seconds)):
+        with contextlib.suppress(ValueError, OSError):  # macOS has no limit on address space
+            resource.setrlimit(getattr(resource, name), (value, value))
+
+
 def end_with_parent() -> None:
     """Ask the kernel to end this process when its parent does; elsewhere the socket tells."""
     if sys.platform == "linux":
@@ -307,7 +339,9 @@ def end_with_parent() -> None:
 def main() -> NoReturn:
     """Start from the command line that `service.ZygoteProcess` makes."""
     control = socket.socket(fileno=int(sys.argv[1]))
-    told = json.loads(sys.argv[2])
+    # Not on the command line, which learner code can read.
+    told = Channel(control, MAX_TRUSTED_MESSAGE).receive()
+    control.settimeout(None)
     spec = JailSpec(**{**told["spec"], "readable": tuple(told["spec"]["readable"])})
     settings = Settings(tuple(told["preload"]), told["jailed"], spec, told["profile"])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command; we end with it
