@@ -237,7 +237,8 @@ REACHING = [
     "import functools\nfrom servemath_helpers.notebook import check_close\nkept = {}\nclass Box:\n"
     "    def __setattr__(self, name, value): kept[name] = value\n"
     "functools.update_wrapper(Box(), check_close, assigned=('__globals__',), updated=())\n"
-    "f = kept['__globals__']['__builtins__']['__import__']('servemath_helpers.queueing').queueing.mm1",
+    "load = kept['__globals__']['__builtins__']['__import__']\n"
+    "f = load('servemath_helpers.queueing').queueing.mm1",
 ]
 
 

@@ -1,6 +1,7 @@
 """The shape of every exercise, and the proof that it can be solved and failed."""
 
 import re
+import symtable
 
 import nbformat
 import pytest
@@ -187,3 +188,37 @@ def test_hidden_tests_of_every_exercise_catch_what_visible_ones_let_through(chap
     found = coverage(COURSE, chapter)
     assert len(found) == 10
     assert [row.exercise.slug for row in found if not row.hidden_only] == []
+
+
+EMPTIES = """
+def {name}(*args, **kwargs):
+    for value in (*args, *kwargs.values()):
+        if hasattr(value, "clear"):
+            value.clear()
+        elif hasattr(value, "fill"):
+            value.fill(0)
+    return {answer}
+"""
+
+
+@pytest.mark.parametrize("answer", ["0", "[]", "{}", "None", "args[0]"])
+def test_no_hidden_test_takes_its_answer_from_what_a_call_leaves(chapter, answer):
+    notebook = built(chapter)
+    for exercise in bank.load(chapter):
+        code = "".join(EMPTIES.format(name=name, answer=answer) for name in exercise.functions)
+        trial = runner.run(notebook, exercise.slug, code)
+        hidden = {name: points for name, points in trial.points.items() if "__hidden__" in name}
+        assert not any(hidden.values()), (exercise.slug, hidden)
+
+
+def test_no_test_binds_a_name_that_an_exercise_asks_for(chapter):
+    """The trusted process keeps what tests define: such a name would be tested on itself."""
+    asked = {name for exercise in bank.load(chapter) for name in exercise.functions}
+    for _, cell in iter_test_cells(built(chapter)):
+        top = symtable.symtable(cell.source, "<test>", "exec")
+        bound = {
+            symbol.get_name()
+            for symbol in top.get_symbols()
+            if symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace()
+        }
+        assert not bound & asked
