@@ -135,7 +135,7 @@ def _run_chapter(console: Console, course: Course, chapter: str, thorough: bool)
     material = Chapter(course, chapter)
     cases = step("laying out the sample class", lambda: lay_out(course, material, thorough))
     code = step(
-        f"nbgrader autograde {chapter} ({len(cases)} submissions, one after another)",
+        f"nbgrader autograde {chapter} ({len(cases)} submissions)",
         lambda: grade(course, chapter),
     )
     pages = step(
