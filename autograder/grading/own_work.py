@@ -27,6 +27,7 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 from autograder import bank
 from autograder.cells import is_test_cell, nbgrader_metadata, parse_grade_id
 from autograder.grading.engine.outputs import error_output
+from autograder.grading.engine.parsing import parse
 from autograder.grading.exporter import remarks_of
 
 
@@ -65,7 +66,7 @@ def may_reach_package(source: str) -> bool:
     True
     """
     try:
-        tree = ast.parse(source)
+        tree = parse(source)
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return True  # a magic, or too deep for us to read; behaviour will tell
     for node in ast.walk(tree):

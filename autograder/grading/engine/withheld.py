@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from autograder.grading.engine.parsing import parse
+
 PACKAGE = "servemath_helpers"
 
 
@@ -23,7 +25,7 @@ def withhold(source: str, functions: Iterable[str]) -> str:
     lines = source.splitlines()
     definitions = [
         node
-        for node in ast.parse(source).body
+        for node in parse(source).body
         if isinstance(node, ast.FunctionDef) and node.name in wanted
     ]
     missing = wanted - {node.name for node in definitions}
