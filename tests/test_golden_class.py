@@ -201,7 +201,7 @@ def test_the_table_prints_whatever_a_file_is_called(capsys):
 
 def test_a_ta_gets_the_table_from_one_command(graded):
     done = subprocess.run(
-        [sys.executable, "-m", "autograder", "--root", graded.course.root, "table", FIRST],
+        [sys.executable, "-m", "autograder", "--course", graded.course.root, "table", FIRST],
         capture_output=True,
         text=True,
         timeout=120,

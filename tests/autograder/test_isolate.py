@@ -227,7 +227,7 @@ def test_only_what_was_asked_for_is_to_be_seen(account, shared):
     secret = shared / "gradebook.db"
     secret.write_text("scores")
     places = [secret, ROOT / "source", ROOT / "autograder", ROOT / "gradebook.db", Path("/home")]
-    places += [Path("~").expanduser() / ".bashrc", Path("/root/.ssh"), Path("/var"), Path("/sys")]
+    places += [Path("~").expanduser() / ".bashrc", Path("/root", ".ssh"), Path("/var"), Path("/sys")]
     places += [Path("/run"), Path("/etc/shadow"), Path("/etc/hosts"), Path("/.old")]
 
     def look():
@@ -381,8 +381,11 @@ def test_what_is_written_does_not_survive(account):
             Path(name).write_text("answers for the next one")
         return before
 
-    assert learn(account, write) == [["work"], []]
-    assert learn(account, write) == [["work"], []]
+    # What is readable may itself lie below /tmp, as a checkout there does.
+    visible = {Path(path).parts[2] for path in SPEC.readable if Path(path).parts[1] == "tmp"}
+    for _ in range(2):
+        found, shared = learn(account, write)
+        assert (set(found) - visible, shared) == ({"work"}, [])
     assert not Path("/tmp/left_behind").exists()
     assert not Path("/dev/shm/left_behind").exists()
 
@@ -936,7 +939,7 @@ def test_a_path_that_does_not_exist_is_named(jails):
         ({"readable": ("/",)}, "readable: expected absolute paths below /, got '/'"),
         ({"readable": ("/a/../b",)}, "readable: expected absolute paths"),
         ({"overlays": (("here", "/there"),)}, "overlays: expected absolute paths"),
-        ({"work": "/home/work"}, "work: expected a folder below /tmp"),
+        ({"work": "/var/work"}, "work: expected a folder below /tmp"),
         ({"memory_bytes": 2.0}, "memory_bytes: expected a positive whole number, got 2.0"),
         ({"processes": 0}, "processes: expected a positive whole number, got 0"),
     ],
