@@ -27,7 +27,6 @@ from autograder.grading.engine.judge import COURSE, LEARNER, TEST
 from autograder.grading.engine.pipeline import Pipeline
 from autograder.grading.engine.service import files_of
 from autograder.grading.exporter import remarks_of
-from autograder.grading.own_work import learner_sources, may_reach_package
 from autograder.grading.records import save_run
 
 
@@ -163,8 +162,6 @@ class ExecuteGraded(NbGraderPreprocessor):
             exercise.slug: list(exercise.withheld)
             for exercise in bank.load(names.get("assignment", ""))
         }
-        reaches = any(map(may_reach_package, learner_sources(nb)))
-        answers = {answer for withheld in asked.values() for answer in withheld}
         cells = [
             {
                 "id": cell.id,
@@ -187,9 +184,8 @@ class ExecuteGraded(NbGraderPreprocessor):
             "cells": cells,
             "limits": limits,
             "files": self._files(names),
-            # Exercises to be judged by running them without their answers.
-            "own_work": asked if reaches else {},
-            "withheld": [] if reaches else sorted(answers),
+            "own_work": asked,
+            "withheld": [],
         }
 
     def _files(self, names: dict[str, str]) -> dict[str, str]:

@@ -2,22 +2,12 @@
 
 The helper package teaches the formulas that exercises ask for. A solution that
 merely calls the package's implementation of what is asked earns nothing for that
-exercise; using other parts of the package is welcome.
-
-The judgement is made from outside the learner's process, in two steps:
-
-1. From the submitted text: code that imports nothing of the package and uses no
-   dynamic feature of Python has no use for the answers. It is run without them, once.
-   Most submissions end here.
-2. From behaviour: the engine runs the notebook again without the answers
-   (`autograder.grading.engine.trials`).
+exercise; using other parts of the package is welcome. The engine finds out which is
+which by running submissions without the answers (`autograder.grading.engine.trials`).
 """
 
 from __future__ import annotations
 
-import ast
-import functools
-from collections.abc import Iterable
 from typing import Any
 
 import nbformat
@@ -25,80 +15,9 @@ from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 
 from autograder import bank
-from autograder.cells import is_test_cell, nbgrader_metadata, parse_grade_id
+from autograder.cells import is_test_cell, parse_grade_id
 from autograder.grading.engine.outputs import error_output
-from autograder.grading.engine.parsing import parse
 from autograder.grading.exporter import remarks_of
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-#: Names through which code can reach a module without an import statement that names it.
-DYNAMIC_NAMES = _words(
-    "__import__ attrgetter breakpoint builtins codecs compile delattr dir eval exec gc get_ipython "
-    "get_type_hints getattr globals importlib inspect io locals open os pkgutil posix runpy "
-    "setattr subprocess sys vars"
-)
-
-#: Modules that learners import for their solutions and that lead nowhere else.
-PLAIN_MODULES = _words(
-    "__future__ abc bisect cmath collections copy dataclasses datetime decimal enum fractions "
-    "functools heapq itertools json math matplotlib numbers numpy pprint random re seaborn "
-    "statistics textwrap time typing warnings"
-)
-
-
-@functools.lru_cache(maxsize=4096)
-def may_reach_package(source: str) -> bool:
-    r"""Tell whether code could reach `servemath_helpers` beyond the names it was handed.
-
-    Code that passes is run without the answers, which it then cannot miss; code that
-    does not is judged by behaviour, in runs with and without them. So a way to the package
-    that is overlooked here earns nothing.
-
-    >>> may_reach_package("def f(x):\n    return x / 2")
-    False
-    >>> may_reach_package("from servemath_helpers import queueing as q")
-    True
-    >>> may_reach_package("f = header.__globals__['check_close']")
-    True
-    """
-    try:
-        tree = parse(source)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        return True  # a magic, or too deep for us to read; behaviour will tell
-    for node in ast.walk(tree):
-        match node:
-            case ast.Import(names=names):
-                if not all(_is_plain(alias.name) for alias in names):
-                    return True
-            case ast.ImportFrom(module=module, names=names):
-                if not _is_plain(module or "") or any(_is_dynamic(alias.name) for alias in names):
-                    return True
-            case ast.Name(id=name) if name in DYNAMIC_NAMES or name.startswith("__"):
-                return True
-            case ast.Attribute(attr=name) if _is_dynamic(name):
-                return True
-            case ast.MatchClass(kwd_attrs=names) if any(map(_is_dynamic, names)):
-                return True
-    return False
-
-
-def _is_dynamic(name: str) -> bool:
-    return name in DYNAMIC_NAMES or name.startswith("_")
-
-
-def _is_plain(module: str) -> bool:
-    return module.partition(".")[0] in PLAIN_MODULES
-
-
-def learner_sources(nb: NotebookNode) -> Iterable[str]:
-    """Yield the source of each code cell that the learner wrote or could change."""
-    for cell in nb.cells:
-        if cell.cell_type == "code" and not nbgrader_metadata(cell).get("locked"):
-            yield cell.source
 
 
 class CreditOwnWork(NbGraderPreprocessor):

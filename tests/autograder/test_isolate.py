@@ -227,7 +227,8 @@ def test_only_what_was_asked_for_is_to_be_seen(account, shared):
     secret = shared / "gradebook.db"
     secret.write_text("scores")
     places = [secret, ROOT / "source", ROOT / "autograder", ROOT / "gradebook.db", Path("/home")]
-    places += [Path("~").expanduser() / ".bashrc", Path("/root", ".ssh"), Path("/var"), Path("/sys")]
+    places += [Path("~").expanduser() / ".bashrc", Path("/root", ".ssh")]
+    places += [Path("/var"), Path("/sys")]
     places += [Path("/run"), Path("/etc/shadow"), Path("/etc/hosts"), Path("/.old")]
 
     def look():

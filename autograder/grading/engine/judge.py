@@ -90,6 +90,8 @@ class Jail:
         self._leash = ends.leash
         self._pipes = {ends.stdout: "stdout", ends.stderr: "stderr"}
         self._asked = 0
+        #: Whether learner code, by its own account, asked for an answer that is withheld.
+        self.asked_withheld = False
         for descriptor in self._pipes:
             os.set_blocking(descriptor, False)
 
@@ -156,6 +158,7 @@ class Jail:
             while (message := self.channel.poll()) is not None:
                 if isinstance(message.get("reply"), dict) and message.get("to") == self._asked:
                     self._drain(outputs)
+                    self.asked_withheld |= message.get("asked") is True
                     return message["reply"]
                 outputs.take(message.get("output"))
                 if watch_flood and outputs.flooded:
@@ -220,6 +223,7 @@ class Judge:
         self._lost: set[int] = set()
         self._count = 0
         self._rebuilt = 0
+        self._asked_withheld = False
         self._kept_bytes = 0
 
     def run(self) -> dict[str, Any]:
@@ -229,7 +233,8 @@ class Judge:
         -------
         dict
             ``cells``: outputs, count, seconds and whether stopped, by cell id; ``incidents``:
-            cell ids by what happened; ``transcripts``: seconds and calls by `grade_id`.
+            cell ids by what happened; ``transcripts``: seconds and calls by `grade_id`;
+            ``asked_withheld``: whether a withheld answer was asked for.
         """
         self._deadline = time.monotonic() + self._limits.notebook_s
         restarts = 0
@@ -253,6 +258,7 @@ class Judge:
             "cells": self._results,
             "incidents": self._incidents,
             "transcripts": self._transcripts,
+            "asked_withheld": self._asked_withheld,
         }
 
     # ------------------------------------------------------------------ the jail
@@ -285,6 +291,7 @@ class Judge:
 
     def _close(self) -> None:
         if self._jail is not None:
+            self._asked_withheld |= self._jail.asked_withheld
             self._jail.close()
             self._jail = None
 

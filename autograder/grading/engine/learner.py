@@ -23,7 +23,7 @@ from typing import Any
 from autograder.grading.engine.channel import Channel, ChannelClosed
 from autograder.grading.engine.codec import NotPlainData, decode, encode, printable
 from autograder.grading.engine.shell import CellShell, Stream
-from autograder.grading.engine.withheld import PACKAGE
+from autograder.grading.engine.withheld import MARK, PACKAGE
 
 #: Arguments of these kinds can be changed by the code that receives them.
 _MUTABLE = frozenset("ldsao")
@@ -61,7 +61,8 @@ class Learner:
                 reply = {"interrupted": True}
             if os.getpid() != self._pid:
                 os._exit(0)  # a process that the learner's code forked: it answers nobody
-            self._channel.send({"reply": reply, "to": request["number"]})
+            asked = getattr(sys.modules.get(PACKAGE), MARK, False) is True
+            self._channel.send({"reply": reply, "to": request["number"], "asked": asked})
 
     @contextlib.contextmanager
     def _interruptible(self) -> Iterator[None]:

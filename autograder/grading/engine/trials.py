@@ -1,8 +1,10 @@
 """Which solutions rest on the package's own answer: found by running them without it.
 
-The notebook is run again with a copy of the package in which the asked functions
-have no body. A test that passes with the package and fails without the answer was
-passed by the answer.
+A notebook is run with a copy of the package in which the asked functions have no body.
+Most never ask for one: that run is all there is to it, and an answer that came by any
+secret way was not there to come. Where one was asked for, the notebook is run with the
+package as it is. A test that passes then, and fails without the answer, was passed by
+the answer; one that used another exercise's answer is welcome to it.
 """
 
 from __future__ import annotations
@@ -29,30 +31,34 @@ def passed(job: dict[str, Any], result: dict[str, Any], slug: str) -> frozenset[
 
 
 def grade(job: dict[str, Any], run: Run) -> dict[str, Any]:
-    """Run a job, and again without the answers if its code could reach them.
+    """Run a job without the answers, and again with them if it asks for one.
 
     Returns
     -------
     dict
-        The result of the first run; ``own_work`` says which exercises rest on their own
-        answer (``relying``) and which could not be judged (``unclear``), by slug.
+        The result; ``own_work`` says which exercises rest on their own answer
+        (``relying``) and which could not be judged (``unclear``), by slug.
     """
+    answers: dict[str, list[str]] = job["own_work"]
+    withheld = _together(answers) or job["withheld"]
+    without = run({**job, "withheld": withheld})
+    if not (answers and without["asked_withheld"]):
+        return {**without, "own_work": {"relying": [], "unclear": []}}
     result = run(job)
-    asked: dict[str, list[str]] = {
-        slug: answers for slug, answers in job["own_work"].items() if passed(job, result, slug)
-    }
+    trials = _Trials(job, result, run)
+    asked = {slug: answers[slug] for slug in answers if passed(job, result, slug)}
+    suspects, unclear = trials.compare(asked, without)
     relying: list[str] = []
-    unclear: list[str] = []
-    if asked:
-        trials = _Trials(job, result, run)
-        # All answers at once first; an exercise that then fails may only have used another
-        # exercise's answer, which is welcome, so it is tried alone.
-        suspects, unclear = trials.failing_without(asked)
-        for slug in suspects:
-            failing, stopped = trials.failing_without({slug: asked[slug]})
-            relying += failing
-            unclear += stopped
+    for slug in suspects:
+        # With all answers gone it may have failed for want of another exercise's.
+        failing, stopped = trials.failing_without({slug: answers[slug]})
+        relying += failing
+        unclear += stopped
     return {**result, "own_work": {"relying": relying, "unclear": unclear}}
+
+
+def _together(answers: dict[str, list[str]]) -> list[str]:
+    return sorted({answer for some in answers.values() for answer in some})
 
 
 class _Trials:
@@ -73,19 +79,24 @@ class _Trials:
             **self._job,
             "cells": [self._trial_cell(cell, asked) for cell in self._job["cells"]],
             "limits": {**self._job["limits"], "notebook_s": left},
-            "withheld": sorted(answer for answers in asked.values() for answer in answers),
+            "withheld": _together(asked),
         }
-        seen = self._run(trial)
+        return self.compare(asked, self._run(trial))
+
+    def compare(
+        self, asked: dict[str, list[str]], seen: dict[str, Any]
+    ) -> tuple[list[str], list[str]]:
+        """Return the exercises that lost a test in a run without answers, and those not judged."""
         ran = {
             cell["grade_id"]
-            for cell in trial["cells"]
+            for cell in self._job["cells"]
             if cell["id"] in seen["cells"] and not seen["cells"][cell["id"]]["stopped"]
         }
         quick = self._quick()
         failing, unclear = [], []
         for slug in asked:
             before = passed(self._job, self._result, slug)
-            lost = before - passed(trial, seen, slug)
+            lost = before - passed(self._job, seen, slug)
             # What never ends without the answer, and took no time with it, rests on it.
             if lost & (ran | quick):
                 failing.append(slug)

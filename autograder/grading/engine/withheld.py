@@ -12,12 +12,25 @@ from autograder.grading.engine.parsing import parse
 
 PACKAGE = "servemath_helpers"
 
+#: Set in the package, within a jail, when code asked for a withheld answer.
+MARK = "withheld_was_asked"
+
+_STUB = [
+    f"    import {PACKAGE}",
+    f"    {PACKAGE}.{MARK} = True",
+    '    raise NotImplementedError("withheld: the exercise asks for it")',
+]
+
 
 def withhold(source: str, functions: Iterable[str]) -> str:
     r"""Return module source in which the named functions have lost their bodies.
 
+    What is left says that it was asked for, then refuses.
+
     >>> print(withhold("def mm1(lam, mu):\n    return lam / mu", ["mm1"]))
     def mm1(lam, mu):
+        import servemath_helpers
+        servemath_helpers.withheld_was_asked = True
         raise NotImplementedError("withheld: the exercise asks for it")
     <BLANKLINE>
     """
@@ -33,7 +46,7 @@ def withhold(source: str, functions: Iterable[str]) -> str:
         raise ValueError(f"no function named {', '.join(sorted(missing))} to withhold")
     for node in sorted(definitions, key=lambda node: node.lineno, reverse=True):
         first, last = node.body[0].lineno - 1, node.end_lineno
-        lines[first:last] = ['    raise NotImplementedError("withheld: the exercise asks for it")']
+        lines[first:last] = _STUB
     return "\n".join(lines) + "\n"
 
 
