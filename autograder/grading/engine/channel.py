@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 _LENGTH = struct.Struct("!Q")
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 #: The largest message that a trusted process takes from a learner's.
 MAX_LEARNER_MESSAGE = 24_000_000
@@ -56,7 +57,7 @@ class Channel:
 
     def send(self, message: Any, deadline: float | None = None) -> None:
         """Send one message; `deadline` is a value of `time.monotonic`."""
-        body = json.dumps(message, separators=(",", ":")).encode("ascii")
+        body = _encode(message).encode("ascii")
         self.sock.settimeout(_left(deadline))
         try:
             self.sock.sendall(_LENGTH.pack(len(body)) + body)
@@ -71,7 +72,9 @@ class Channel:
             message = self.poll()
             if message is not None:
                 return message
-            if not select.select([self.sock], [], [], _left(deadline))[0]:
+            if deadline is None:
+                self.sock.settimeout(None)
+            elif not select.select([self.sock], [], [], _left(deadline))[0]:
                 raise ChannelTimeout
             self.fill()
 

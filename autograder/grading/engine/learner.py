@@ -61,12 +61,14 @@ class Learner:
                 reply = {"interrupted": True}
             if os.getpid() != self._pid:
                 os._exit(0)  # a process that the learner's code forked: it answers nobody
-            asked = getattr(sys.modules.get(PACKAGE), MARK, False) is True
+            # Not getattr: the package would look for a module of that name.
+            asked = getattr(sys.modules.get(PACKAGE), "__dict__", {}).get(MARK) is True
             self._channel.send({"reply": reply, "to": request["number"], "asked": asked})
 
     @contextlib.contextmanager
     def _interruptible(self) -> Iterator[None]:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # drops one that came late
+        if signal.SIGINT in signal.sigpending():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # drops one that came late
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         try:
@@ -139,7 +141,7 @@ class Learner:
             now = [encode(args), encode(kwargs)]
         except NotPlainData:
             return None
-        return now if json.dumps(now) != json.dumps(sent) else None
+        return now if repr(now) != repr(sent) else None
 
 
 def _can_change(form: Any) -> bool:
