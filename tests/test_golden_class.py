@@ -243,7 +243,16 @@ def test_removing_the_sample_class_leaves_everybody_else(graded):
     """Last in this file: it empties the course."""
     real = graded.course.submitted / "a_real_student" / FIRST
     real.mkdir(parents=True)
+    root = graded.course.root
+    (root / "reports" / "of_the_sample_alone").mkdir(parents=True)
+    (root / "reports" / FIRST).mkdir()
+    with (root / "timings" / f"{FIRST}.csv").open("a") as timings:
+        timings.write("a_real_student,mm1,0.5\n")
     assert remove(graded.course) == len(CASES)
+    assert not list((root / "transcripts").glob(f"*/{PREFIX}*"))
+    lines = (root / "timings" / f"{FIRST}.csv").read_text().splitlines()
+    assert lines == ["student,exercise,seconds", "a_real_student,mm1,0.5"]
+    assert [path.name for path in (root / "reports").iterdir()] == [FIRST]
     assert [path.name for path in graded.course.submitted.iterdir()] == ["a_real_student"]
     assert not list(graded.course.outcomes.glob(f"*/{PREFIX}*"))
     with Gradebook(f"sqlite:///{graded.course.database}") as gradebook:

@@ -19,6 +19,7 @@ from autograder.authoring.build import build
 from autograder.authoring.release import ReleaseError, release
 from autograder.course import Course
 from autograder.demo.sample_class import PREFIX, Chapter, lay_out
+from autograder.files import write_atomically
 from autograder.grading.outcomes import ClassTable, class_table, database_url
 from autograder.grading.table import TABLE_WIDTH, show_table
 from autograder.nbgrader_command import TIMEOUT_S, environment, run_nbgrader
@@ -82,8 +83,17 @@ def remove(course: Course) -> int:
     for folder in (course.submitted, course.autograded, course.feedback):
         for path in folder.glob(f"{PREFIX}*"):
             shutil.rmtree(path)
-    for path in course.outcomes.glob(f"*/{PREFIX}*.json"):
-        path.unlink()
+    for folder in (course.outcomes, course.root / "transcripts"):
+        for path in folder.glob(f"*/{PREFIX}*.json"):
+            path.unlink()
+    for path in (course.root / "timings").glob("*.csv"):
+        kept = [
+            line for line in path.read_text("utf-8").splitlines() if line[: len(PREFIX)] != PREFIX
+        ]
+        write_atomically(path, "\n".join(kept) + "\n")
+    for path in (course.root / "reports").glob("*"):
+        if not any(course.submitted.glob(f"*/{path.name}")):  # of the sample class alone
+            shutil.rmtree(path)
     if course.database.is_file():
         with Gradebook(database_url(course)) as gradebook:
             for student in [s.id for s in gradebook.students if s.id.startswith(PREFIX)]:
