@@ -123,7 +123,9 @@ class Pipeline:
     def hand_in(self, job: dict[str, Any]) -> None:
         """Start a job whose result will be asked for later."""
         key = self.key(job)
-        if key not in self._waiting and self._kept(key) is None:
+        path = self._path(key)
+        kept = path is not None and path.is_file()  # read when it is asked for
+        if key not in self._waiting and not kept:
             self._waiting[key] = self._runner.submit(job)
 
     def take(self, job: dict[str, Any]) -> dict[str, Any]:
