@@ -185,7 +185,7 @@ def _gib(size: int) -> str:
 
 def jail(course: Course) -> Finding:
     """Say whether learners' code can be jailed here."""
-    from autograder.grading.engine.isolate import why_not
+    from autograder.grading.engine.jail import why_not
 
     reason = why_not()
     if reason is None:

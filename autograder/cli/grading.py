@@ -115,7 +115,7 @@ def need_gradebook(course: Course, assignment: str) -> None:
 
 def need_jail(course: Course) -> None:
     """Refuse to begin where grading would refuse every submission."""
-    from autograder.grading.engine.isolate import why_not
+    from autograder.grading.engine.jail import why_not
     from autograder.nbgrader_settings import SettingsError, needs_jail
 
     with told_as(Mistake, SettingsError):

@@ -22,7 +22,7 @@ from traitlets import Bool, Float, Integer, Unicode
 
 from autograder import bank
 from autograder.cells import grade_id_of, is_test_cell, nbgrader_metadata
-from autograder.grading.engine.isolate import JailSpec, JailUnavailable, probe, why_not
+from autograder.grading.engine.jail import JailSpec, JailUnavailable, probe, why_not
 from autograder.grading.engine.judge import COURSE, LEARNER, TEST
 from autograder.grading.engine.pipeline import Pipeline
 from autograder.grading.engine.service import files_of

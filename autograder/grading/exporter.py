@@ -28,7 +28,7 @@ from nbgrader.api import MissingEntry
 from nbgrader.converters.base import NbGraderException
 
 from autograder.grading.ahead import Ahead
-from autograder.grading.engine.isolate import JailUnavailable
+from autograder.grading.engine.jail import JailUnavailable
 from autograder.grading.engine.pipeline import Pipeline
 from autograder.grading.engine.service import EngineError
 from autograder.grading.outcomes import (

@@ -30,7 +30,7 @@ from autograder.course import HOME, Course
 from autograder.demo import run as demo
 from autograder.demo.sample_class import Chapter, cases
 from autograder.findings import Finding
-from autograder.grading.engine import isolate
+from autograder.grading.engine import jail
 from autograder.grading.exporter import UNFINISHED
 from autograder.grading.outcomes import NOT_GRADED, ClassTable, Outcome, Row
 from autograder.regrade.workspace import workspace
@@ -519,7 +519,7 @@ def test_report_shows_names_where_it_was_asked_to(graded, monkeypatch):
 
 def test_where_nothing_can_be_jailed_grading_does_not_begin(graded, monkeypatch):
     course, _ = graded
-    monkeypatch.setattr(isolate, "why_not", lambda: "namespaces are forbidden; allow them")
+    monkeypatch.setattr(jail, "why_not", lambda: "namespaces are forbidden; allow them")
     before = (course.outcomes / NAME / "u1.json").read_bytes()
     for command in ("grade", "regrade"):
         done = servemath(course, command, "ch9")

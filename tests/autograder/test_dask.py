@@ -11,9 +11,11 @@ import psutil
 import pytest
 from distributed import Client
 
-from autograder.grading.engine import dask_runner, dask_worker, pipeline
-from autograder.grading.engine.dask_runner import DaskRunner
-from autograder.grading.engine.isolate import JailSpec
+from autograder.grading.engine import pipeline
+from autograder.grading.engine.dask import runner as dask_runner
+from autograder.grading.engine.dask import worker as dask_worker
+from autograder.grading.engine.dask.runner import DaskRunner
+from autograder.grading.engine.jail import JailSpec
 from autograder.grading.engine.service import EngineError
 from autograder.grading.execute import ExecuteGraded
 from autograder.nbgrader_command import environment

@@ -17,7 +17,7 @@ from autograder import check, doctor
 from autograder.cli.app import app
 from autograder.course import Course
 from autograder.findings import Finding
-from autograder.grading.engine import isolate
+from autograder.grading.engine import jail
 
 Space = namedtuple("Space", "total used free")
 
@@ -202,7 +202,7 @@ def test_room_for_temporary_files_is_wanted_too(course, monkeypatch):
 
 
 def test_a_machine_that_can_jail_is_well(course, monkeypatch):
-    monkeypatch.setattr(isolate, "why_not", lambda: None)
+    monkeypatch.setattr(jail, "why_not", lambda: None)
     assert doctor.jail(course).state == "ok"
 
 
@@ -217,7 +217,7 @@ def test_a_machine_that_can_jail_is_well(course, monkeypatch):
 def test_a_machine_that_cannot_jail_is_a_fault_unless_the_course_does_without(
     course, monkeypatch, line, state
 ):
-    monkeypatch.setattr(isolate, "why_not", lambda: "namespaces are forbidden; allow them")
+    monkeypatch.setattr(jail, "why_not", lambda: "namespaces are forbidden; allow them")
     monkeypatch.delenv("SERVEMATH_DASK_SCHEDULER", raising=False)
     set_option(course, line)
     assert doctor.jail(course) == Finding("jail", state, "namespaces are forbidden; allow them")
@@ -287,7 +287,7 @@ def test_json_holds_the_same(course, monkeypatch):
 
 
 def test_every_examination_is_under_the_name_of_its_finding(course, monkeypatch):
-    monkeypatch.setattr(isolate, "why_not", lambda: None)
+    monkeypatch.setattr(jail, "why_not", lambda: None)
     monkeypatch.setattr(check, "release", lambda _, name: Finding(name, "ok", ""))
     looks = doctor.examinations(course)
     assert [name for name, _ in looks] == [look().subject for _, look in looks]

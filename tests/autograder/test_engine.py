@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from autograder.grading.engine.isolate import JailSpec, JailUnavailable, why_not
+from autograder.grading.engine.jail import JailSpec, JailUnavailable, why_not
 from autograder.grading.engine.judge import _names
 from autograder.grading.engine.pipeline import Pipeline
 from autograder.grading.engine.service import EngineError, Service, clean_environment, files_of

@@ -13,7 +13,7 @@ import pytest
 from nbgrader.api import Gradebook
 
 from autograder.authoring.release import release
-from autograder.grading.engine.isolate import why_not
+from autograder.grading.engine.jail import why_not
 from autograder.grading.outcomes import database_url
 from autograder.nbgrader_command import environment
 

@@ -13,7 +13,7 @@ from autograder import bank
 from autograder.bank.runner import run
 from autograder.cells import grade_id_of, iter_test_cells
 from autograder.course import Course
-from autograder.grading.engine.isolate import why_not
+from autograder.grading.engine.jail import why_not
 from autograder.grading.engine.trials import passed
 from autograder.grading.execute import ExecuteGraded
 

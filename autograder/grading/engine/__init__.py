@@ -3,5 +3,5 @@
 Reading order: `service` (a pool, in the command or on a Dask worker), `zygote`
 (the preloaded parent that all processes are forked from), `judge` (runs one
 notebook: the test cells itself, the learner's in a jail), `learner` (what runs
-inside the jail), `isolate` (the walls), `channel` and `codec` (what may cross them).
+inside the jail), `jail` (the walls), `channel` and `codec` (what may cross them).
 """

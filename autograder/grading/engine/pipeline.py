@@ -20,7 +20,7 @@ from typing import Any
 
 from autograder.files import write_atomically
 from autograder.grading.engine import trials
-from autograder.grading.engine.isolate import JailSpec
+from autograder.grading.engine.jail import JailSpec
 from autograder.grading.engine.service import Service, package_folder
 
 #: What a result depends on besides the job itself.
@@ -83,7 +83,7 @@ class Pipeline:
         self._waiting: dict[str, Future[dict[str, Any]]] = {}
         self._runner: Any
         if scheduler:
-            from autograder.grading.engine.dask_runner import DaskRunner
+            from autograder.grading.engine.dask.runner import DaskRunner
 
             self._runner = DaskRunner(
                 scheduler, spec, jailed=jailed, allow_unsandboxed=allow_unsandboxed

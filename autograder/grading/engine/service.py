@@ -28,7 +28,7 @@ from autograder.grading.engine.channel import (
     ChannelGarbage,
     ChannelTimeout,
 )
-from autograder.grading.engine.isolate import JailSpec
+from autograder.grading.engine.jail import JailSpec
 from autograder.grading.engine.withheld import PACKAGE, package_without
 
 #: Imported before forking, so that no submission pays for them.

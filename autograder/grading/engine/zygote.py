@@ -28,14 +28,15 @@ from typing import NoReturn
 
 import psutil
 
-from autograder.grading.engine import judge, learner, shell, syscalls
+from autograder.grading.engine import judge, learner, shell
 from autograder.grading.engine.channel import MAX_TRUSTED_MESSAGE, Channel
-from autograder.grading.engine.isolate import (
+from autograder.grading.engine.jail import (
     JailSpec,
     drop_privileges,
     enter_jail,
     resident_bytes_inside,
     settle_init,
+    syscalls,
 )
 
 #: Seconds between two looks of a jail's first process at the memory in use.

@@ -11,8 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from autograder.grading.engine import isolate_enter
-from autograder.grading.engine.isolate_spec import JailSpec, JailUnavailable
+from autograder.grading.engine.jail import enter
+from autograder.grading.engine.jail.spec import JailSpec, JailUnavailable
 
 _TIMEOUT_S = 20.0
 
@@ -71,12 +71,12 @@ def _report(tell: int) -> None:
     outside = os.getuid(), str(Path("~").expanduser())
     try:
         spec = JailSpec(readable=(), hidden=())
-        isolate_enter.enter_jail(spec, keep_fds=[tell])
+        enter.enter_jail(spec, keep_fds=[tell])
         if (learner := os.fork()) != 0:
             os.close(tell)
             os.waitpid(learner, 0)
             return
-        isolate_enter.drop_privileges(spec)
+        enter.drop_privileges(spec)
         problem = _open_walls(*outside)
     except JailUnavailable as error:
         problem = error.reason

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from autograder.grading.engine import syscalls
-from autograder.grading.engine.isolate_spec import JailSpec, step
+from autograder.grading.engine.jail import syscalls
+from autograder.grading.engine.jail.spec import JailSpec, step
 
 #: The system's programs, libraries and the few settings that libraries read.
 _SYSTEM = (

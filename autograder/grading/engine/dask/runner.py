@@ -12,8 +12,8 @@ from typing import Any
 
 from distributed import Client, Future
 
-from autograder.grading.engine import dask_worker
-from autograder.grading.engine.isolate import JailSpec
+from autograder.grading.engine.dask import worker
+from autograder.grading.engine.jail import JailSpec
 from autograder.grading.engine.service import EngineError
 
 #: Seconds to wait for the scheduler.
@@ -99,7 +99,7 @@ class DaskRunner:
             self._client = Client(scheduler, timeout=CONNECT_S, set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:
             raise EngineError(f"no Dask scheduler at {scheduler}: {error}") from error
-        self._want = dask_worker.wanted(spec, jailed=jailed, allow_unsandboxed=allow_unsandboxed)
+        self._want = worker.wanted(spec, jailed=jailed, allow_unsandboxed=allow_unsandboxed)
         try:
             self._check_workers(scheduler)
         except BaseException:
@@ -113,12 +113,12 @@ class DaskRunner:
             raise EngineError(
                 f"the Dask scheduler at {scheduler} has had no workers for {WORKERS_S} s"
             ) from error
-        answers = self._client.run(dask_worker.why_unfit, self._want, on_error="return")
-        unfit = {worker: reason for worker, reason in answers.items() if reason is not None}
-        for worker, reason in unfit.items():
+        answers = self._client.run(worker.why_unfit, self._want, on_error="return")
+        unfit = {address: reason for address, reason in answers.items() if reason is not None}
+        for address, reason in unfit.items():
             raise EngineError(
                 f"{len(unfit)} of {len(answers)} Dask workers cannot be used, such as "
-                f"{worker}: {reason}"
+                f"{address}: {reason}"
             )
 
     @property
@@ -139,7 +139,7 @@ class DaskRunner:
         """
         try:
             future = self._client.submit(
-                dask_worker.run_job, json.dumps(job).encode(), self._want, pure=False,
+                worker.run_job, json.dumps(job).encode(), self._want, pure=False,
                 retries=RETRIES,
             )  # fmt: skip
         except Exception as error:

@@ -25,14 +25,15 @@ from pathlib import Path
 
 import pytest
 
-from autograder.grading.engine import (
-    isolate,
-    isolate_enter,
-    isolate_hints,
+from autograder.grading.engine import jail
+from autograder.grading.engine.jail import (
+    JailSpec,
+    JailUnavailable,
+    enter,
+    hints,
+    seccomp,
     syscalls,
-    syscalls_filter,
 )
-from autograder.grading.engine.isolate import JailSpec, JailUnavailable
 
 ROOT = Path(__file__).parents[2]
 ORDINARY_UID = 54321
@@ -78,7 +79,7 @@ def namespaces_can_be_had():
 
 
 def need_jails():
-    if (reason := isolate.why_not()) is not None:
+    if (reason := jail.why_not()) is not None:
         assert not namespaces_can_be_had(), reason
         pytest.skip(reason)
 
@@ -109,14 +110,14 @@ def in_jail(account, learner, *, init=None, spec=SPEC, keep_fds=(), before=None,
             before()
         if account == "ordinary" and os.geteuid() == 0:
             become_ordinary()
-        isolate.enter_jail(spec, keep_fds=[tell, *keep_fds])
+        jail.enter_jail(spec, keep_fds=[tell, *keep_fds])
         if (pid := os.fork()) == 0:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            isolate.drop_privileges(spec)
+            jail.drop_privileges(spec)
             say(learner=learner())
             return
         if settle:
-            isolate.settle_init()
+            jail.settle_init()
         if init is not None:
             say(init=init(pid))
         say(ended=os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
@@ -142,9 +143,9 @@ def standing_jail(account, learner, *, spec=SPEC):
     def child():
         if account == "ordinary" and os.geteuid() == 0:
             become_ordinary()
-        isolate.enter_jail(spec, keep_fds=[holds])
+        jail.enter_jail(spec, keep_fds=[holds])
         if os.fork() == 0:
-            isolate.drop_privileges(spec)
+            jail.drop_privileges(spec)
             learner()
             with contextlib.suppress(BrokenPipeError):
                 os.write(holds, b".")
@@ -353,7 +354,7 @@ def test_a_server_outside_cannot_be_reached(account):
 
         seen = in_jail(account, knock, init=knock_unfiltered)
     assert seen.learner == [dict.fromkeys(kinds, "EPERM"), 3]
-    # The network namespace is a wall of its own, behind the filter.
+    # The network namespace is a wall of its own, behind the seccomp.
     assert seen.init == "ENETUNREACH"
 
 
@@ -530,9 +531,9 @@ def test_init_sees_how_much_memory_is_used(account, own_proc):
         return names("/proc")
 
     def measure(_):
-        before = isolate.resident_bytes_inside()
+        before = jail.resident_bytes_inside()
         os.read(told, 1)
-        after = isolate.resident_bytes_inside()
+        after = jail.resident_bytes_inside()
         os.write(ask, b"x")
         return before, after
 
@@ -550,7 +551,7 @@ def test_init_sees_how_much_memory_is_used(account, own_proc):
 def test_of_a_learner_who_has_ended_only_files_are_counted(account):
     def measure(pid):
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        return isolate.resident_bytes_inside()
+        return jail.resident_bytes_inside()
 
     seen = in_jail(account, lambda: Path("file").write_bytes(bytes(3 * MIB)), init=measure)
     assert seen.init == 3 * MIB
@@ -654,7 +655,7 @@ def test_system_calls_that_no_exercise_needs_are_refused(account):
 
     def call_all():
         answers = {}
-        for name, numbers in (syscalls_filter.DENIED | syscalls_filter.ABSENT).items():
+        for name, numbers in (seccomp.DENIED | seccomp.ABSENT).items():
             if numbers[column] is not None:
                 ctypes.set_errno(0)
                 result = libc.syscall(ctypes.c_long(numbers[column]), *[ctypes.c_long(-1)] * 5)
@@ -662,7 +663,7 @@ def test_system_calls_that_no_exercise_needs_are_refused(account):
         return answers
 
     answers = learn(account, call_all)
-    for name in syscalls_filter.ABSENT:
+    for name in seccomp.ABSENT:
         assert answers.pop(name) == "ENOSYS"
     assert set(answers.values()) == {"EPERM"}
 
@@ -706,17 +707,17 @@ def evaluate(lines, call, *, machine, arguments=(0, 0)):
     ("machine", "architecture", "column"), [("x86_64", 0xC000003E, 0), ("aarch64", 0xC00000B7, 1)]
 )
 def test_the_filter_decides_as_its_tables_say(machine, architecture, column):
-    lines = syscalls_filter.program(machine)
+    lines = seccomp.program(machine)
 
     def answer(number, *arguments):
         return evaluate(lines, number, machine=architecture, arguments=arguments or (0, 0))
 
-    for name, numbers in syscalls_filter.DENIED.items():
+    for name, numbers in seccomp.DENIED.items():
         if numbers[column] is not None:
             assert answer(numbers[column]) == errno.EPERM, name
-    for name, numbers in syscalls_filter.ABSENT.items():
+    for name, numbers in seccomp.ABSENT.items():
         assert answer(numbers[column]) == errno.ENOSYS, name
-    calls = {name: numbers[column] for name, numbers in syscalls_filter.CONDITIONAL.items()}
+    calls = {name: numbers[column] for name, numbers in seccomp.CONDITIONAL.items()}
     assert answer(calls["socket"], socket.AF_UNIX, 0) == 0
     assert answer(calls["socket"], socket.AF_INET, 0) == errno.EPERM
     assert answer(calls["clone"], signal.SIGCHLD, 0) == 0
@@ -733,7 +734,7 @@ def test_the_filter_decides_as_its_tables_say(machine, architecture, column):
 
 
 def test_the_filter_refuses_the_second_numbering_of_x86_64():
-    lines = syscalls_filter.program("x86_64")
+    lines = seccomp.program("x86_64")
     assert evaluate(lines, 0x40000000, machine=0xC000003E) == errno.EPERM
 
 
@@ -849,10 +850,10 @@ def test_a_machine_that_refuses_namespaces_says_so(jails):
 
     def forbid_namespaces():
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
-        if not syscalls_filter.install():
+        if not seccomp.install():
             pytest.skip("there is no filter for this machine")
 
-    reason = outcome_of(isolate.why_not, forbid_namespaces)
+    reason = outcome_of(jail.why_not, forbid_namespaces)
     assert "cannot make namespaces of its own: Operation not permitted (EPERM)." in reason
     assert "c.ExecuteGraded.allow_unsandboxed = True" in reason
 
@@ -875,16 +876,16 @@ def test_the_step_that_fails_is_named(jails, step):
         if step == "change to the new root":
             syscalls.pivot_root = refuse
 
-    assert f"cannot {step}: Permission denied (EACCES)." in outcome_of(isolate.why_not, break_step)
+    assert f"cannot {step}: Permission denied (EACCES)." in outcome_of(jail.why_not, break_step)
 
 
 @linux
 def test_a_wall_that_does_not_stand_is_noticed(jails):
     def break_wall():
-        syscalls_filter.install = lambda: False
-        isolate_enter._NAMESPACES &= ~syscalls.CLONE_NEWNET
+        seccomp.install = lambda: False
+        enter._NAMESPACES &= ~syscalls.CLONE_NEWNET
 
-    assert "it can reach the network" in outcome_of(isolate.why_not, break_wall)
+    assert "it can reach the network" in outcome_of(jail.why_not, break_wall)
 
 
 def outcome_of(question, before):
@@ -923,9 +924,9 @@ def test_an_older_kernel_makes_mounts_read_only_one_by_one(account):
 
 def test_another_system_is_told_what_jails_need(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert "this is not Linux" in isolate.why_not()
+    assert "this is not Linux" in jail.why_not()
     with pytest.raises(JailUnavailable, match="allow_unsandboxed"):
-        isolate.enter_jail(SPEC, keep_fds=[])
+        jail.enter_jail(SPEC, keep_fds=[])
 
 
 @linux
@@ -950,7 +951,7 @@ def test_a_spec_that_makes_no_sense_is_refused(settings, message):
         JailSpec(**{"readable": ("/opt",)} | settings)
 
 
-@pytest.mark.parametrize("function", [isolate.settle_init, isolate.resident_bytes_inside])
+@pytest.mark.parametrize("function", [jail.settle_init, jail.resident_bytes_inside])
 def test_outside_of_a_jail_there_is_nothing_to_settle_or_measure(function):
     with pytest.raises(RuntimeError, match="enter_jail has not been called"):
         function()
@@ -958,7 +959,7 @@ def test_outside_of_a_jail_there_is_nothing_to_settle_or_measure(function):
 
 def test_learners_privileges_are_not_dropped_outside_of_a_jail():
     with pytest.raises(RuntimeError, match="enter_jail has not been called"):
-        isolate.drop_privileges(SPEC)
+        jail.drop_privileges(SPEC)
 
 
 @pytest.mark.parametrize(
@@ -974,16 +975,16 @@ def test_a_kernel_setting_that_forbids_namespaces_is_named(
     setting = tmp_path / name
     setting.parent.mkdir()
     setting.write_text(f"{value}\n")
-    monkeypatch.setattr(isolate_hints, "_SYSTEM_SETTINGS", tmp_path)
-    said = isolate_hints.explain()
+    monkeypatch.setattr(hints, "_SYSTEM_SETTINGS", tmp_path)
+    said = hints.explain()
     assert f"{name.replace('/', '.')} is {value}" in said
     assert remedy in said
 
 
 def test_a_container_is_told_how_to_be_started(monkeypatch, tmp_path):
     (tmp_path / "mark").touch()
-    monkeypatch.setattr(isolate_hints, "_SYSTEM_SETTINGS", tmp_path)
-    monkeypatch.setattr(isolate_hints, "_CONTAINER_MARKS", (str(tmp_path / "mark"),))
-    assert "seccomp=unconfined" in isolate_hints.explain()
-    monkeypatch.setattr(isolate_hints, "_CONTAINER_MARKS", ())
-    assert "forbids namespaces" in isolate_hints.explain()
+    monkeypatch.setattr(hints, "_SYSTEM_SETTINGS", tmp_path)
+    monkeypatch.setattr(hints, "_CONTAINER_MARKS", (str(tmp_path / "mark"),))
+    assert "seccomp=unconfined" in hints.explain()
+    monkeypatch.setattr(hints, "_CONTAINER_MARKS", ())
+    assert "forbids namespaces" in hints.explain()

@@ -8,7 +8,7 @@ import resource
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from autograder.grading.engine.isolate_spec import JailSpec
+from autograder.grading.engine.jail.spec import JailSpec
 
 _PRIVATE_FILES = ("/tmp", "/dev/shm")
 

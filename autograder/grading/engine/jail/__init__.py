@@ -5,19 +5,19 @@
            └─ learner's process           drop_privileges(spec), then the learner's code
 
 Init's end, however it comes about, is the end of everything inside. Reading order:
-`isolate_spec` (what a jail is asked for), `isolate_enter` (going in), `isolate_files` (what
-is to be seen), `isolate_identity` (who the learner is), `limits` (how much), `syscalls_filter`
-(which system calls), `isolate_probe` (does it work here).
+`spec` (what a jail is asked for), `enter` (going in), `files` (what
+is to be seen), `identity` (who the learner is), `limits` (how much), `seccomp`
+(which system calls), `probe` (does it work here).
 """
 
-from autograder.grading.engine.isolate_enter import (
+from autograder.grading.engine.jail.enter import (
     drop_privileges,
     enter_jail,
     resident_bytes_inside,
     settle_init,
 )
-from autograder.grading.engine.isolate_probe import probe, why_not
-from autograder.grading.engine.isolate_spec import JailSpec, JailUnavailable
+from autograder.grading.engine.jail.probe import probe, why_not
+from autograder.grading.engine.jail.spec import JailSpec, JailUnavailable
 
 __all__ = [
     "JailSpec",

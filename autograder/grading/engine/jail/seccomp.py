@@ -14,7 +14,7 @@ import socket
 import struct
 from collections.abc import Iterator
 
-from autograder.grading.engine import syscalls
+from autograder.grading.engine.jail import syscalls
 
 #: Refused whatever the arguments, with EPERM: number on x86_64, number on aarch64.
 DENIED = {

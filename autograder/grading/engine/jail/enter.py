@@ -14,16 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from autograder.grading.engine import (
-    isolate_files,
-    isolate_identity,
-    limits,
-    syscalls,
-    syscalls_filter,
-)
-from autograder.grading.engine.isolate_hints import explain
-from autograder.grading.engine.isolate_identity import Identity
-from autograder.grading.engine.isolate_spec import (
+from autograder.grading.engine.jail import files, limits, seccomp, syscalls
+from autograder.grading.engine.jail.hints import explain
+from autograder.grading.engine.jail.identity import Identity, choose, give_up, map_sole_user
+from autograder.grading.engine.jail.spec import (
     JailSpec,
     JailUnavailable,
     refused,
@@ -92,7 +86,7 @@ def enter_jail(spec: JailSpec, *, keep_fds: Iterable[int]) -> None:
     _close_all_but(kept)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE_ADJ)
-    identity = isolate_identity.choose()
+    identity = choose()
     with step("make namespaces of its own", explain):
         _leave_namespaces(identity)
     parent_lives, parent_holds = os.pipe()
@@ -102,7 +96,7 @@ def enter_jail(spec: JailSpec, *, keep_fds: Iterable[int]) -> None:
     _die_with_parent(parent_lives)
     _be_deaf()
     with refused(explain if identity.own_users else None):
-        watch = limits.Watch(*isolate_files.build(spec, identity.uid, identity.gid))
+        watch = limits.Watch(*files.build(spec, identity.uid, identity.gid))
     socket.sethostname("jail")
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
     _inside = _Inside(identity, watch)
@@ -127,12 +121,12 @@ def drop_privileges(spec: JailSpec) -> None:
     with contextlib.suppress(OSError):
         os.close(inside.watch.proc)
     with step("drop privileges"):
-        isolate_identity.give_up(inside.identity)
+        give_up(inside.identity)
         # Its own children may look at it as anywhere; init stays closed to it.
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
         limits.apply(spec, _KEEPERS if inside.identity.own_users else 0)
     with step("filter system calls"):
-        syscalls_filter.install()
+        seccomp.install()
 
 
 def settle_init() -> None:
@@ -144,7 +138,7 @@ def settle_init() -> None:
         This process is not inside a jail.
     """
     with step("drop init's privileges"):
-        isolate_identity.give_up(_where().identity, kept=1 << syscalls.CAP_KILL)
+        give_up(_where().identity, kept=1 << syscalls.CAP_KILL)
 
 
 def resident_bytes_inside() -> int:
@@ -183,7 +177,7 @@ def _leave_namespaces(identity: Identity) -> None:
             raise
         syscalls.unshare(flags)
     if identity.own_users:
-        isolate_identity.map_sole_user(uid, gid)
+        map_sole_user(uid, gid)
 
 
 def _wait_for(init: int, descriptors: set[int]) -> NoReturn:

@@ -1,4 +1,4 @@
-"""What a Dask worker does: say whether it is fit, and run jobs; see `dask_runner`.
+"""What a Dask worker does: say whether it is fit, and run jobs; see `runner`.
 
 What a command wants of its workers travels as JSON text, so that a worker of another
 version can still read it and say what differs.
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder.grading.engine import trials
-from autograder.grading.engine.isolate import JailSpec
+from autograder.grading.engine.jail import JailSpec
 from autograder.grading.engine.pipeline import fingerprint, versions
 from autograder.grading.engine.service import EngineError, Service
 
@@ -33,8 +33,7 @@ PROBE_S = 60.0
 _SHOWN = 12
 
 _PROBE = (
-    "import json; from autograder.grading.engine.isolate import why_not; "
-    "print(json.dumps(why_not()))"
+    "import json; from autograder.grading.engine.jail import why_not; print(json.dumps(why_not()))"
 )
 
 

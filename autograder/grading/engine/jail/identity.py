@@ -7,8 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from autograder.grading.engine import syscalls
-from autograder.grading.engine.isolate_spec import step
+from autograder.grading.engine.jail import syscalls
+from autograder.grading.engine.jail.spec import step
 
 #: Far above any account, and below 2**31. The pid added to it tells jails apart: limits on
 #: processes are counted per uid, and one learner's processes must not use up another's.
