@@ -14,7 +14,7 @@ help:
 
 setup:
 	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "servemath: no $(PYTHON) on PATH; install Python 3.11 to 3.13, or name one: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }
-	@$(PYTHON) autograder/setup_venv.py
+	@$(PYTHON) autograder/machine/setup_venv.py
 
 ## make demo        build, release, grade a sample class, write feedback and report (CH=<chapter>)
 demo: setup

@@ -41,7 +41,7 @@ c.Autograde.autograde_preprocessors = [
 ]
 
 # Pages without a hidden test in them; nothing of the submission runs in a reader's browser.
-c.GenerateFeedback.exporter_class = "autograder.feedback.exporter.FeedbackExporter"
+c.GenerateFeedback.exporter_class = "autograder.feedback.generate.FeedbackExporter"
 # The page is made of facts, so there is no notebook left to prepare.
 c.GenerateFeedback.preprocessors = []
 

@@ -27,8 +27,8 @@ from autograder.authoring.reference import glossary_page, symbols_page
 from autograder.bank import runner
 from autograder.cells import points_by_exercise
 from autograder.course import Course
+from autograder.course.settings import settings
 from autograder.findings import Finding
-from autograder.nbgrader_settings import settings
 
 #: Pictures are compared as places: their bytes depend on fonts and platform.
 _PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=]+")
@@ -99,7 +99,7 @@ def notebooks(course: Course, chapter: str, execute: bool = False) -> Finding:
 
 def pages(course: Course) -> Finding:
     """Say whether the pages that are made are what they are made from gives."""
-    from autograder.cli.page import page, place
+    from autograder.authoring.command_page import page, place
 
     docs = course.root / "docs"
     wanted = {

@@ -5,9 +5,9 @@ import sys
 
 from autograder import bank
 from autograder.authoring.release import release, scratch_course
+from autograder.course.commands import environment
 from autograder.demo.sample_class import Chapter, lay_out
 from autograder.grading.outcomes import class_table
-from autograder.nbgrader_command import environment
 
 
 class Graded:

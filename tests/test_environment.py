@@ -82,7 +82,7 @@ def test_conda_installs_the_lock_and_this_package_and_no_version_of_its_own():
 
 
 def test_set_up_supports_the_same_pythons_as_the_package():
-    from autograder import setup_venv
+    from autograder.machine import setup_venv
 
     supported = SpecifierSet(PROJECT["requires-python"])
     (first, low), (second, high) = setup_venv.OLDEST, setup_venv.NEWEST
@@ -152,7 +152,7 @@ def test_a_missing_python_is_one_clear_line():
     ],
 )
 def test_a_python_that_cannot_serve_is_one_clear_line(patch, expected):
-    script = HOME / "autograder" / "setup_venv.py"
+    script = HOME / "autograder" / "machine" / "setup_venv.py"
     code = f"import runpy, sys; {patch}; runpy.run_path({str(script)!r}, run_name='__main__')"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
@@ -163,7 +163,7 @@ def test_a_python_that_cannot_serve_is_one_clear_line(patch, expected):
 
 
 def test_set_up_is_written_for_any_python_there_is():
-    source = (HOME / "autograder" / "setup_venv.py").read_text()
+    source = (HOME / "autograder" / "machine" / "setup_venv.py").read_text()
     assert not re.search(r"(?<![A-Za-z])f[\"']", source), "an f-string is a syntax error before 3.6"
     assert ":=" not in source and "->" not in source
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from autograder.authoring.release import release, scratch_course
 from autograder.cells import parse_grade_id
 from autograder.course import Course
+from autograder.course.commands import run_nbgrader
 from autograder.demo.run import DemoError, refuse_a_real_class, remove, run
 from autograder.demo.sample_class import PREFIX, cases
 from autograder.grading.exporter import UNFINISHED
@@ -26,7 +27,6 @@ from autograder.grading.outcomes import (
     load_outcome,
 )
 from autograder.grading.table import TABLE_WIDTH, as_csv, show_table
-from autograder.nbgrader_command import run_nbgrader
 
 from .autograder import leaks
 from .golden import Graded

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from autograder.course import HOME, Course
-from autograder.nbgrader_command import run_nbgrader
+from autograder.course.commands import run_nbgrader
 
 
 class ReleaseError(RuntimeError):

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from autograder import NAME
 from autograder.cli import authoring, grading, machine, regrading, reporting, sample
-from autograder.cli.program import NAME, Program, Session
+from autograder.cli.frame.program import Program, Session
 
 AUTHORS, GRADERS, TRYING = "For authors", "For graders", "This machine, and trying things out"
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autograder.cli.exits import Mistake, told_as
-from autograder.cli.names import ChapterOrAll, chapters_of, course_of, shown
-from autograder.cli.progress import progress
+from autograder.cli.frame.bar import progress
+from autograder.cli.frame.exits import Mistake, told_as
+from autograder.cli.frame.names import ChapterOrAll, chapters_of, course_of, shown
 from autograder.course import Course
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ def _notebooks(course: Course, chapters: list[str], stale: bool) -> None:
     from nbclient.exceptions import CellExecutionError, CellTimeoutError
 
     from autograder.authoring.build import build
+    from autograder.authoring.command_page import write_page
     from autograder.authoring.reference import write_pages
-    from autograder.cli.page import write_page
 
     with progress("building notebooks", len(chapters)) as advance:
         results = [*write_pages(course), write_page(course)]
@@ -123,7 +123,7 @@ def check(
     chapters = chapters_of(course, chapter)
 
     from autograder.check import everything
-    from autograder.cli.show import look_and_show
+    from autograder.cli.frame.show import look_and_show
 
     look_and_show("checking", everything(course, chapters, execute), in_json)
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from autograder.course import Course
+from autograder.course.commands import TIMEOUT_S, environment
 from autograder.grading.exporter import UNFINISHED
 from autograder.grading.outcomes import load_outcome, outcome_path
-from autograder.nbgrader_command import TIMEOUT_S, environment
 
 #: Seconds between two looks at how far a command is.
 LOOK_S = 0.2

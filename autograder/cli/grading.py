@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autograder.cli.exits import Exit, Mistake, NotHere, told_as
-from autograder.cli.names import (
+from autograder.cli.frame.bar import progress
+from autograder.cli.frame.exits import Exit, Mistake, NotHere, told_as
+from autograder.cli.frame.names import (
     Assignment,
     AssignmentOrAll,
     chapters_of,
@@ -21,7 +22,6 @@ from autograder.cli.names import (
     shown,
     students_of,
 )
-from autograder.cli.progress import progress
 from autograder.course import Course
 
 if TYPE_CHECKING:
@@ -115,8 +115,8 @@ def need_gradebook(course: Course, assignment: str) -> None:
 
 def need_jail(course: Course) -> None:
     """Refuse to begin where grading would refuse every submission."""
+    from autograder.course.settings import SettingsError, needs_jail
     from autograder.grading.engine.jail import why_not
-    from autograder.nbgrader_settings import SettingsError, needs_jail
 
     with told_as(Mistake, SettingsError):
         reason = why_not() if needs_jail(course) else None
@@ -125,7 +125,7 @@ def need_jail(course: Course) -> None:
 
 
 def _gradebook_url(course: Course) -> str:
-    from autograder.nbgrader_settings import SettingsError, gradebook_url
+    from autograder.course.settings import SettingsError, gradebook_url
 
     with told_as(Mistake, SettingsError):
         return gradebook_url(course)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from autograder.cli.exits import NotHere
-from autograder.cli.names import course_of
+from autograder.cli.frame.exits import NotHere
+from autograder.cli.frame.names import course_of
 
 
 def doctor(
@@ -21,8 +21,8 @@ def doctor(
     """
     course = course_of(context)
 
-    from autograder.cli.show import look_and_show
-    from autograder.doctor import examinations
+    from autograder.cli.frame.show import look_and_show
+    from autograder.machine.doctor import examinations
 
     look_and_show("examining", examinations(course), in_json)
 
@@ -34,7 +34,7 @@ def lab(context: typer.Context) -> None:
     """
     course = course_of(context)
 
-    from autograder.lab import open_lab
+    from autograder.machine.lab import open_lab
 
     try:
         open_lab(course)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autograder.cli.exits import Exit, Mistake, told_as
+from autograder.cli.frame.bar import Advance, progress
+from autograder.cli.frame.exits import Exit, Mistake, told_as
+from autograder.cli.frame.names import Assignment, course_of, meant, shown, students_of
 from autograder.cli.grading import need_gradebook, need_jail
-from autograder.cli.names import Assignment, course_of, meant, shown, students_of
-from autograder.cli.progress import Advance, progress
 from autograder.course import Course
 
 if TYPE_CHECKING:

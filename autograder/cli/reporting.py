@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from autograder.cli.exits import Mistake
+from autograder.cli.frame.exits import Mistake
+from autograder.cli.frame.names import Assignment, course_of, meant, shown, students_of
 from autograder.cli.grading import need_gradebook
-from autograder.cli.names import Assignment, course_of, meant, shown, students_of
 
 #: What the file of a report may end in.
 SUFFIXES = (".html", ".htm")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from autograder.cli.exits import Exit, Mistake, told_as
-from autograder.cli.names import ChapterOrAll, chapters_of, course_of, shown
+from autograder.cli.frame.exits import Exit, Mistake, told_as
+from autograder.cli.frame.names import ChapterOrAll, chapters_of, course_of, shown
 from autograder.course import Course
 
 if TYPE_CHECKING:

@@ -18,11 +18,11 @@ from autograder import bank
 from autograder.authoring.build import build
 from autograder.authoring.release import ReleaseError, release
 from autograder.course import Course
+from autograder.course.commands import TIMEOUT_S, environment, run_nbgrader
 from autograder.demo.sample_class import PREFIX, Chapter, lay_out
 from autograder.files import write_atomically
 from autograder.grading.outcomes import ClassTable, class_table, database_url
 from autograder.grading.table import TABLE_WIDTH, show_table
-from autograder.nbgrader_command import TIMEOUT_S, environment, run_nbgrader
 
 T = TypeVar("T")
 

@@ -5,8 +5,8 @@
 """
 
 from autograder.exports.canvas import CanvasExporter
-from autograder.exports.late import DailyPenalty
 from autograder.exports.mapping import ExportError
 from autograder.exports.moodle import MoodleExporter
+from autograder.late.penalty import DailyPenalty
 
 __all__ = ["CanvasExporter", "DailyPenalty", "ExportError", "MoodleExporter"]

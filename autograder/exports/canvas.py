@@ -6,9 +6,9 @@ import re
 
 from traitlets import Bool
 
-from autograder.exports.cells import plain_text
 from autograder.exports.lms import Column, PlatformExporter, points_text
 from autograder.exports.mapping import Person
+from autograder.exports.spreadsheet import plain_text
 
 #: The columns before assignments, as Canvas exports them and expects them back, in order.
 INFORMATION = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")

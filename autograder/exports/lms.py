@@ -13,8 +13,8 @@ from nbgrader.api import Assignment, Gradebook, MissingEntry
 from nbgrader.plugins import ExportPlugin
 from traitlets import Dict, Enum, Unicode
 
-from autograder.exports.cells import looks_like_formula
 from autograder.exports.mapping import ExportError, Person, read_mapping
+from autograder.exports.spreadsheet import looks_like_formula
 from autograder.files import write_atomically
 
 

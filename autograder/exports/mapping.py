@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autograder.exports.cells import looks_like_formula
+from autograder.exports.spreadsheet import looks_like_formula
 
 
 class ExportError(RuntimeError):

@@ -1,7 +1,7 @@
 """What learners read after grading: one page a submission, without a hidden test in it.
 
 `nbgrader generate_feedback` comes here through ``nbgrader_config.py``. Reading order:
-`exporter` (what nbgrader calls), `facts` (what a page says), `collect` (brings the facts
+`generate` (what nbgrader calls), `facts` (what a page says), `collect` (brings the facts
 of one submission together), from `gradebook`, `notebooks` and `theory`; `hidden` (what
 no page may show), `results` (what became of a test, in words), `misconceptions` (which
 known wrong solution gives the learner's `answers`), `work` (learners' cells and what

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from autograder.course import Course
-from autograder.report import misconceptions, timings
-from autograder.report.misconceptions import Findings
+from autograder.report import timings
+from autograder.report.held import Findings, find_held
 from autograder.report.pseudonyms import pseudonyms, salt
 from autograder.report.records import ClassRecord, Submission
 from autograder.report.similarity import Group, near_identical
@@ -165,7 +165,7 @@ def gather(course: Course, record: ClassRecord, names: bool = False) -> Contents
         who = called[one.student]
         return Learner(who, scores, one.total, one.penalty, notes, one.waits_for_person)
 
-    known = misconceptions.find(course, record)
+    known = find_held(course, record)
     held = (replace(one, learners=_called(one.learners, called)) for one in known.held)
     times = timings.exercise_times(course, record)
     return Contents(

@@ -7,7 +7,7 @@ import io
 import json
 from dataclasses import asdict
 
-from autograder.exports.cells import plain_text
+from autograder.exports.spreadsheet import plain_text
 from autograder.report.contents import Contents
 
 

@@ -20,8 +20,8 @@ import psutil
 
 from autograder.authoring.release import release, scratch_course
 from autograder.course import Course
+from autograder.course.commands import environment
 from autograder.demo.honest_class import lay_out_honest
-from autograder.nbgrader_command import environment
 
 CHAPTER = "ch1_serving_tradeoffs"
 

@@ -18,9 +18,9 @@ from nbgrader.api import Gradebook
 import servemath_helpers
 from autograder.cells import is_test_cell
 from autograder.course import HOME
+from autograder.course.commands import environment
 from autograder.demo.sample_class import EXERCISES, Chapter, solution_cell
 from autograder.grading.outcomes import class_table, database_url
-from autograder.nbgrader_command import environment
 
 from .attack import Attack, Hall, backwards
 from .course import CHAPTER, PLAIN, throw_away

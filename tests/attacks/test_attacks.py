@@ -15,9 +15,9 @@ import pytest
 import servemath_helpers
 from autograder.cells import grade_id_of, is_test_cell, parse_grade_id, points_of
 from autograder.course import HOME
+from autograder.course.commands import run_nbgrader
 from autograder.demo.sample_class import EXERCISES, solution_cell
 from autograder.grading.table import as_csv
-from autograder.nbgrader_command import run_nbgrader
 
 from .attack import Hall, load
 from .course import CHAPTER

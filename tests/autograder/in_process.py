@@ -7,7 +7,7 @@ from nbgrader.apps.api import NbGraderAPI
 from nbgrader.coursedir import CourseDirectory
 from traitlets.config.loader import PyFileConfigLoader
 
-from autograder.nbgrader_command import environment
+from autograder.course.commands import environment
 
 
 @contextlib.contextmanager

@@ -13,9 +13,9 @@ from nbgrader.api import Gradebook
 
 from autograder.authoring.build import build_text
 from autograder.course import HOME, Course
+from autograder.course.commands import environment
 from autograder.files import write_atomically
 from autograder.grading.outcomes import GRADED, NOT_GRADED, Outcome, database_url
-from autograder.nbgrader_command import environment
 
 NAME = "ch9_small"
 

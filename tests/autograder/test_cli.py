@@ -22,10 +22,11 @@ from typer.testing import CliRunner
 import autograder.report
 from autograder import check, regrade
 from autograder.authoring import release
-from autograder.cli import autograde, names, progress, regrading
+from autograder.authoring.command_page import page, place
+from autograder.cli import autograde, regrading
 from autograder.cli.app import app
-from autograder.cli.exits import Exit, Mistake, NotHere
-from autograder.cli.page import page, place
+from autograder.cli.frame import bar, names
+from autograder.cli.frame.exits import Exit, Mistake, NotHere
 from autograder.course import HOME, Course
 from autograder.demo import run as demo
 from autograder.demo.sample_class import Chapter, cases
@@ -631,19 +632,19 @@ def test_what_a_command_wrote_last_is_reported_before_it_is_over(course, monkeyp
 def test_progress_is_a_bar_in_a_terminal():
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=100)
-    with progress._bar(console, "grading", 3) as advance:
+    with bar._bar(console, "grading", 3) as advance:
         advance("u1 [bold]")
     assert "grading" in screen.getvalue() and "1/3" in screen.getvalue()
     assert "u1 [bold]" in screen.getvalue()
 
 
 def test_much_work_is_told_in_few_lines(capsys):
-    with progress.progress("work", 1000) as advance:
+    with bar.progress("work", 1000) as advance:
         for number in range(1000):
             advance(str(number))
     told = capsys.readouterr().err.splitlines()
     assert told[0] == "work: 0 of 1000" and told[-1] == "work: 1000 of 1000"
-    assert len(told) == progress.PARTS + 1
+    assert len(told) == bar.PARTS + 1
 
 
 # -- regrade -------------------------------------------------------------------------------

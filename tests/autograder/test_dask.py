@@ -11,6 +11,7 @@ import psutil
 import pytest
 from distributed import Client
 
+from autograder.course.commands import environment
 from autograder.grading.engine import pipeline
 from autograder.grading.engine.dask import runner as dask_runner
 from autograder.grading.engine.dask import worker as dask_worker
@@ -18,7 +19,6 @@ from autograder.grading.engine.dask.runner import DaskRunner
 from autograder.grading.engine.jail import JailSpec
 from autograder.grading.engine.service import EngineError
 from autograder.grading.execute import ExecuteGraded
-from autograder.nbgrader_command import environment
 
 from . import small_course
 from .conftest import code_cell, notebook_of

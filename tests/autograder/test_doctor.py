@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from autograder import check, doctor
+from autograder import check
 from autograder.cli.app import app
 from autograder.course import Course
 from autograder.findings import Finding
 from autograder.grading.engine import jail
+from autograder.machine import doctor
 
 Space = namedtuple("Space", "total used free")
 

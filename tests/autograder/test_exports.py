@@ -7,12 +7,12 @@ import pytest
 from nbgrader.api import Gradebook
 from traitlets.config import Config
 
+from autograder.course.commands import run_nbgrader
 from autograder.exports import CanvasExporter, ExportError, MoodleExporter
-from autograder.exports.cells import FORMULA_STARTS, looks_like_formula, plain_text
 from autograder.exports.lms import points_text
 from autograder.exports.mapping import read_mapping
+from autograder.exports.spreadsheet import FORMULA_STARTS, looks_like_formula, plain_text
 from autograder.grading.outcomes import database_url
-from autograder.nbgrader_command import run_nbgrader
 
 from .small_course import NAME, fill_gradebook, make, record
 

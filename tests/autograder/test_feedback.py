@@ -12,8 +12,8 @@ from nbgrader.api import Gradebook
 from autograder import bank
 from autograder.course import HOME, Course
 from autograder.feedback.collect import Collector, Places
-from autograder.feedback.exporter import FeedbackExporter
 from autograder.feedback.facts import Link
+from autograder.feedback.generate import FeedbackExporter
 from autograder.feedback.hidden import LEFT_OUT, HiddenTests, split_source
 from autograder.feedback.notebooks import read_json
 from autograder.feedback.results import why_lost

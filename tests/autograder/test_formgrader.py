@@ -13,9 +13,9 @@ import pytest
 from nbgrader.api import Gradebook
 
 from autograder.authoring.release import release
+from autograder.course.commands import environment
 from autograder.grading.engine.jail import why_not
 from autograder.grading.outcomes import database_url
-from autograder.nbgrader_command import environment
 
 from . import small_course
 from .small_course import NAME, RIGHT

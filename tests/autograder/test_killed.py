@@ -14,8 +14,8 @@ import pytest
 
 from autograder.authoring.release import release, scratch_course
 from autograder.course import Course
+from autograder.course.commands import environment
 from autograder.demo.honest_class import lay_out_honest
-from autograder.nbgrader_command import environment
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -7,8 +7,8 @@ from traitlets import TraitError
 from traitlets.config import Config
 
 from autograder.authoring.release import release
+from autograder.course.commands import run_nbgrader
 from autograder.exports import DailyPenalty
-from autograder.nbgrader_command import run_nbgrader
 
 from .small_course import NAME, RIGHT, gradebook_of, hand_in, make
 

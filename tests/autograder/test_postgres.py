@@ -17,8 +17,8 @@ import psycopg
 import pytest
 
 from autograder.authoring.release import scratch_course
+from autograder.course.commands import environment, run_nbgrader
 from autograder.grading.outcomes import class_table
-from autograder.nbgrader_command import environment, run_nbgrader
 
 from .test_killed import FIRST, GRADES, SIZE, copy_of, files_of, pristine, uninterrupted
 

@@ -15,9 +15,9 @@ from rich.console import Console
 from autograder import regrade
 from autograder.authoring.release import release
 from autograder.course import Course
+from autograder.course.commands import run_nbgrader
 from autograder.files import write_atomically
 from autograder.grading.outcomes import GRADED, load_outcome
-from autograder.nbgrader_command import run_nbgrader
 from autograder.regrade import promotion, workspace
 from autograder.report.records import collect
 from autograder.report.snapshots import reports_folder

@@ -25,7 +25,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from autograder.nbgrader_command import environment
+from autograder.course.commands import environment
 
 #: Seconds that a page, a kernel, a cell may take on a slow machine with both cores busy.
 PATIENCE_S = 30.0

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from playwright.sync_api import expect
 
-from autograder.nbgrader_command import run_nbgrader
+from autograder.course.commands import run_nbgrader
 
 from .conftest import CHAPTER
 from .jupyter import jupyter_lab

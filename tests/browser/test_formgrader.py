@@ -3,8 +3,8 @@
 import pytest
 from playwright.sync_api import expect
 
+from autograder.course.commands import run_nbgrader
 from autograder.demo.sample_class import PREFIX, honest_work
-from autograder.nbgrader_command import run_nbgrader
 
 from .conftest import CHAPTER
 

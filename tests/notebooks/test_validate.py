@@ -2,7 +2,7 @@
 
 import shutil
 
-from autograder.nbgrader_command import run_nbgrader
+from autograder.course.commands import run_nbgrader
 
 from .conftest import COURSE
 

@@ -19,10 +19,10 @@ from sqlalchemy import URL, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from autograder.course import Course
+from autograder.course.commands import environment
+from autograder.course.settings import SettingsError, gradebook_url, needs_jail
 from autograder.findings import Finding
-from autograder.nbgrader_command import environment
-from autograder.nbgrader_settings import SettingsError, gradebook_url, needs_jail
-from autograder.setup_venv import NEWEST, OLDEST
+from autograder.machine.setup_venv import NEWEST, OLDEST
 
 LOCK = "requirements.lock"
 

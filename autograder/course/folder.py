@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 #: The folder that holds this package: the course as it was checked out.
-HOME = Path(__file__).resolve().parent.parent
+HOME = Path(__file__).resolve().parents[2]
 
 #: Notebooks that are executed when they are built and keep their outputs.
 EXECUTED = ("theory",)

@@ -15,9 +15,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from autograder.cli.exits import Exit, Told
-
-NAME = "servemath"
+from autograder import NAME
+from autograder.cli.frame.exits import Exit, Told
 
 #: Errors of the operating system that say something about the machine, not about us.
 _MACHINE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EMFILE)
@@ -48,7 +47,7 @@ def _usage_error(error: typer.TyperException) -> int:
 
 def _where(error: BaseException) -> str:
     """Return the last place in our own code that an error went through."""
-    house = Path(__file__).resolve().parent.parent
+    house = Path(__file__).resolve().parents[2]
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename).resolve()
         if path.is_relative_to(house) and path != Path(__file__).resolve():

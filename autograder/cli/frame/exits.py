@@ -43,7 +43,7 @@ def told_as(error: type[Told], *kinds: type[Exception]) -> Iterator[None]:
     >>> with told_as(Mistake, ZeroDivisionError):
     ...     1 / 0
     Traceback (most recent call last):
-    autograder.cli.exits.Mistake: division by zero
+    autograder.cli.frame.exits.Mistake: division by zero
     """
     try:
         yield

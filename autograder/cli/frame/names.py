@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from autograder.cli.exits import Mistake
-from autograder.cli.program import Session
+from autograder.cli.frame.exits import Mistake
+from autograder.cli.frame.program import Session
 from autograder.course import Course
 
 #: What makes a folder a course folder.
@@ -78,7 +78,7 @@ def meant(word: str, known: Iterable[str], what: str, begun: bool = True) -> str
     'ch2_inference'
     >>> meant("ch", ["ch1_serving", "ch2_inference"], "chapter")
     Traceback (most recent call last):
-    autograder.cli.exits.Mistake: 'ch' begins several: ch1_serving, ch2_inference
+    autograder.cli.frame.exits.Mistake: 'ch' begins several: ch1_serving, ch2_inference
     """
     names = sorted(known)
     if word in names:

@@ -8,8 +8,8 @@ from dataclasses import asdict
 
 import typer
 
-from autograder.cli.exits import Exit
-from autograder.cli.progress import progress
+from autograder.cli.frame.bar import progress
+from autograder.cli.frame.exits import Exit
 from autograder.findings import Finding, all_well
 
 _COLOURS = {"ok": typer.colors.GREEN, "note": typer.colors.YELLOW, "fault": typer.colors.RED}

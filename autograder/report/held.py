@@ -31,7 +31,7 @@ class Findings:
     transcripts: int
 
 
-def find(course: Course, record: ClassRecord) -> Findings:
+def find_held(course: Course, record: ClassRecord) -> Findings:
     """Return the misconceptions of an assignment's graded submissions.
 
     An answer that two misconceptions explain equally well counts for both.

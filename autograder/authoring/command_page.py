@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from autograder.cli.program import NAME
+from autograder import NAME
 from autograder.course import Course
 from autograder.files import write_atomically
 

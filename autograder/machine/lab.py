@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from autograder.course import Course
-from autograder.nbgrader_command import environment
+from autograder.course.commands import environment
 
 #: Where `make lab` works; git ignores it.
 FOLDER = "my_work"
