@@ -2,6 +2,8 @@
 
 An SLI is measured, an SLO is aimed at, an SLA is signed: it names a credit for each
 level that availability falls below.
+
+An argument out of range raises `ValueError`, which names it.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ def sla_credit(availability: Exact, table: Iterable[Sequence[Exact]]) -> float:
     Raises
     ------
     ValueError
-        If an argument is out of range or a row is not made of two parts.
+        If a row is not made of two parts.
 
     Notes
     -----

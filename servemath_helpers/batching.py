@@ -3,6 +3,8 @@
 A batch of B takes S(B) = alpha + beta B: a fixed part (weights read once, launches)
 and a part for each request. Any one unit of time serves for alpha, beta and 1 / lam;
 the course uses milliseconds and requests per millisecond.
+
+An argument out of range raises `ValueError`, which names it.
 """
 
 from __future__ import annotations
@@ -53,11 +55,6 @@ def batch_service_time(B: int, alpha: float, beta: float) -> float:
     float
         alpha + beta B [same unit].
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-
     Examples
     --------
     >>> batch_service_time(32, 20, 1)
@@ -81,11 +78,6 @@ def formation_wait(B: int, lam: float) -> float:
     -------
     float
         (B - 1) / (2 lam) [time unit]; at lam = 0 it is inf for B > 1 and 0 for B = 1.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----
@@ -133,11 +125,6 @@ def batch_metrics(B: int, lam: float, alpha: float, beta: float) -> dict[str, fl
         unit]; ``rho`` lam S / B; ``stable`` whether rho < 1; ``formation`` mean wait
         for the batch to fill [time unit], see `formation_wait`.
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-
     Notes
     -----
     Throughput rises towards 1 / beta and reaches half of it at B = alpha / beta. At
@@ -179,11 +166,6 @@ def min_stable_batch(lam: Exact, alpha: Exact, beta: Exact) -> int | None:
     int or None
         The least B with lam (alpha + beta B) < B; None if no batch is large enough.
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-
     Notes
     -----
     floor(lam alpha / (1 - lam beta)) + 1 if lam beta < 1. The inequality is strict: a
@@ -221,11 +203,6 @@ def batch_latency(B: int, lam: float, alpha: float, beta: float) -> float:
     -------
     float
         Formation wait + queueing of batches + service [time unit]; inf if unstable.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----
@@ -266,11 +243,6 @@ def best_fixed_batch(lam: float, alpha: float, beta: float, b_max: int = 128) ->
         The size from 1 to b_max with the least `batch_latency`, the smallest on a tie;
         None if none of them is stable.
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-
     Examples
     --------
     At 100 requests/s batching pays; at 10 requests/s it does not.
@@ -306,7 +278,7 @@ def choose_batch(
     Raises
     ------
     ValueError
-        If the lengths differ or a value is out of range.
+        If the lengths differ.
 
     Examples
     --------

@@ -1,4 +1,7 @@
-"""When a cache pays: hit rates, break-even, and the popularity of few items."""
+"""When a cache pays: hit rates, break-even, and the popularity of few items.
+
+An argument out of range raises `ValueError`, which names it.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +32,6 @@ def hit_rate_latency(hit_rate: float, hit_ms: float, miss_ms: float) -> float:
     float
         ``hit_rate * hit_ms + (1 - hit_rate) * miss_ms`` in ms.
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-
     Notes
     -----
     It is a mean: unless nearly every request is a hit, the tail is that of the misses.
@@ -62,11 +60,6 @@ def cache_break_even(lookup_ms: float, miss_ms: float) -> float:
     -------
     float
         The hit rate ``lookup_ms / miss_ms``; above 1 the cache never pays.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----
@@ -97,11 +90,6 @@ def zipf_hit_share(n_items: int, top: int, s: float = 1.0) -> float:
     -------
     float
         Share in [0, 1]: the hit rate of a cache that always holds the top items.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----

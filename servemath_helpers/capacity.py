@@ -1,4 +1,7 @@
-"""How many replicas: counting, pooling, staffing, scaling out and starting up."""
+"""How many replicas: counting, pooling, staffing, scaling out and starting up.
+
+An argument out of range raises `ValueError`, which names it.
+"""
 
 from __future__ import annotations
 
@@ -50,11 +53,6 @@ def replicas_needed(lam: Exact, mu: Exact, target: Exact, spare: Exact = 0) -> i
     int
         max(1, ceil(lam / (target mu))) + spare, computed exactly.
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-
     Notes
     -----
     36 requests/s on replicas of 12/s at 60 % need exactly 5; in floating point
@@ -93,11 +91,6 @@ def replicas_for_slo(lam: float, mu: float, wq_max: float) -> int:
     -------
     int
         The least c with lam < c mu and an M/M/c mean wait of at most wq_max.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----
@@ -147,11 +140,6 @@ def square_root_staffing(a: float, beta: float) -> int:
     int
         ceil(a + beta sqrt(a)), and never fewer than the least stable number.
 
-    Raises
-    ------
-    ValueError
-        If an argument is negative or infinite.
-
     Notes
     -----
     With c = a + beta sqrt(a) the probability of waiting tends to a constant that
@@ -189,11 +177,6 @@ def usl_speedup(n: float, sigma: float, kappa: float) -> float:
     -------
     float
         Throughput relative to one worker.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----
@@ -239,11 +222,6 @@ def usl_peak(sigma: float, kappa: float) -> float:
         sqrt((1 - sigma) / kappa), and at least 1: a real number, of which the
         better neighbouring whole number is meant; inf for kappa = 0 (no peak).
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-
     References
     ----------
     N. J. Gunther, *Guerrilla Capacity Planning*, 2007.
@@ -277,11 +255,6 @@ def cold_start_s(
     -------
     float
         Reaction time [s].
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----

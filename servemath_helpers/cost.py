@@ -1,4 +1,7 @@
-"""What a token, a request and a good answer cost."""
+"""What a token, a request and a good answer cost.
+
+An argument out of range raises `ValueError`, which names it.
+"""
 
 from __future__ import annotations
 
@@ -46,11 +49,6 @@ def cost_per_million(hour_usd: Exact, tok_s: float, n_gpus: int = 1, util: float
     float
         USD per million tokens.
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-
     Notes
     -----
     ``1e6 * hour_usd * n_gpus / (3600 * tok_s * util)``. Idle hours are paid too, so low
@@ -83,11 +81,6 @@ def utilisation(served_tok: float, capacity_tok: float) -> float:
     float
         Utilisation in [0, 1].
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-
     Examples
     --------
     >>> utilisation(served_tok=3_000_000, capacity_tok=10_000_000)
@@ -116,11 +109,6 @@ def quality_adjusted_cost(cost_usd: Exact, p_success: float) -> float:
     -------
     float
         USD per success.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----
@@ -151,11 +139,6 @@ def cascade_cost(easy_share: float, cost_small: Exact, cost_large: Exact) -> flo
     -------
     float
         Cost per request in that unit.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----
@@ -192,11 +175,6 @@ def cascade_break_even(cost_small: Exact, cost_large: Exact) -> float:
     float
         The share ``cost_small / cost_large``; above 1 the cascade never pays.
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-
     Notes
     -----
     A cascade costs ``c_s + (1 - f) c_l`` a request. That equals ``c_l`` at
@@ -227,11 +205,6 @@ def request_cost_usd(
     -------
     float
         USD.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Examples
     --------

@@ -2,6 +2,8 @@
 
 A promise about every single frame is about the worst case, not about a mean or a
 percentile: work that ends after the deadline counts as late by a whole period.
+
+An argument out of range raises `ValueError`, which names it.
 """
 
 from __future__ import annotations
@@ -40,11 +42,6 @@ def achieved_fps(refresh_hz: float, compute_ms: float, wait_ms: float, pipelined
     -------
     float
         Frames per second.
-
-    Raises
-    ------
-    ValueError
-        If a time is negative or infinite, or `refresh_hz` is not greater than 0.
 
     Notes
     -----
@@ -88,11 +85,6 @@ def edge_batch_ok(n: int, alpha: float, beta: float, deadline: float) -> bool:
     -------
     bool
         Whether alpha + beta n <= deadline.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Examples
     --------

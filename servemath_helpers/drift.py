@@ -1,4 +1,7 @@
-"""Comparing distributions: softmax, population stability index, Jensen-Shannon."""
+"""Comparing distributions: softmax, population stability index, Jensen-Shannon.
+
+An argument out of range raises `ValueError`, which names it.
+"""
 
 from __future__ import annotations
 
@@ -148,7 +151,7 @@ def js_divergence(p: Iterable[float], q: Iterable[float]) -> float:
     Raises
     ------
     ValueError
-        If lengths differ or a value is out of range.
+        If lengths differ.
 
     Notes
     -----

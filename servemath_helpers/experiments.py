@@ -1,4 +1,7 @@
-"""Is the new version better? Canary tests, sample sizes and paired comparisons."""
+"""Is the new version better? Canary tests, sample sizes and paired comparisons.
+
+An argument out of range raises `ValueError`, which names it.
+"""
 
 from __future__ import annotations
 
@@ -33,11 +36,6 @@ def two_proportion_z(bad_a: int, n_a: int, bad_b: int, n_b: int) -> float:
     float
         (p_b - p_a) / standard error, positive when b fails more often; 0.0 if nothing
         failed or everything did.
-
-    Raises
-    ------
-    ValueError
-        If a count is out of range.
 
     Notes
     -----
@@ -88,7 +86,7 @@ def two_proportion_sample_size(
     Raises
     ------
     ValueError
-        If an argument is out of range or the rates are equal.
+        If the rates are equal.
 
     Notes
     -----

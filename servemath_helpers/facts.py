@@ -3,6 +3,8 @@
 The values stand in ``data/models.json`` and ``data/hardware.json``, each with its unit, its
 convention and its source; they are read when first asked for. You can also describe a
 `Model` or an `Accelerator` of your own.
+
+An argument out of range raises `ValueError`, which names it.
 """
 
 from __future__ import annotations
@@ -79,7 +81,7 @@ class Model:
     Raises
     ------
     ValueError
-        If a value is out of range or does not agree with the kind of attention.
+        If a value does not agree with the kind of attention.
 
     Examples
     --------
@@ -199,11 +201,6 @@ class Model:
         int or float
             Bytes per token; an int where the number is whole.
 
-        Raises
-        ------
-        ValueError
-            If `bytes_per_elem` is not positive.
-
         Examples
         --------
         >>> get_model("Llama-3-70B").kv_bytes_per_token()
@@ -236,11 +233,6 @@ class Model:
         int or float
             Bytes; an int where the number is whole.
 
-        Raises
-        ------
-        ValueError
-            If an argument is out of range.
-
         Examples
         --------
         >>> mistral = get_model("Mistral-7B-v0.1")
@@ -267,11 +259,6 @@ class Model:
         -------
         int
             Bytes, rounded up.
-
-        Raises
-        ------
-        ValueError
-            If `bits` is not positive.
 
         Examples
         --------
@@ -336,11 +323,6 @@ class Accelerator:
         Where the values come from.
     notes : str, optional
         What one should know before using them.
-
-    Raises
-    ------
-    ValueError
-        If a value is out of range.
 
     Examples
     --------

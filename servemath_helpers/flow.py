@@ -2,6 +2,8 @@
 
 Nothing here is random. The functions take the times that a log holds and return
 what follows from them by accounting alone, or size the memory for a given flow.
+
+An argument out of range raises `ValueError`, which names it.
 """
 
 from __future__ import annotations
@@ -64,11 +66,6 @@ def littles_gauge(lam: float, W: float, bytes_per_req: float, ram_bytes: float) 
         average [bytes]; ``fits`` whether that is at most `ram_bytes`; ``lam_max`` the
         arrival rate at which it is exactly `ram_bytes` [1/s], not rounded, inf if
         requests hold nothing.
-
-    Raises
-    ------
-    ValueError
-        If an argument is negative or infinite.
 
     Notes
     -----

@@ -2,6 +2,8 @@
 
 A gate is a decision rule fixed before the data are seen. Each of these returns the
 decision together with the numbers it rests on.
+
+An argument out of range raises `ValueError`, which names it.
 """
 
 from __future__ import annotations
@@ -80,7 +82,7 @@ def release_gate(
     Raises
     ------
     ValueError
-        If lengths differ, there are fewer than two pairs, or a value is out of range.
+        If lengths differ or there are fewer than two pairs.
 
     Notes
     -----
@@ -167,11 +169,6 @@ def wilson_interval(bad: int, n: int, confidence: Exact = "0.95") -> tuple[float
     tuple of float
         Low and high end, within [0, 1].
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-
     Notes
     -----
     The rates p that a two-sided score test does not refuse: the solutions of
@@ -244,11 +241,6 @@ def canary_sprt(
         ``decision``; ``requests_used``, all of them if it is "continue"; ``log_ratio``,
         the evidence after each request [nats], positive for "bad"; and the two bounds
         it was compared with.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----

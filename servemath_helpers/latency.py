@@ -3,6 +3,8 @@
 Percentiles are nearest rank: the element number ``ceil(q n)`` of the sorted sample, with
 ``q n`` computed exactly, because the double product can land on the wrong side of a whole
 number.
+
+An argument out of range raises `ValueError`, which names it.
 """
 
 from __future__ import annotations
@@ -77,11 +79,6 @@ def request_latency_ms(
     dict
         ``ttft`` in ms, None if no token is generated, and ``e2e`` in ms.
 
-    Raises
-    ------
-    ValueError
-        If a time or `n_out` is negative.
-
     Notes
     -----
     ``ttft = queue + prefill`` and ``e2e = ttft + (n_out - 1) * tpot + post``: prefill emits
@@ -155,11 +152,6 @@ def nearest_rank(q: Exact, n: int) -> int:
     -------
     int
         ``ceil(q n)``, between 1 and n.
-
-    Raises
-    ------
-    ValueError
-        If `q` is outside (0, 1] or `n` is below 1.
 
     Examples
     --------
@@ -325,11 +317,6 @@ def fanout_tail(p: float, n: int) -> float:
     float
         ``1 - (1 - p)**n``, without loss of digits for small `p`.
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-
     References
     ----------
     Dean and Barroso (2013), "The Tail at Scale", Communications of the ACM 56(2).
@@ -358,11 +345,6 @@ def fanout_quantile(q: float, n: int) -> float:
     -------
     float
         ``q**(1 / n)``.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Examples
     --------
@@ -474,11 +456,6 @@ def lognormal_quantile(q: float, median: float, sigma: float) -> float:
     float
         ``median * exp(sigma * z_q)`` in the unit of `median`, z_q the standard normal
         quantile.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Examples
     --------

@@ -2,6 +2,8 @@
 
 All counts are exact: inputs that are decimals in the real world (bits, reserves,
 gigabytes) become fractions before anything is divided or rounded.
+
+An argument out of range raises `ValueError`, which names it.
 """
 
 from __future__ import annotations
@@ -69,11 +71,6 @@ def weight_bytes(n_params: int, bits: Exact) -> int:
     int
         Bytes, rounded up: ``ceil(n_params * bits / 8)``.
 
-    Raises
-    ------
-    ValueError
-        If `n_params` is no whole number of at least 1, or `bits` is not positive.
-
     Examples
     --------
     Llama-3-70B in bf16 is 141.1 GB, and half of that in 8 bits:
@@ -108,11 +105,6 @@ def kv_bytes_per_token(
     -------
     int or float
         Bytes per token; an int where the number is whole.
-
-    Raises
-    ------
-    ValueError
-        If a count is below 1 or `bytes_per_elem` is not positive.
 
     Notes
     -----
@@ -162,11 +154,6 @@ def mla_kv_bytes_per_token(
     -------
     int or float
         Bytes per token; an int where the number is whole.
-
-    Raises
-    ------
-    ValueError
-        If a count is below its least value or `bytes_per_elem` is not positive.
 
     Notes
     -----
@@ -223,7 +210,7 @@ def resident_kv_bytes(
     Raises
     ------
     ValueError
-        If an argument is out of range, or there are windowed layers without a window.
+        If there are windowed layers without a window.
 
     Notes
     -----
@@ -276,11 +263,6 @@ def kv_cache_size(seq: int, batch: int, k: Exact) -> CacheSize:
         ``bytes``, ``gb`` (1 GB = 1e9 bytes) and ``gib`` (1 GiB = 2**30 bytes) of the
         whole batch.
 
-    Raises
-    ------
-    ValueError
-        If a count is negative or `k` is not positive.
-
     Examples
     --------
     >>> size = kv_cache_size(seq=4096, batch=1, k=327_680)
@@ -309,11 +291,6 @@ def min_gpus(n_params: int, bits: Exact, gpu_bytes: Exact, reserve: Exact = "0")
     -------
     int
         GPUs; an exact fit fits.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----
@@ -365,11 +342,6 @@ def kv_pool_bytes(
     int or float
         Bytes, never below 0; an int where the number is whole.
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-
     Examples
     --------
     Eight cards of 80 GB beside the 141.1 GB of Llama-3-70B:
@@ -413,11 +385,6 @@ def max_users(
     int
         Sequences, 0 where the weights do not fit.
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-
     Notes
     -----
     ``U = floor((n M (1 - r) - W) / (k seq))``, one exact floor. All quantities are in
@@ -453,11 +420,6 @@ def max_concurrent(gpu_gb: Exact, weights_gb: Exact, workspace_gb: Exact, kv_gb:
     -------
     int
         Requests, never below 0.
-
-    Raises
-    ------
-    ValueError
-        If a quantity is negative or `kv_gb` is not positive.
 
     Notes
     -----
@@ -498,11 +460,6 @@ def paged_blocks(lengths: Iterable[int], block: int) -> tuple[int, int, float]:
     waste : float
         Share of them that holds nothing, in [0, 1); 0.0 if nothing is stored.
 
-    Raises
-    ------
-    ValueError
-        If a length is negative or no whole number, or `block` is below 1.
-
     Notes
     -----
     Every sequence takes ``ceil(length / block)`` blocks of its own, so it wastes less than
@@ -541,11 +498,6 @@ def expected_paging_waste_tokens(block: int) -> float:
     -------
     float
         Tokens per sequence, ``(block - 1) / 2``.
-
-    Raises
-    ------
-    ValueError
-        If `block` is no whole number of at least 1.
 
     Notes
     -----

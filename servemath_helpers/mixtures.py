@@ -3,6 +3,8 @@
 The smallest model of a heavy tail: most requests take one time, a few take a much
 longer one. Mean, variability and quantiles are sums, and the queue behind a single
 server (M/G/1) can be solved without simulation.
+
+An argument out of range raises `ValueError`, which names it.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ class Mixture:
     Raises
     ------
     ValueError
-        If a part is out of range or the probabilities do not sum to 1.
+        If the probabilities do not sum to 1.
 
     Examples
     --------
@@ -96,11 +98,6 @@ class Mixture:
         -------
         float
             One of the times [their unit].
-
-        Raises
-        ------
-        ValueError
-            If q is out of range.
         """
         wanted = exact_probability(q, "q", zero_allowed=False)
         reached = accumulate(share for share, _ in self._exact)
@@ -149,11 +146,6 @@ def mg1_sojourn_quantile(
     tuple of float
         Quantile and mean of waiting plus service [unit of the times]; both inf if
         lam E[S] >= 1.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----

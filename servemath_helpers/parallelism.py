@@ -2,6 +2,8 @@
 
 Tensor parallelism cuts every layer, pipeline parallelism cuts the stack of layers, and
 a split of the phases gives prefill and decode machines of their own.
+
+An argument out of range raises `ValueError`, which names it.
 """
 
 from __future__ import annotations
@@ -86,7 +88,7 @@ def tensor_parallel_shard(
     Raises
     ------
     ValueError
-        If an argument is out of range, or heads and GPUs do not divide each other.
+        If heads and GPUs do not divide each other.
 
     Notes
     -----
@@ -144,11 +146,6 @@ def all_reduce_s(n_bytes: float, n_gpus: int, link_Bps: float, latency_s: float)
     -------
     float
         Seconds; 0.0 for one GPU.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----
@@ -208,11 +205,6 @@ def tensor_parallel_comm_s(
         Seconds, two all-reduces of ``tokens * hidden`` elements a layer, none overlapped
         with arithmetic.
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-
     References
     ----------
     Shoeybi et al. (2019), "Megatron-LM: Training Multi-Billion Parameter Language Models
@@ -248,11 +240,6 @@ def pipeline_bubble(stages: int, microbatches: int) -> float:
     -------
     float
         ``(stages - 1) / (microbatches + stages - 1)``, in [0, 1).
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----
@@ -308,11 +295,6 @@ def phase_split(n_machines: int, prefill_s: Exact, decode_s: Exact) -> PhaseSpli
     -------
     PhaseSplit
         The best split, with the fewest prefill machines on a tie.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----

@@ -1,4 +1,7 @@
-"""Capacity planning: servers from a latency promise, then memory and money from servers."""
+"""Capacity planning: servers from a latency promise, then memory and money from servers.
+
+An argument out of range raises `ValueError`, which names it.
+"""
 
 from __future__ import annotations
 
@@ -64,11 +67,6 @@ def capacity_plan(
         number in the system, lam (Wq + S); ``mem_ok`` whether L bytes_per_req is at most
         ram_bytes; ``cost`` c usd_h [USD per hour]. None if no number of servers is
         enough, which is so for every budget of at most S ln 100.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----

@@ -2,6 +2,8 @@
 
 A value x is stored as the whole number nearest to x / s. One scale s serves a group of
 values (a tensor, a row, a block), and the largest of them decides it.
+
+An argument out of range raises `ValueError`, which names it.
 """
 
 from __future__ import annotations
@@ -28,11 +30,6 @@ def largest_code(bits: int = 8) -> int:
     int
         2^(bits - 1) - 1: 127 for 8 bits, 7 for 4. The code below -largest is not used,
         so that x and -x have codes of one size.
-
-    Raises
-    ------
-    ValueError
-        If bits is out of range.
 
     Examples
     --------
@@ -102,11 +99,6 @@ def quantise(values: Iterable[float], scale: float, bits: int = 8) -> list[int]:
         round(x / scale), ties to the even code, clipped to the largest code of either
         sign.
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-
     Examples
     --------
     >>> quantise([0.5, -1.27, 0.02, 9], scale=0.01)
@@ -134,11 +126,6 @@ def dequantise(codes: Iterable[int], scale: float) -> list[float]:
     list of float
         code times scale [unit of the scale].
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-
     Examples
     --------
     >>> dequantise([50, -127], scale=0.01)
@@ -160,11 +147,6 @@ def rounding_bound(scale: float) -> float:
     -------
     float
         scale / 2 [unit of the values].
-
-    Raises
-    ------
-    ValueError
-        If scale is not a finite number above 0.
 
     Notes
     -----

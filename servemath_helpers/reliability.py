@@ -1,6 +1,8 @@
 """Error budgets, burn rates, availability, and what to do when a system degrades.
 
 Objectives such as 0.999 are exact decimals here: see `servemath_helpers.quantities`.
+
+An argument out of range raises `ValueError`, which names it.
 """
 
 from __future__ import annotations
@@ -52,11 +54,6 @@ def error_budget(n: Exact, slo: Exact) -> int:
     int
         floor((1 - slo) n), computed exactly.
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-
     Notes
     -----
     In floating point (1 - 0.9999) * 1e6 is 99.99999999998899, and its floor is 99.
@@ -91,11 +88,6 @@ def burn_rate(bad: Exact, n: Exact, slo: Exact) -> float:
     float
         (bad / n) / (1 - slo); 0.0 for n = 0. With slo = 1 there is no budget: inf if
         anything failed, else 0.0.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     References
     ----------
@@ -137,11 +129,6 @@ def budget_spent(burn: float, window_h: float, period_h: float) -> float:
     -------
     float
         burn window_h / period_h as a fraction; above 1 when the budget is overdrawn.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----
@@ -194,7 +181,7 @@ def burn_alert(
     Raises
     ------
     ValueError
-        If an argument is out of range or a rule is not made of four parts.
+        If a rule is not made of four parts.
 
     Notes
     -----
@@ -260,7 +247,7 @@ def availability_series(values: Iterable[Exact]) -> float:
     Raises
     ------
     ValueError
-        If there is no part, or one is out of range.
+        If there is no part.
 
     Notes
     -----
@@ -290,7 +277,7 @@ def availability_parallel(values: Iterable[Exact]) -> float:
     Raises
     ------
     ValueError
-        If there is no part, or one is out of range.
+        If there is no part.
 
     Notes
     -----
@@ -326,11 +313,6 @@ def downtime_minutes(slo: Exact, period_days: Exact) -> float:
     -------
     float
         (1 - slo) period [minutes].
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Examples
     --------

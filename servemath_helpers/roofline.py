@@ -3,6 +3,8 @@
 The model is deliberately small: a phase takes the time of its arithmetic at a stated
 share of peak, or of its memory traffic at full bandwidth. A multiply-add is 2 FLOP and
 peaks are dense.
+
+An argument out of range raises `ValueError`, which names it.
 """
 
 from __future__ import annotations
@@ -62,11 +64,6 @@ def prefill_flops(n_params: int, seq: int, layers: int, d_attn: int) -> int:
     int
         FLOP, a multiply-add counted as 2.
 
-    Raises
-    ------
-    ValueError
-        If a count is below its least value.
-
     Notes
     -----
     ``F = 2 N S + 2 L d S^2``. The first term is a multiply-add for every parameter and
@@ -124,11 +121,6 @@ def prefill_time_s(
     float
         Seconds; 0.0 for an empty prompt.
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-
     Notes
     -----
     ``t = F / (n_gpus * peak_flops * mfu)`` with F of `prefill_flops`. Communication
@@ -183,11 +175,6 @@ def decode_step_s(
         ``step_s`` in seconds; ``bound``, ``"compute"`` where the arithmetic takes longer
         than reading the weights, else ``"memory"``; ``mfu`` and ``mbu``, the shares of peak
         arithmetic and of bandwidth that the step uses.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----
@@ -256,11 +243,6 @@ def best_decode_batch(
     int
         Batch in 0..`mem_cap`; 0 if even one sequence misses the bound or none fits.
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-
     Notes
     -----
     The step time never falls when the batch grows, so a bisection finds the largest
@@ -304,11 +286,6 @@ def ridge_flop_per_byte(peak_flops: float, bw_Bps: float) -> float:
     float
         FLOP per byte.
 
-    Raises
-    ------
-    ValueError
-        If an argument is not positive.
-
     References
     ----------
     Williams, Waterman and Patterson (2009), "Roofline: An Insightful Visual Performance
@@ -338,11 +315,6 @@ def critical_batch(peak_flops: float, bw_Bps: float, bytes_per_param: float) -> 
     -------
     float
         Tokens in one step; above it the matrix products are compute-bound.
-
-    Raises
-    ------
-    ValueError
-        If an argument is not positive.
 
     Notes
     -----
@@ -409,7 +381,7 @@ def service_time_s(
     Raises
     ------
     ValueError
-        If an argument is out of range or a dict lacks a key.
+        If a dict lacks a key.
 
     Notes
     -----

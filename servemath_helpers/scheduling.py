@@ -1,4 +1,7 @@
-"""Who goes first, who is let in: service orders, priorities, retries, rate limits."""
+"""Who goes first, who is let in: service orders, priorities, retries, rate limits.
+
+An argument out of range raises `ValueError`, which names it.
+"""
 
 from __future__ import annotations
 
@@ -116,7 +119,7 @@ def priority_waits(lams: Iterable[float], ES: Iterable[float], ES2: Iterable[flo
     Raises
     ------
     ValueError
-        If the lengths differ, there is no class, or a value is out of range.
+        If the lengths differ or there is no class.
 
     Notes
     -----
@@ -175,11 +178,6 @@ def retry_amplification(r: float) -> float:
     float
         1 / (1 - r) attempts per request; inf for r = 1.
 
-    Raises
-    ------
-    ValueError
-        If r is no probability.
-
     Notes
     -----
     1 + r + r^2 + ..., if every attempt fails alike. Under overload r itself rises with
@@ -206,11 +204,6 @@ class TokenBucket:
         Tokens added per second [1/s], at least 0.
     burst : float
         Capacity of the bucket [tokens], greater than 0.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----
@@ -259,7 +252,7 @@ class TokenBucket:
         Raises
         ------
         ValueError
-            If time goes back or an argument is out of range.
+            If time goes back.
 
         Examples
         --------

@@ -4,6 +4,8 @@ A machine decodes one token for each of its slots in a step. Under static batchi
 batch occupies all slots until its longest answer is done; under continuous batching
 (iteration-level scheduling) the next request takes a slot as soon as it is free.
 Lengths are tokens to decode, and all requests wait from the start.
+
+An argument out of range raises `ValueError`, which names it.
 """
 
 from __future__ import annotations
@@ -56,11 +58,6 @@ def static_schedule(lengths: Iterable[int], slots: int) -> tuple[Span, ...]:
     tuple of Span
         One for each request, in order of arrival.
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-
     Examples
     --------
     >>> [(span.slot, span.start, span.end) for span in static_schedule([3, 1, 2], 2)]
@@ -90,11 +87,6 @@ def static_steps(lengths: Iterable[int], slots: int) -> int:
     int
         Sum over the batches of their longest length; 0 if there is nothing to decode.
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-
     Notes
     -----
     Requests are cut into batches of `slots` in order of arrival. A request of length 0
@@ -122,11 +114,6 @@ def continuous_schedule(lengths: Iterable[int], slots: int) -> tuple[Span, ...]:
     -------
     tuple of Span
         One for each request, in order of arrival.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Examples
     --------
@@ -158,11 +145,6 @@ def continuous_steps(lengths: Iterable[int], slots: int) -> int:
     -------
     int
         Steps until the last request is done; 0 if there is nothing to decode.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----
@@ -198,11 +180,6 @@ def harmonic(n: int) -> float:
     float
         H_n; 0.0 for n = 0.
 
-    Raises
-    ------
-    ValueError
-        If n is not a whole number of at least 0.
-
     Examples
     --------
     >>> harmonic(2), round(harmonic(64), 4)
@@ -223,11 +200,6 @@ def slot_efficiency(slots: int) -> float:
     -------
     float
         1 / H_B, in (0, 1].
-
-    Raises
-    ------
-    ValueError
-        If slots is not a whole number of at least 1.
 
     Notes
     -----

@@ -4,6 +4,8 @@ It trades arithmetic, of which a small batch has plenty, for fewer readings of t
 weights. `speculative_speedup` is the textbook formula for one stream;
 `batched_speculation` puts the same scheme on the roofline and shows what a large
 batch makes of it.
+
+An argument out of range raises `ValueError`, which names it.
 """
 
 from __future__ import annotations
@@ -42,11 +44,6 @@ def expected_tokens(alpha: float, gamma: int) -> float:
     -------
     float
         Tokens, in [1, gamma + 1].
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----
@@ -94,11 +91,6 @@ def speculative_speedup(alpha: float, gamma: int, c: float) -> tuple[float, floa
     speedup : float
         Tokens over the time of a round in steps of the large model; below 1 it is a loss.
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-
     Notes
     -----
     ``speedup = E / (gamma * c + 1)``: gamma steps of the draft and one of the large model,
@@ -138,11 +130,6 @@ def best_gamma(alpha: float, c: float, gmax: int) -> int:
     -------
     int
         Draft length in 0..`gmax`, the smallest on a tie; 0 means: do not speculate.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----
@@ -227,11 +214,6 @@ def batched_speculation(
     -------
     Speculation
         Tokens, times and speed-up of a round.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----

@@ -3,6 +3,8 @@
 A conversation comes back, or prefill and decode run on different machines. Its keys and
 values can be sent over a link, be fetched from the memory of the host, or be computed
 again from the text.
+
+An argument out of range raises `ValueError`, which names it.
 """
 
 from __future__ import annotations
@@ -37,11 +39,6 @@ def kv_transfer_s(tokens: int, k: float, link_Bps: float, latency_s: float = 0.0
     float
         ``latency_s + tokens * k / link_Bps`` in seconds.
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-
     Examples
     --------
     4096 tokens of Llama-3-70B over 400 Gbit/s, which are 50 GB/s:
@@ -73,11 +70,6 @@ def break_even_link_Bps(tokens: int, k: float, prefill_s: float, latency_s: floa
     float
         Bytes per second; a faster link makes moving the better choice. Infinite where the
         latency alone takes as long as computing.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Examples
     --------
@@ -128,11 +120,6 @@ def resume_plan(
         The soonest; on a tie the first in this order.
     seconds : float
         How long it takes.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----
@@ -188,11 +175,6 @@ def crossover_tokens(
     -------
     int or None
         Tokens, at least 1; None if computing again is sooner up to `max_tokens`.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----

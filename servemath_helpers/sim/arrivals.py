@@ -3,6 +3,8 @@
 Every generator returns n instants in ascending order, the first one interval after 0
 (periodic: at its phase). What is random comes from the generator that is passed in, so
 one seed gives one run.
+
+An argument out of range raises `ValueError`, which names it.
 """
 
 from __future__ import annotations
@@ -41,11 +43,6 @@ def poisson(n: int, rate_rps: float, rng: np.random.Generator) -> FloatArray:
     -------
     numpy.ndarray
         Instants [s], ascending.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Examples
     --------
@@ -89,7 +86,7 @@ def periodic(
     Raises
     ------
     ValueError
-        If an argument is out of range, or there is jitter and no generator.
+        If there is jitter and no generator.
 
     Notes
     -----
@@ -131,11 +128,6 @@ def bursty(n: int, rate_rps: float, ca2: float, rng: np.random.Generator) -> Flo
     -------
     numpy.ndarray
         Instants [s], ascending.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----
@@ -180,11 +172,6 @@ def markov_modulated(
     -------
     numpy.ndarray
         Instants [s], ascending.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----
@@ -240,7 +227,7 @@ def from_trace(times_s: Iterable[float], speedup: float = 1.0) -> FloatArray:
     Raises
     ------
     ValueError
-        If there is no instant, they are not sorted, or an argument is out of range.
+        If there is no instant or they are not sorted.
 
     Examples
     --------

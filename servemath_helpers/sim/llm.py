@@ -1,4 +1,7 @@
-"""A language model server under a sequence of requests: run it, and ask how it went."""
+"""A language model server under a sequence of requests: run it, and ask how it went.
+
+An argument out of range raises `ValueError`, which names it.
+"""
 
 from __future__ import annotations
 
@@ -122,7 +125,7 @@ class LLMResult:
         Raises
         ------
         ValueError
-            If no request has the number, or an argument is out of range.
+            If no request has the number.
         """
         return latency.percentile(self._metric(metric), q)
 
@@ -150,7 +153,7 @@ class LLMResult:
         Raises
         ------
         ValueError
-            If no request has the number, or an argument is out of range.
+            If no request has the number.
 
         Notes
         -----
@@ -191,11 +194,6 @@ class LLMResult:
         -------
         float
             Between 0 and 1; rejected requests count as failures.
-
-        Raises
-        ------
-        ValueError
-            If a bound is negative.
         """
         counted = len(self.requests) - self.first_counted
         return self._met(ttft_slo_s, tpot_slo_s, e2e_slo_s) / counted
@@ -217,11 +215,6 @@ class LLMResult:
         -------
         float
             Requests per second of the window.
-
-        Raises
-        ------
-        ValueError
-            If a bound is negative.
         """
         return self._over_span(self._met(ttft_slo_s, tpot_slo_s, e2e_slo_s))
 
@@ -238,11 +231,6 @@ class LLMResult:
         LLMResult
             Its arrays and timeline are the same; percentiles and goodput count later
             requests only, and what is averaged over time begins with the first of them.
-
-        Raises
-        ------
-        ValueError
-            If `share` is outside [0, 1).
 
         Notes
         -----

@@ -3,6 +3,8 @@
 First come, first served. Instants closer than a nanosecond count as the same instant, and
 at one instant a departure comes before an arrival, so that the rounding of a time never
 decides whether a frame is lost. A trace without arrivals gives an empty result.
+
+An argument out of range raises `ValueError`, which names it.
 """
 
 from __future__ import annotations
@@ -119,7 +121,7 @@ def simulate_ggc(arrivals_s: Times, services_s: Times, c: int) -> QueueResult:
     Raises
     ------
     ValueError
-        If the arrivals are not sorted, the lengths differ, or an argument is out of range.
+        If the arrivals are not sorted or the lengths differ.
 
     Notes
     -----
@@ -177,7 +179,7 @@ def simulate_loss(
     Raises
     ------
     ValueError
-        If the arrivals are not sorted, the lengths differ, or an argument is out of range.
+        If the arrivals are not sorted or the lengths differ.
 
     Notes
     -----
@@ -259,7 +261,7 @@ def simulate_batch(
     Raises
     ------
     ValueError
-        If the arrivals are not sorted or an argument is out of range.
+        If the arrivals are not sorted.
 
     Notes
     -----

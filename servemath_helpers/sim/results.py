@@ -1,4 +1,7 @@
-"""What a simulated queue says about itself: waits, lengths, load, and how sure one can be."""
+"""What a simulated queue says about itself: waits, lengths, load, and how sure one can be.
+
+An argument out of range raises `ValueError`, which names it.
+"""
 
 from __future__ import annotations
 
@@ -134,11 +137,6 @@ class StepFunction:
         -------
         int
             The value that holds at `t_s`, jumps at `t_s` included.
-
-        Raises
-        ------
-        ValueError
-            If `t_s` is no finite number.
         """
         index = int(np.searchsorted(self.time_s, finite("t_s", t_s), side="right")) - 1
         return int(self.value[index]) if index >= 0 else 0
@@ -366,7 +364,7 @@ class QueueResult:
         Raises
         ------
         ValueError
-            If nobody was served or an argument is out of range.
+            If nobody was served.
 
         Examples
         --------
@@ -405,7 +403,7 @@ class QueueResult:
         Raises
         ------
         ValueError
-            If nobody was served or an argument is out of range.
+            If nobody was served.
 
         Notes
         -----
@@ -449,11 +447,6 @@ class QueueResult:
         QueueResult
             Of the same kind. Time averages begin with the first arrival that is kept and
             count only kept customers.
-
-        Raises
-        ------
-        ValueError
-            If `share` is outside [0, 1).
 
         Notes
         -----

@@ -1,4 +1,7 @@
-"""A model server: how fast its iterations are, how it batches, what its cache holds."""
+"""A model server: how fast its iterations are, how it batches, what its cache holds.
+
+An argument out of range raises `ValueError`, which names it.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ class Speculation:
     Raises
     ------
     ValueError
-        If a value is out of range, or both or neither of `cost_ratio` and `draft` is given.
+        If both or neither of `cost_ratio` and `draft` is given.
 
     Notes
     -----
@@ -117,7 +120,7 @@ class LLMServer:
     Raises
     ------
     ValueError
-        If a value is out of range or policies do not go together.
+        If policies do not go together.
 
     Examples
     --------

@@ -2,6 +2,8 @@
 
 The distributions are given by their mean and, where it is free, by the squared coefficient
 of variation ``cs2 = variance / mean**2``, the two numbers that queueing formulas ask for.
+
+An argument out of range raises `ValueError`, which names it.
 """
 
 from __future__ import annotations
@@ -45,11 +47,6 @@ def deterministic(n: int, mean_s: float) -> FloatArray:
     numpy.ndarray
         Seconds.
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-
     Examples
     --------
     >>> deterministic(3, 0.02).tolist()
@@ -74,11 +71,6 @@ def exponential(n: int, mean_s: float, rng: np.random.Generator) -> FloatArray:
     -------
     numpy.ndarray
         Seconds.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Examples
     --------
@@ -108,11 +100,6 @@ def lognormal(n: int, mean_s: float, cs2: float, rng: np.random.Generator) -> Fl
     -------
     numpy.ndarray
         Seconds.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----
@@ -148,11 +135,6 @@ def hyperexponential(n: int, mean_s: float, cs2: float, rng: np.random.Generator
     -------
     numpy.ndarray
         Seconds.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----
@@ -203,7 +185,7 @@ def mixture(
     Raises
     ------
     ValueError
-        If an argument is out of range or the shares do not sum to 1.
+        If the shares do not sum to 1.
 
     Examples
     --------
@@ -245,7 +227,7 @@ def empirical(n: int, sample_s: Iterable[float], rng: np.random.Generator) -> Fl
     Raises
     ------
     ValueError
-        If an argument is out of range or the sample is empty.
+        If the sample is empty.
 
     Examples
     --------

@@ -12,6 +12,8 @@ them. A model of its time is asked with four numbers:
 ``prefill_pairs``
     pairs of tokens that the prompts' causal attention needs: a prompt that grows from p to
     q tokens adds (q**2 - p**2) / 2.
+
+An argument out of range raises `ValueError`, which names it.
 """
 
 from __future__ import annotations
@@ -81,11 +83,6 @@ class RooflineStep:
         Share of the peak that prefill reaches, in (0, 1]. One half is an assumption.
     overhead_s : float, optional
         Seconds that every iteration takes besides, at least 0.
-
-    Raises
-    ------
-    ValueError
-        If a value is out of range.
 
     Notes
     -----
@@ -174,11 +171,6 @@ class RooflineStep:
         -------
         RooflineStep
             With all weights read in every iteration, also those of experts that are idle.
-
-        Raises
-        ------
-        ValueError
-            If a value is out of range.
         """
         return cls(
             n_params=model.n_active_params,
@@ -240,11 +232,6 @@ class LinearStep:
         Seconds per prompt token (p), at least 0.
     per_context_token_s : float
         Seconds per token of context that is attended to (b), at least 0.
-
-    Raises
-    ------
-    ValueError
-        If a coefficient is out of range.
 
     Notes
     -----

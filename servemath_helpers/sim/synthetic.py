@@ -3,6 +3,8 @@
 The statistics stand in ``data/azure2023_stats.json``: rate, variability of the intervals,
 index of dispersion, and quantiles of the lengths, for a coding assistant and for
 conversations. The generator is fitted to them when asked, in closed form or by bisection.
+
+An argument out of range raises `ValueError`, which names it.
 """
 
 from __future__ import annotations
@@ -85,7 +87,7 @@ def fit_modulation(
     Raises
     ------
     ValueError
-        If an argument is out of range, or no such process has these statistics.
+        If no such process has these statistics.
 
     Notes
     -----
@@ -277,11 +279,6 @@ def synthetic_azure(
     Requests
         Arrivals of a Poisson process with two phases (`fit_modulation`), lengths by their
         quantiles (`LengthFit`), independent from request to request.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
 
     Notes
     -----

@@ -172,7 +172,7 @@ def test_erlang_b_at_its_edges():
     assert queueing.erlang_b(0, 0) == 1
     assert queueing.erlang_b(0, 5) == 1
     assert queueing.erlang_b(3, 0) == 0
-    assert queueing.erlang_b(1, 1e300) == 1
+    assert queueing.erlang_b(1, 1.7e308) == 1  # nothing overflows
     assert queueing.erlang_b(3, 1e-200) == 0  # a**3 is below any float
 
 
@@ -194,6 +194,11 @@ def test_erlang_c_equals_the_share_of_states_with_all_servers_busy(c, a):
 
 def test_erlang_c_with_a_thousand_servers_does_not_overflow():
     assert queueing.erlang_c(1000, 900) == pytest.approx(5.927e-4, rel=1e-4)
+
+
+@pytest.mark.parametrize("c", [1, 2, 3, 7, 100, 1499])
+def test_erlang_c_never_passes_one_just_below_full_load(c):
+    assert 1 - 1e-12 < queueing.erlang_c(c, math.nextafter(c, 0)) <= 1
 
 
 def test_erlang_c_is_one_from_full_load_on():
@@ -505,6 +510,12 @@ def test_max_utilization_meets_the_budget_and_no_more(c, budget, q):
     assert queueing.mmc_sojourn_quantile_s(q, rho * c, 1, c) <= budget * (1 + 1e-9)
     above = rho + 1e-6
     assert above >= 1 or queueing.mmc_sojourn_quantile_s(q, above * c, 1, c) > budget
+
+
+@pytest.mark.parametrize(("c", "rho"), [(1, 1e-15), (2, 1e-7), (8, 0.01)])
+def test_a_budget_that_rounding_lifts_above_the_idle_server_is_worth_next_to_nothing(c, rho):
+    budget = math.nextafter(50 * math.log(100), math.inf)
+    assert 0 <= queueing.max_utilization(50, budget, c=c) < rho
 
 
 def test_max_utilization_rises_with_pooling_and_scales_with_the_unit():

@@ -99,6 +99,16 @@ def test_thousands_of_configurations_agree_with_the_reference():
         compare(*configuration(seed), seed)
 
 
+@pytest.mark.parametrize("speculation", [None, Speculation(alpha=0, gamma=1, cost_ratio=0.0)])
+@pytest.mark.parametrize(("late_s", "start_s"), [(5e-10, 3), (2e-9, 4)])
+def test_who_comes_within_a_nanosecond_of_a_step_still_catches_it(late_s, start_s, speculation):
+    """The rounding of a time must not cost a request a step."""
+    requests = Requests(arrival_s=[0, 3 + late_s], prompt_tokens=[1, 1], output_tokens=[9, 1])
+    server = LLMServer(step_time=UNIT, max_batch=2, speculation=speculation)
+    run = simulate_llm(requests, server, np.random.default_rng(0))
+    assert run.start_s[1] == pytest.approx(start_s, abs=1e-8)
+
+
 def test_simultaneous_arrivals_at_whole_steps_agree():
     # Every arrival falls on the end of an iteration: only the tolerance decides.
     requests = Requests(np.repeat(np.arange(10.0), 3), 1, np.tile([1, 4, 9], 10))
