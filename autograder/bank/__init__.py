@@ -2,7 +2,8 @@
 
 Each exercise keeps solutions that deserve full marks, written differently, and
 named wrong ones: a misconception, the hint a learner should read, and the theory
-section the hint points to.
+section the hint points to. An entry gives its code whole, or as changes to that of a
+right one: ``of = "loop"``, ``change = [["x + 1", "x"]]``.
 """
 
 from __future__ import annotations
@@ -56,8 +57,39 @@ class Exercise:
     library: tuple[Right, ...]
 
 
-def _solution(kind: type[Any], entry: dict[str, Any]) -> Any:
-    return kind(**{**entry, "code": entry["code"].strip("\n") + "\n"})
+def _solutions(kind: type[Any], data: dict[str, Any], label: str) -> tuple[Any, ...]:
+    """Return the entries under `label`, those that are changes with their whole code."""
+    found = []
+    for entry in data[label]:
+        try:
+            fields = {key: value for key, value in entry.items() if key not in ("of", "change")}
+            code = _code(entry, data["right"]).strip("\n") + "\n"
+            found.append(kind(**{**fields, "code": code}))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{label} {entry.get('name', '(no name)')}: {error}") from error
+    return tuple(found)
+
+
+def _code(entry: dict[str, Any], right: list[dict[str, Any]]) -> str:
+    given = sorted(entry.keys() & {"code", "of", "change"})
+    if given == ["code"]:
+        return str(entry["code"])
+    if given != ["change", "of"]:
+        raise ValueError(f"an entry has code, or of and change; this one has {given}")
+    whole = {one["name"]: one["code"] for one in right if "code" in one}
+    if entry["of"] not in whole:
+        raise ValueError(f"of must name a right solution with code, got {entry['of']!r}")
+    code: str = whole[entry["of"]]
+    for pair in entry["change"]:
+        match pair:
+            case [str(old), str(new)] if old:
+                times = code.count(old)
+            case _:
+                raise ValueError(f"change must be pairs [old, new] of texts, got {pair!r}")
+        if times != 1:
+            raise ValueError(f"{old!r} must occur once in {entry['of']}, found {times} times")
+        code = code.replace(old, new)
+    return code
 
 
 def _read(path: Path) -> Exercise:
@@ -71,11 +103,11 @@ def _read(path: Path) -> Exercise:
             section=data["section"],
             functions=tuple(data["functions"]),
             withheld=tuple(data["withheld"]),
-            right=tuple(_solution(Right, entry) for entry in data["right"]),
-            wrong=tuple(_solution(Wrong, entry) for entry in data["wrong"]),
-            library=tuple(_solution(Right, entry) for entry in data["library"]),
+            right=_solutions(Right, data, "right"),
+            wrong=_solutions(Wrong, data, "wrong"),
+            library=_solutions(Right, data, "library"),
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path.name} is not a bank file: {error}") from error
 
 
