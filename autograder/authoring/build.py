@@ -15,6 +15,8 @@ import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
+from autograder import bank
+from autograder.authoring.exercises import in_words, name_cell, overview, statement
 from autograder.authoring.prose import render
 from autograder.authoring.reference import DATA, symbol_table
 from autograder.cells import grade_id_of, nbgrader_metadata, parse_grade_id, points_by_exercise
@@ -94,17 +96,27 @@ def from_text(path: Path) -> NotebookNode:
     notebook.metadata = nbformat.from_dict(
         {"kernelspec": _KERNEL, "language_info": {"name": "python"}}
     )
+    records = {record.slug: record for record in bank.load(path.parent.name)}
+    for cell in notebook.cells:
+        name_cell(cell, records)
     _check_exercise_cells(notebook, path)
     points = points_by_exercise(notebook)
+    theory = functools.partial(theory_link, path.with_name("theory.py"))
     context: dict[str, Any] = {
+        "count": in_words(len(records)),
+        "exercises": records,
+        "overview": overview([*records.values()]),
         "points": {**points, "total": sum(points.values())},
         "symbols": symbol_table,
-        "theory": functools.partial(theory_link, path.with_name("theory.py")),
+        "theory": theory,
     }
     for position, cell in enumerate(notebook.cells, start=1):
         if cell.cell_type == "markdown":
             where = f"{path.name}, cell {grade_id_of(cell) or position}"
             cell.source = render(cell.source, context, where)
+            slug, _, role = (grade_id_of(cell) or "").partition("__")
+            if role == "statement" and slug in records:
+                cell.source = statement(cell.source, records[slug], theory)
         else:
             # What precedes the hidden tests ends the released cell: no blank lines there.
             cell.source = _BLANK_BEFORE_HIDDEN.sub(r"\n\1", cell.source)
@@ -159,8 +171,16 @@ def is_current(text: Path) -> bool:
     notebook = text.with_suffix(".ipynb")
     if not notebook.is_file():
         return False
-    packages = (HOME / "servemath_helpers", HOME / "autograder" / "authoring")
-    sources = [text, DATA, *(path for package in packages for path in package.rglob("*.*"))]
+    packages = (
+        HOME / "servemath_helpers",
+        HOME / "autograder" / "authoring",
+        HOME / "autograder" / "bank" / text.parent.name,
+    )
+    sources = [
+        *text.parent.glob("*.py"),
+        DATA,
+        *(path for package in packages for path in package.rglob("*.*")),
+    ]
     built = notebook.stat().st_mtime
     return all(path.stat().st_mtime <= built for path in sources if path.suffix != ".pyc")
 

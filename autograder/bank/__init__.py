@@ -39,22 +39,32 @@ class Wrong:
 
 @dataclass(frozen=True)
 class Exercise:
-    """All the bank knows of one exercise.
+    """All that is known of one exercise; the `slug` is its file's name.
 
-    `withheld` names the package's own implementations of what is asked; `library`
-    holds code that merely calls them and so deserves nothing.
+    `points` are those of visible and of hidden tests. Theory `section` teaches what is
+    asked, sections in `also` help with it. `withheld` names the package's own
+    implementations of what is asked; `library` holds code that merely calls them and so
+    deserves nothing.
     """
 
     slug: str
     number: int
     title: str
     stars: int
+    points: dict[str, float]
     section: str
+    also: tuple[str, ...]
     functions: tuple[str, ...]
     withheld: tuple[str, ...]
     right: tuple[Right, ...]
     wrong: tuple[Wrong, ...]
     library: tuple[Right, ...]
+
+    @property
+    def sections(self) -> list[str]:
+        """The sections of theory that help, in their order."""
+        named = (self.section, *self.also)
+        return sorted(named, key=lambda section: [int(part) for part in section.split(".")])
 
 
 def _solutions(kind: type[Any], data: dict[str, Any], label: str) -> tuple[Any, ...]:
@@ -96,11 +106,13 @@ def _read(path: Path) -> Exercise:
     data = tomllib.loads(path.read_text(encoding="utf-8"))
     try:
         return Exercise(
-            slug=data["slug"],
+            slug=path.stem,
             number=data["number"],
             title=data["title"],
             stars=data["stars"],
+            points=data["points"],
             section=data["section"],
+            also=tuple(data.get("also", ())),
             functions=tuple(data["functions"]),
             withheld=tuple(data["withheld"]),
             right=_solutions(Right, data, "right"),

@@ -13,7 +13,7 @@
 # %% [markdown]
 # # Chapter 1 · Exercises: serving and systems tradeoffs
 #
-# Ten functions that a serving engineer writes sooner or later, worth
+# << count | capitalize >> functions that a serving engineer writes sooner or later, worth
 # << num(points['total']) >> points. For each one:
 #
 # 1. Read the **statement**: the question, the formula with its units, and what to do at the edges.
@@ -24,32 +24,19 @@
 # 5. **Hidden tests** run after you hand in. They try the edges that the statement names, and many
 #    more inputs; they ask for nothing that the statement does not say.
 #
-# | # | exercise | theory | difficulty | points |
-# |--:|:--|:--|:--|--:|
-# | 1 | Little's law: `littles_law` | 1.1 | ★ | << num(points['littles_law']) >> |
-# | 2 | A single server: `mm1` | 1.2 | ★ | << num(points['mm1']) >> |
-# | 3 | Latency budget: `request_latency_ms` | 1.3 | ★ | << num(points['request_latency_ms']) >> |
-# | 4 | Requests in memory: `max_concurrent` | 1.5 | ★ | << num(points['max_concurrent']) >> |
-# | 5 | Cost of tokens: `cost_per_million` | 1.6 | ★ | << num(points['cost_per_million']) >> |
-# | 6 | Batch size: `choose_batch` | 1.4 | ★★ | << num(points['choose_batch']) >> |
-# | 7 | Autoscaling: `replicas_needed` | 1.8 | ★★ | << num(points['replicas_needed']) >> |
-# | 8 | Error budget: `error_budget`, `burn_rate` | 1.9 | ★★ | << num(points['error_budget']) >> |
-# | 9 | Degradation: `choose_action` | 1.11 | ★★ | << num(points['choose_action']) >> |
-# | 10 | Traces: `summarize_traces` | 1.12 | ★★★ | << num(points['summarize_traces']) >> |
+# << overview >>
 #
-# In all ten, "error" means: raise `ValueError`. Results are compared as values, to nine digits: an
+# In all << count >>, "error" means: raise `ValueError`. Results are compared as values, to nine digits: an
 # `int` for a `float`, a NumPy number or a tuple for a list are fine. The package
 # `servemath_helpers` teaches the same formulas. Use it as much as you like, except to return its
 # own answer to the very question asked: that earns no points.
 #
 # [Symbols](../../docs/symbols.md) · [glossary](../../docs/glossary.md)
 
-# %% nbgrader={"grade": false, "grade_id": "setup__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# %% setup__statement
 from servemath_helpers.notebook import check_close, check_equal
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "littles_law__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 1 · Little's law ★ (<< num(points['littles_law']) >> points)
-#
+# %% [markdown] littles_law__statement
 # *Your dashboard shows two of three numbers: how fast requests arrive, how long they stay, how many
 # are there. What is the third?* In any stable system, long-run averages obey
 #
@@ -70,11 +57,9 @@ from servemath_helpers.notebook import check_close, check_equal
 #
 # **Worked number.** $\lambda$ = 8 requests/s and $L$ = 20 requests give
 # $W$ = << num(queueing.littles_law(lam=8, L=20)) >> s.
-#
-# Help: << theory("1.1") >>.
 
 
-# %% nbgrader={"grade": false, "grade_id": "littles_law__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% littles_law__solution
 def littles_law(lam=None, W=None, L=None):
     """Return the one of lam [requests/s], W [s] and L [requests] that is None."""
     ### BEGIN SOLUTION
@@ -94,7 +79,7 @@ def littles_law(lam=None, W=None, L=None):
 # %%
 print("W =", littles_law(lam=8, L=20), "s")
 
-# %% nbgrader={"grade": true, "grade_id": "littles_law__visible__finds_the_missing_quantity", "locked": true, "points": 0.5, "schema_version": 3, "solution": false, "task": false}
+# %% littles_law__visible__finds_the_missing_quantity
 """Visible: two quantities give the third."""
 from servemath_helpers.notebook import check_close
 
@@ -111,7 +96,7 @@ check_close(
     "Solve L = lam W for lam: divide L by W.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "littles_law__hidden__zeros_errors_and_change_of_unit", "locked": true, "points": 1.5, "schema_version": 3, "solution": false, "task": false}
+# %% littles_law__hidden__zeros_errors_and_change_of_unit
 """Hidden: each of the three as the missing one, zeros, refused calls, a change of unit."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -179,9 +164,7 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "mm1__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 2 · A single server ★ (<< num(points['mm1']) >> points)
-#
+# %% [markdown] mm1__statement
 # *Requests reach one server at random. How busy is it, how long do they wait, and what does the
 # slowest one in a hundred see?* With Poisson arrivals and exponential service times (M/M/1),
 #
@@ -208,10 +191,8 @@ hidden_tests()
 #
 # **Worked number.** At 9 requests/s on a server of 12 requests/s, $W$ is
 # << num(queueing.mm1(9, 12)['W']) >> s and $P_{99}$ is << num(queueing.mm1(9, 12)['p99']) >> s.
-#
-# Help: << theory("1.2") >>.
 
-# %% nbgrader={"grade": false, "grade_id": "mm1__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% mm1__solution
 import math
 
 
@@ -239,7 +220,7 @@ def mm1(lam, mu):
 # %%
 print(mm1(lam=9, mu=12))
 
-# %% nbgrader={"grade": true, "grade_id": "mm1__visible__utilisation_response_and_wait", "locked": true, "points": 0.5, "schema_version": 3, "solution": false, "task": false}
+# %% mm1__visible__utilisation_response_and_wait
 """Visible: the keys, the utilisation, the response time and the wait."""
 from servemath_helpers.notebook import check_close, check_equal
 
@@ -257,7 +238,7 @@ check_close(
     "W is the response time, service included; Wq is the part of it spent waiting.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "mm1__hidden__idle_overload_and_identities", "locked": true, "points": 1.5, "schema_version": 3, "solution": false, "task": false}
+# %% mm1__hidden__idle_overload_and_identities
 """Hidden: numbers in system, tail, idle server, overload, errors, Little's law for any load."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -319,9 +300,7 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "request_latency_ms__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 3 · Latency budget ★ (<< num(points['request_latency_ms']) >> points)
-#
+# %% [markdown] request_latency_ms__statement
 # *A user asks a question. When does the first token appear, and when is the answer complete?*
 # Prefill reads the prompt and already emits token 1; each further token takes one decode step.
 #
@@ -347,11 +326,9 @@ hidden_tests()
 # **Worked number.** With a queue of 10 ms, prefill 60 ms, 21 tokens, TPOT 20 ms and 8 ms of post
 # work, TTFT is << num(latency.request_latency_ms(10, 60, 21, 20, 8)['ttft']) >> ms and E2E
 # << num(latency.request_latency_ms(10, 60, 21, 20, 8)['e2e']) >> ms.
-#
-# Help: << theory("1.3") >>.
 
 
-# %% nbgrader={"grade": false, "grade_id": "request_latency_ms__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% request_latency_ms__solution
 def request_latency_ms(queue, prefill, n_out, tpot, post):
     """Return time to first token and end-to-end time of a request, in ms."""
     ### BEGIN SOLUTION
@@ -366,7 +343,7 @@ def request_latency_ms(queue, prefill, n_out, tpot, post):
 # %%
 print(request_latency_ms(queue=10, prefill=60, n_out=21, tpot=20, post=8))
 
-# %% nbgrader={"grade": true, "grade_id": "request_latency_ms__visible__first_and_last_token", "locked": true, "points": 0.5, "schema_version": 3, "solution": false, "task": false}
+# %% request_latency_ms__visible__first_and_last_token
 """Visible: time to first token and end-to-end time."""
 from servemath_helpers.notebook import check_close
 
@@ -383,7 +360,7 @@ check_close(
     "Two tokens: one from prefill, one from a decode step.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "request_latency_ms__hidden__short_answers_and_errors", "locked": true, "points": 1.5, "schema_version": 3, "solution": false, "task": false}
+# %% request_latency_ms__hidden__short_answers_and_errors
 """Hidden: a long answer, answers of one token and of none, errors, many budgets."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -447,9 +424,7 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "max_concurrent__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 4 · Requests in memory ★ (<< num(points['max_concurrent']) >> points)
-#
+# %% [markdown] max_concurrent__statement
 # *How many requests fit on the GPU at once?* Weights and workspace take their share; every running
 # request keeps a KV cache in what is left:
 #
@@ -476,10 +451,8 @@ hidden_tests()
 #
 # **Worked number.** 48 GB, of which 16 GB are weights and 2 GB workspace, hold
 # << memory.max_concurrent(48, 16, 2, '1.2') >> requests of 1.2 GB each.
-#
-# Help: << theory("1.0") >> and << theory("1.5") >>.
 
-# %% nbgrader={"grade": false, "grade_id": "max_concurrent__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% max_concurrent__solution
 from fractions import Fraction
 
 
@@ -498,7 +471,7 @@ def max_concurrent(gpu_gb, weights_gb, workspace_gb, kv_gb):
 # %%
 print(max_concurrent(48, 16, 2, "1.2"), "requests")
 
-# %% nbgrader={"grade": true, "grade_id": "max_concurrent__visible__room_left_for_requests", "locked": true, "points": 0.5, "schema_version": 3, "solution": false, "task": false}
+# %% max_concurrent__visible__room_left_for_requests
 """Visible: requests in an empty GPU, and beside weights and workspace."""
 from servemath_helpers.notebook import check_equal
 
@@ -515,7 +488,7 @@ check_equal(
     "Take weights and workspace off first; a third of a request is none, so round down.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "max_concurrent__hidden__exact_multiples_and_full_memory", "locked": true, "points": 1.5, "schema_version": 3, "solution": false, "task": false}
+# %% max_concurrent__hidden__exact_multiples_and_full_memory
 """Hidden: exact multiples, near misses, every form of input, full memory, errors."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -593,9 +566,7 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "cost_per_million__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 5 · Cost of tokens ★ (<< num(points['cost_per_million']) >> points)
-#
+# %% [markdown] cost_per_million__statement
 # *What does a million tokens cost us?* GPUs are paid by the hour, busy or not:
 #
 # $$\mathrm{CPM} = \frac{10^6 \, C \, n}{3600 \, X \, u}$$
@@ -615,11 +586,9 @@ hidden_tests()
 # **Worked number.** Four GPUs at 2.5 USD per hour each, which together make 5000 tokens/s and are
 # 60 % utilised, cost
 # << num(cost.cost_per_million(2.5, 5000, n_gpus=4, util=0.6)) >> USD per million tokens.
-#
-# Help: << theory("1.6") >> and << theory("1.7") >>.
 
 
-# %% nbgrader={"grade": false, "grade_id": "cost_per_million__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% cost_per_million__solution
 def cost_per_million(hour_usd, tok_s, n_gpus=1, util=1.0):
     """Return the cost of a million tokens in USD."""
     ### BEGIN SOLUTION
@@ -637,7 +606,7 @@ def cost_per_million(hour_usd, tok_s, n_gpus=1, util=1.0):
 # %%
 print(cost_per_million(2.5, 5000, n_gpus=4, util=0.6), "USD per million tokens")
 
-# %% nbgrader={"grade": true, "grade_id": "cost_per_million__visible__one_busy_gpu", "locked": true, "points": 0.5, "schema_version": 3, "solution": false, "task": false}
+# %% cost_per_million__visible__one_busy_gpu
 """Visible: one GPU, fully used."""
 from servemath_helpers.notebook import check_close
 
@@ -654,7 +623,7 @@ check_close(
     "2000 tokens/s are 7.2 million tokens an hour.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "cost_per_million__hidden__many_gpus_and_idle_time", "locked": true, "points": 1.5, "schema_version": 3, "solution": false, "task": false}
+# %% cost_per_million__hidden__many_gpus_and_idle_time
 """Hidden: several GPUs, idle time, errors, and how cost scales with each argument."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -719,9 +688,7 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "choose_batch__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 6 · Batch size ★★ (<< num(points['choose_batch']) >> points)
-#
+# %% [markdown] choose_batch__statement
 # *A load test measured several batch sizes. Which one serves most within the latency limit?*
 #
 # $$i^* = \arg\max_i \; X_i \quad \text{among the } i \text{ with } \quad T_i \le T_{max}$$
@@ -742,11 +709,9 @@ hidden_tests()
 #
 # **Worked number.** Throughputs 210, 140, 260 and latencies 40, 25, 70 ms under a limit of 50 ms:
 # option << batching.choose_batch([210, 140, 260], [40, 25, 70], 50) >>.
-#
-# Help: << theory("1.4") >>.
 
 
-# %% nbgrader={"grade": false, "grade_id": "choose_batch__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% choose_batch__solution
 def choose_batch(throughput, latency_ms, limit_ms):
     """Return the index of the highest throughput within the latency limit, or None."""
     ### BEGIN SOLUTION
@@ -763,7 +728,7 @@ def choose_batch(throughput, latency_ms, limit_ms):
 # %%
 print("option", choose_batch([210, 140, 260], [40, 25, 70], 50))
 
-# %% nbgrader={"grade": true, "grade_id": "choose_batch__visible__most_throughput_within_the_limit", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+# %% choose_batch__visible__most_throughput_within_the_limit
 """Visible: the best option within the limit."""
 from servemath_helpers.notebook import check_equal
 
@@ -780,7 +745,7 @@ check_equal(
     "All options are within the limit: the highest throughput wins, not the last or the fastest.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "choose_batch__hidden__ties_bounds_and_nothing_eligible", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% choose_batch__hidden__ties_bounds_and_nothing_eligible
 """Hidden: nothing eligible, limits met exactly, ties, any order, arrays, errors."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -853,9 +818,7 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "replicas_needed__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 7 · Autoscaling ★★ (<< num(points['replicas_needed']) >> points)
-#
+# %% [markdown] replicas_needed__statement
 # *How many replicas carry this traffic without running hotter than we planned?* Each should be busy
 # at most a share $\tau$ of the time, and a few more stand by for failures:
 #
@@ -880,10 +843,8 @@ hidden_tests()
 # **Worked number.** 90 requests/s at 8 requests/s per replica and a target of 0.65 need
 # << capacity.replicas_needed(90, 8, '0.65') >> replicas, and
 # << capacity.replicas_needed(90, 8, '0.65', spare=2) >> with two spare ones.
-#
-# Help: << theory("1.8") >>.
 
-# %% nbgrader={"grade": false, "grade_id": "replicas_needed__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% replicas_needed__solution
 import math
 from fractions import Fraction
 
@@ -903,7 +864,7 @@ def replicas_needed(lam, mu, target, spare=0):
 # %%
 print(replicas_needed(90, 8, "0.65"), "replicas, or", replicas_needed(90, 8, "0.65", spare=2))
 
-# %% nbgrader={"grade": true, "grade_id": "replicas_needed__visible__room_for_the_target", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+# %% replicas_needed__visible__room_for_the_target
 """Visible: enough replicas for the target utilisation."""
 from servemath_helpers.notebook import check_equal
 
@@ -920,7 +881,7 @@ check_equal(
     "Round up once, at the end.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "replicas_needed__hidden__exact_quotients_and_spares", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% replicas_needed__hidden__exact_quotients_and_spares
 """Hidden: whole quotients, near misses, every form of input, no traffic, spares, errors."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -1011,9 +972,7 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "error_budget__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 8 · Error budget ★★ (<< num(points['error_budget']) >> points)
-#
+# %% [markdown] error_budget__statement
 # *How many requests may still fail this month, and how fast are we using that up?* An objective
 # (SLO) of 0.999 promises that 99.9 % of requests are good; the rest is the budget:
 #
@@ -1040,10 +999,8 @@ hidden_tests()
 # **Worked number.** 20 000 requests under an SLO of 0.995 may include
 # << num(reliability.error_budget(20000, '0.995')) >> bad ones; with 250 bad ones the burn rate is
 # << num(reliability.burn_rate(250, 20000, '0.995')) >>.
-#
-# Help: << theory("1.9") >>.
 
-# %% nbgrader={"grade": false, "grade_id": "error_budget__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% error_budget__solution
 import math
 from fractions import Fraction
 
@@ -1075,7 +1032,7 @@ def burn_rate(bad, n, slo):
 # %%
 print("budget", error_budget(20_000, "0.995"), "burn rate", burn_rate(250, 20_000, "0.995"))
 
-# %% nbgrader={"grade": true, "grade_id": "error_budget__visible__budget_and_burn_rate", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+# %% error_budget__visible__budget_and_burn_rate
 """Visible: the budget of a million requests, and how fast it burns."""
 from servemath_helpers.notebook import check_close, check_equal
 
@@ -1098,7 +1055,7 @@ check_close(
     "Divide the share of bad requests by the share that the SLO allows.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "error_budget__hidden__exact_floor_and_edges", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% error_budget__hidden__exact_floor_and_edges
 """Hidden: exact budgets, rounding down, no traffic, an SLO of one, forms of input, errors."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -1178,9 +1135,7 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "choose_action__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 9 · Graceful degradation ★★ (<< num(points['choose_action']) >> points)
-#
+# %% [markdown] choose_action__statement
 # *Traffic surges and the full pipeline would miss its limit. What is the best we can still serve?*
 #
 # $$a^* = \arg\max_a \; \mathrm{quality}(a) \quad \text{among the } a \text{ with } \quad
@@ -1209,11 +1164,9 @@ hidden_tests()
 # {'name': 'large', 'p99_ms': 900, 'quality': 0.97, 'cost': 0.006},
 # {'name': 'medium', 'p99_ms': 400, 'quality': 0.92, 'cost': 0.003},
 # {'name': 'small', 'p99_ms': 150, 'quality': 0.85, 'cost': 0.001}], 500) >>"`.
-#
-# Help: << theory("1.11") >>.
 
 
-# %% nbgrader={"grade": false, "grade_id": "choose_action__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% choose_action__solution
 def choose_action(actions, slo_ms):
     """Return the name of the action of best quality within the SLO, or "shed"."""
     ### BEGIN SOLUTION
@@ -1239,7 +1192,7 @@ print(
     )
 )
 
-# %% nbgrader={"grade": true, "grade_id": "choose_action__visible__best_quality_within_the_slo", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+# %% choose_action__visible__best_quality_within_the_slo
 """Visible: the best quality that the SLO leaves."""
 from servemath_helpers.notebook import check_equal
 
@@ -1267,7 +1220,7 @@ check_equal(
     "Return the name of the best action that keeps its P99 within 1800 ms.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "choose_action__hidden__ties_bounds_and_shedding", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% choose_action__hidden__ties_bounds_and_shedding
 """Hidden: nothing eligible, limits met exactly, ties, tails against means, any order, errors."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -1356,9 +1309,7 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "summarize_traces__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 10 · From traces to a report ★★★ (<< num(points['summarize_traces']) >> points)
-#
+# %% [markdown] summarize_traces__statement
 # *The service logged one record a request. What did its users get?* Write
 # `summarize_traces(records, slo)`. `records` is a list of dicts in any order; these fields are
 # required (a record may carry others, which play no part):
@@ -1400,11 +1351,9 @@ hidden_tests()
 # **Worked number.** Three complete records with TTFT 0.375, 0.875 and 0.25 s have a P50 of
 # << num(latency.percentile([0.375, 0.875, 0.25], '0.5')) >> s and a P95 of
 # << num(latency.percentile([0.375, 0.875, 0.25], '0.95')) >> s.
-#
-# Help: << theory("1.10") >> and << theory("1.12") >>.
 
 
-# %% nbgrader={"grade": false, "grade_id": "summarize_traces__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% summarize_traces__solution
 def summarize_traces(records, slo):
     """Return latency percentiles [s], goodput [requests/s], error rate and missing fields."""
     ### BEGIN SOLUTION
@@ -1454,7 +1403,7 @@ records = [
 ]
 print(summarize_traces(records, {"ttft_s": 0.5, "tpot_s": 0.25}))
 
-# %% nbgrader={"grade": true, "grade_id": "summarize_traces__visible__four_requests_by_hand", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% summarize_traces__visible__four_requests_by_hand
 """Visible: four requests worked by hand; the last one failed."""
 from servemath_helpers.notebook import check_close, check_equal
 
@@ -1488,7 +1437,7 @@ check_close(
     "Two requests are good in the ten seconds; one of all four failed.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "summarize_traces__hidden__ranks_failures_and_gaps", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% summarize_traces__hidden__ranks_failures_and_gaps
 """Hidden: exact ranks, any order, bounds met exactly, short answers, failures, gaps, no records."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -1613,14 +1562,14 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "reflection__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# %% [markdown] reflection__statement
 # ## Reflection (optional, no points)
 #
-# Think of a service that you run or use. Which of the ten numbers above would you look at first
+# Think of a service that you run or use. Which of the << count >> numbers above would you look at first
 # when its users complain that it is slow, which second, and what would each of them tell you to do?
 # Write a few sentences in the next cell; a person may read and comment on them.
 
-# %% [markdown] nbgrader={"grade": true, "grade_id": "reflection__answer", "locked": false, "points": 0, "schema_version": 3, "solution": true, "task": false}
+# %% [markdown] reflection__answer
 # ### BEGIN SOLUTION
 # One good answer among many: first the P99 of TTFT and of TPOT from the traces, because they say
 # whether users wait for the first word or for the rest. A long TTFT with a short prefill is

@@ -13,39 +13,26 @@
 # %% [markdown]
 # # Chapter 2 · Exercises: serving and inference optimisation
 #
-# Ten functions that stand between a trained model and its users, worth
+# << count | capitalize >> functions that stand between a trained model and its users, worth
 # << num(points['total']) >> points. The rhythm is that of chapter 1: read the **statement**,
 # write the **solution**, run the **try-it cell** and the **visible checks**. The **hidden tests**
 # run after you hand in: more inputs, and the edges that the statement names.
 #
-# | # | exercise | theory | difficulty | points |
-# |--:|:--|:--|:--|--:|
-# | 1 | Training against serving: `release_gate` | 2.1 | ★ | << num(points['release_gate']) >> |
-# | 2 | Latency, throughput, cost: `pareto_front` | 2.2 | ★ | << num(points['pareto_front']) >> |
-# | 3 | Batch against online: `batch_metrics`, `min_stable_batch` | 2.3 | ★ | << num(points['batch_metrics']) >> |
-# | 4 | Contracts: `validate_request`, `js_divergence` | 2.4 | ★★ | << num(points['validate_request']) >> |
-# | 5 | Failure budgets: `burn_alert`, `admit` | 2.5 | ★★ | << num(points['burn_alert']) >> |
-# | 6 | Service time: `service_time_s` | 2.6 | ★★ | << num(points['service_time_s']) >> |
-# | 7 | The latency tail: `tail_report` | 2.7 | ★★★ | << num(points['tail_report']) >> |
-# | 8 | Slots: `static_steps`, `continuous_steps` | 2.8 | ★★★ | << num(points['static_steps']) >> |
-# | 9 | Many servers: `erlang_c`, `mmc_wait` | 2.9 | ★★★ | << num(points['erlang_c']) >> |
-# | 10 | Promises: `goodput`, `replicas_for_slo`, `sla_credit` | 2.10 | ★★★ | << num(points['goodput']) >> |
+# << overview >>
 #
-# In all ten, "error" means: raise `ValueError`. Results are compared as values, to nine digits
+# In all << count >>, "error" means: raise `ValueError`. Results are compared as values, to nine digits
 # unless the statement says otherwise. No function changes its arguments. The package
 # `servemath_helpers` teaches the same formulas: use it as much as you like, except to return its
 # own answer to the very question asked, which earns no points.
 #
 # [Symbols](../../docs/symbols.md) · [glossary](../../docs/glossary.md)
 
-# %% nbgrader={"grade": false, "grade_id": "setup__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# %% setup__statement
 from servemath_helpers.notebook import check_close, check_equal, check_raises, check_true, header
 
 header("Chapter 2 exercises", "Run the cells from the top; each check says what it saw.")
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "release_gate__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 1 · Training against serving ★ (<< num(points['release_gate']) >> points)
-#
+# %% [markdown] release_gate__statement
 # *The new model scores better on the evaluation set. Do we ship it?* A mean is not a decision, and
 # quality is not the only gate. Both versions were scored on the same $n$ items, so look at the
 # differences $d_i$ = candidate − baseline:
@@ -83,10 +70,8 @@ header("Chapter 2 exercises", "Run the cells from the top; each check says what 
 # **Worked number.** Three items go from 0.5, 0.25, 0.75 to 0.625, 0.375, 0.875: every difference
 # is the same, so `mean_delta` and `ci_low` both are
 # << num(gates.release_gate([0.5, 0.25, 0.75], [0.625, 0.375, 0.875], 400, 500, 1, 2)['ci_low']) >>.
-#
-# Help: << theory("2.1") >>.
 
-# %% nbgrader={"grade": false, "grade_id": "release_gate__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% release_gate__solution
 import numpy as np
 
 
@@ -119,7 +104,7 @@ print(
     release_gate([0.5, 0.25, 0.75], [0.625, 0.375, 0.875], p99_ms=400, slo_ms=500, cost=1, budget=2)
 )
 
-# %% nbgrader={"grade": true, "grade_id": "release_gate__visible__promotes_a_sure_gain", "locked": true, "points": 0.5, "schema_version": 3, "solution": false, "task": false}
+# %% release_gate__visible__promotes_a_sure_gain
 """Visible: a gain on every item is promoted, a loss is not."""
 from servemath_helpers.notebook import check_close, check_equal
 
@@ -147,7 +132,7 @@ check_equal(
     "A loss fails the gate of quality, and only that one.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "release_gate__hidden__three_gates_and_noisy_gains", "locked": true, "points": 1.5, "schema_version": 3, "solution": false, "task": false}
+# %% release_gate__hidden__three_gates_and_noisy_gains
 """Hidden: each gate alone and together, limits met exactly, no gain, noise, pairing, errors."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -239,9 +224,7 @@ for call in (([0.5], [0.6]), ([], []), ([0.5, 0.6], [0.6]), ([0.5, 0.6], [0.6, 0
     )
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "pareto_front__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 2 · Latency, throughput, cost ★ (<< num(points['pareto_front']) >> points)
-#
+# %% [markdown] pareto_front__statement
 # *We measured a dozen configurations. Which ones are worth a discussion?* Configuration $a$
 # **dominates** $b$ if it is at least as good in all three and better in at least one:
 #
@@ -265,10 +248,8 @@ for call in (([0.5], [0.6]), ([], []), ([0.5, 0.6], [0.6]), ([0.5, 0.6], [0.6, 0
 #
 # **Worked number.** The front of (10, 30, 2), (20, 60, 3), (20, 40, 3) is
 # `<< pareto.pareto_front([(10, 30, 2), (20, 60, 3), (20, 40, 3)]) >>`.
-#
-# Help: << theory("2.2") >>.
 
-# %% nbgrader={"grade": false, "grade_id": "pareto_front__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% pareto_front__solution
 import math
 
 
@@ -291,7 +272,7 @@ def pareto_front(points):
 # %%
 print(pareto_front([(10, 30, 2), (20, 60, 3), (20, 40, 3)]))
 
-# %% nbgrader={"grade": true, "grade_id": "pareto_front__visible__drops_what_is_dominated", "locked": true, "points": 0.5, "schema_version": 3, "solution": false, "task": false}
+# %% pareto_front__visible__drops_what_is_dominated
 """Visible: five configurations, of which one is dominated."""
 from servemath_helpers.notebook import check_equal
 
@@ -309,7 +290,7 @@ check_equal(
     "Latency and cost should be low, throughput high.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "pareto_front__hidden__ties_dents_and_many_points", "locked": true, "points": 1.5, "schema_version": 3, "solution": false, "task": false}
+# %% pareto_front__hidden__ties_dents_and_many_points
 """Hidden: ties, equal points, points no weighting finds, any order, NaN, many points."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -370,9 +351,7 @@ for case in range(60):
 check_equal(got, want, "pareto_front of many random sets of points")
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "batch_metrics__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 3 · Batch against online ★ (<< num(points['batch_metrics']) >> points)
-#
+# %% [markdown] batch_metrics__statement
 # *Requests keep coming. Which batch sizes can keep up at all?* A batch of $B$ takes
 #
 # $$S(B) = \alpha + \beta B, \qquad X(B) = \frac{B}{S(B)}, \qquad \rho = \frac{\lambda S(B)}{B},
@@ -410,10 +389,8 @@ check_equal(got, want, "pareto_front of many random sets of points")
 # **Worked number.** With $\alpha$ = 12 ms and $\beta$ = 3 ms a batch of 6 takes
 # << num(batching.batch_metrics(6, 0.1, 12, 3)['S']) >> ms; at 0.25 requests/ms the smallest stable
 # batch is << batching.min_stable_batch('0.25', 12, 3) >>.
-#
-# Help: << theory("2.3") >>.
 
-# %% nbgrader={"grade": false, "grade_id": "batch_metrics__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% batch_metrics__solution
 import math
 from fractions import Fraction
 
@@ -454,7 +431,7 @@ def min_stable_batch(lam, alpha, beta):
 print(batch_metrics(6, 0.1, 12, 3))
 print("smallest stable batch:", min_stable_batch("0.25", 12, 3))
 
-# %% nbgrader={"grade": true, "grade_id": "batch_metrics__visible__a_batch_of_32", "locked": true, "points": 0.5, "schema_version": 3, "solution": false, "task": false}
+# %% batch_metrics__visible__a_batch_of_32
 """Visible: the numbers of one batch size, and the smallest that keeps up."""
 from servemath_helpers.notebook import check_close, check_equal
 
@@ -471,7 +448,7 @@ check_equal(
     "A batch of 5 has a load of 1.05, one of 6 of 0.88: solve lam S(B) < B.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "batch_metrics__hidden__boundaries_and_batches_of_one", "locked": true, "points": 1.5, "schema_version": 3, "solution": false, "task": false}
+# %% batch_metrics__hidden__boundaries_and_batches_of_one
 """Hidden: batches of one, no traffic, loads of exactly one, overload, errors, many batches."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -546,9 +523,7 @@ for _ in range(80):
 check_equal(got, want, "min_stable_batch for many loads", "The first B with lam S(B) < B.")
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "validate_request__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 4 · Contracts ★★ (<< num(points['validate_request']) >> points)
-#
+# %% [markdown] validate_request__statement
 # *What must be true of a request before a GPU sees it, and is today's traffic still the traffic
 # that we tested with?* Two functions in one cell.
 #
@@ -583,10 +558,8 @@ check_equal(got, want, "min_stable_batch for many loads", "The first B with lam 
 #
 # **Worked number.** JS of (3, 1) and (1, 1) is
 # << num(drift.js_divergence([3, 1], [1, 1]), 6) >> nats.
-#
-# Help: << theory("2.4") >>.
 
-# %% nbgrader={"grade": false, "grade_id": "validate_request__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% validate_request__solution
 import math
 
 
@@ -644,7 +617,7 @@ print(validate_request({"prompt_tokens": 4000, "max_new_tokens": 96}, contract))
 print(validate_request({"prompt_tokens": 4000, "max_new_tokens": 97}, contract))
 print("JS =", js_divergence([3, 1], [1, 1]))
 
-# %% nbgrader={"grade": true, "grade_id": "validate_request__visible__one_good_one_bad_and_a_drift", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+# %% validate_request__visible__one_good_one_bad_and_a_drift
 """Visible: a good request, a bad one, and the drift of a histogram."""
 from servemath_helpers.notebook import check_close, check_equal
 
@@ -678,7 +651,7 @@ check_close(
     "Natural logarithm, the mean of the two divergences from m, and no small constant.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "validate_request__hidden__types_budgets_and_empty_bins", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% validate_request__hidden__types_budgets_and_empty_bins
 """Hidden: types, bounds, budgets, optional fields; disjoint, empty, unnormalised histograms."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -792,9 +765,7 @@ for p, q in (
     )
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "burn_alert__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 5 · Failure budgets ★★ (<< num(points['burn_alert']) >> points)
-#
+# %% [markdown] burn_alert__statement
 # *When does an error rate wake somebody?* When it is large enough to matter and still going on: a
 # long window and a short one must both burn the error budget too fast. Over a window,
 #
@@ -825,10 +796,8 @@ for p, q in (
 # **Worked number.** 30 bad of 1000 requests in every minute of an hour, with an SLO of 0.995, burn
 # at << num(reliability.burn_rate(30, 1000, '0.995')) >>, so a rule with `burn` 6 fires, and one
 # with 10 does not.
-#
-# Help: << theory("2.5") >>.
 
-# %% nbgrader={"grade": false, "grade_id": "burn_alert__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% burn_alert__solution
 import math
 from fractions import Fraction
 
@@ -871,7 +840,7 @@ rules = [("page", 1, 0.1, 10), ("ticket", 6, 0.5, 6)]
 print(burn_alert([30] * 60, [1000] * 60, "0.995", 720, rules))
 print(admit([0.9, 0.4], 0.5))
 
-# %% nbgrader={"grade": true, "grade_id": "burn_alert__visible__an_hour_at_fourteen_point_four", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+# %% burn_alert__visible__an_hour_at_fourteen_point_four
 """Visible: a rule met exactly, a quiet hour, and an admission threshold."""
 from servemath_helpers.notebook import check_equal
 
@@ -892,7 +861,7 @@ check_equal(
     admit([0.62, 0.81, 0.7], 0.7), [False, True, True], "admit([0.62, 0.81, 0.7], 0.7)", "At least."
 )
 
-# %% nbgrader={"grade": true, "grade_id": "burn_alert__hidden__recovery_spikes_and_quiet_minutes", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% burn_alert__hidden__recovery_spikes_and_quiet_minutes
 """Hidden: recoveries, spikes, uneven traffic, silence, short series, bounds, errors."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -1005,9 +974,7 @@ check_equal(admit([], 0.7), [], "admit([], 0.7)", "No scores, no verdicts.")
 check_equal(admit((0, 0.0, -1), 0), [True, True, False], "admit((0, 0.0, -1), 0)")
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "service_time_s__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 6 · Service time ★★ (<< num(points['service_time_s']) >> points)
-#
+# %% [markdown] service_time_s__statement
 # *How long does the machine work for one request?* The prompt is read in one pass (prefill, bound
 # by arithmetic); each token after the first takes a decode step, which reads the weights once for
 # the whole batch and every sequence's own keys and values:
@@ -1046,11 +1013,9 @@ check_equal(admit((0, 0.0, -1), 0), [True, True, False], "admit((0, 0.0, -1), 0)
 # << num(1000 * roofline.service_time_s(1000, 11, 8, {'n_params': 10**9, 'layers': 16, 'heads': 16,
 # 'kv_heads': 4, 'head_dim': 128, 'bytes_per_param': 2, 'bytes_per_kv': 2},
 # {'n_gpus': 1, 'peak_flops': 1e14, 'bw_Bps': 1e12}, 0.5)['total_s']) >> ms.
-#
-# Help: << theory("2.6") >>.
 
 
-# %% nbgrader={"grade": false, "grade_id": "service_time_s__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% service_time_s__solution
 def service_time_s(prompt, n_out, batch, model, hw, mfu):
     """Return prefill_s, step_s, total_s [s] and what bounds a decode step."""
     ### BEGIN SOLUTION
@@ -1090,7 +1055,7 @@ small = {
 one_gpu = {"n_gpus": 1, "peak_flops": 1e14, "bw_Bps": 1e12}
 print(service_time_s(1000, 11, 8, small, one_gpu, 0.5))
 
-# %% nbgrader={"grade": true, "grade_id": "service_time_s__visible__prefill_and_a_few_steps", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+# %% service_time_s__visible__prefill_and_a_few_steps
 """Visible: a 70B model on eight H100: the prompt alone, then with an answer."""
 from servemath_helpers.notebook import check_close, check_equal
 
@@ -1126,7 +1091,7 @@ check_close(
     rel_tol=1e-6,
 )
 
-# %% nbgrader={"grade": true, "grade_id": "service_time_s__hidden__phases_ridges_and_ratios", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% service_time_s__hidden__phases_ridges_and_ratios
 """Hidden: short answers, memory against compute, bandwidth and heads, errors, many shapes."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -1254,9 +1219,7 @@ for case in range(40):
 check_close(got, want, "service_time_s for many models and machines")
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "tail_report__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 7 · The latency tail ★★★ (<< num(points['tail_report']) >> points)
-#
+# %% [markdown] tail_report__statement
 # *One call in a hundred is slow. How many users notice, and what would it cost to ask twice?* Take
 # the $q$-quantile $t$ of the latencies of single calls as "slow", and let $F$ be the share of calls
 # that take **at most** $t$. If a page waits for $n$ independent calls,
@@ -1287,10 +1250,8 @@ check_close(got, want, "service_time_s for many models and machines")
 # << num(latency.tail_report([30, 10, 20, 50, 40], 3, '0.8')['quantile']) >> ms, and a page of three
 # calls exceeds it with probability
 # << num(latency.tail_report([30, 10, 20, 50, 40], 3, '0.8')['fanout_p']) >>.
-#
-# Help: << theory("2.7") >>.
 
-# %% nbgrader={"grade": false, "grade_id": "tail_report__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% tail_report__solution
 import math
 from fractions import Fraction
 
@@ -1310,7 +1271,7 @@ def tail_report(samples, fanout, q):
 # %%
 print(tail_report([30, 10, 20, 50, 40], fanout=3, q="0.8"))
 
-# %% nbgrader={"grade": true, "grade_id": "tail_report__visible__a_hundred_samples", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% tail_report__visible__a_hundred_samples
 """Visible: the P99 of a hundred calls, seen by pages of one call and of a hundred."""
 from servemath_helpers.notebook import check_close
 
@@ -1327,7 +1288,7 @@ check_close(
     "Sort first. The page is fast only if all hundred calls are: 1 - 0.99**100.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "tail_report__hidden__exact_ranks_ties_and_merged_shards", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% tail_report__hidden__exact_ranks_ties_and_merged_shards
 """Hidden: exact ranks, ties, one sample, q of one, merged shards, forms of input, errors."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -1427,9 +1388,7 @@ for case in range(40):
 check_close(got, want, "tail_report of many samples")
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "static_steps__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 8 · Slots ★★★ (<< num(points['static_steps']) >> points)
-#
+# %% [markdown] static_steps__statement
 # *A machine decodes `slots` sequences at once, one token each in a step. How many steps until all
 # are done?* All requests wait from the start, in order of arrival; request $i$ needs `lengths[i]`
 # tokens.
@@ -1455,10 +1414,8 @@ check_close(got, want, "tail_report of many samples")
 # **Worked number.** Lengths 1, 5, 1, 4 in two slots:
 # << slots.static_steps([1, 5, 1, 4], 2) >> static and
 # << slots.continuous_steps([1, 5, 1, 4], 2) >> continuous steps.
-#
-# Help: << theory("2.8") >>.
 
-# %% nbgrader={"grade": false, "grade_id": "static_steps__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% static_steps__solution
 import heapq
 
 
@@ -1487,7 +1444,7 @@ def continuous_steps(lengths, slots):
 # %%
 print(static_steps([1, 5, 1, 4], 2), "static,", continuous_steps([1, 5, 1, 4], 2), "continuous")
 
-# %% nbgrader={"grade": true, "grade_id": "static_steps__visible__one_batch_and_two", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% static_steps__visible__one_batch_and_two
 """Visible: a single batch, where both are equal, and two batches, where they are not."""
 from servemath_helpers.notebook import check_equal
 
@@ -1505,7 +1462,7 @@ check_equal(
     "Static: 6, then 4. Continuous: the second slot serves 2, then 4; at step 6 one is free for 1.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "static_steps__hidden__order_zeros_and_a_machine_that_counts", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% static_steps__hidden__order_zeros_and_a_machine_that_counts
 """Hidden: a hundred requests, order of arrival, zeros, empty slots, bounds, errors, many queues."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -1581,9 +1538,7 @@ for lengths, slots in (([1, 2], 0), ([1, 2], -3), ([1, -2], 2), ([-1], 1), ([], 
         )
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "erlang_c__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 9 · Many servers ★★★ (<< num(points['erlang_c']) >> points)
-#
+# %% [markdown] erlang_c__statement
 # *Requests of one queue go to whichever of $c$ replicas is free. How often does one have to wait,
 # and for how long?* With Poisson arrivals and exponential service (M/M/c), an arrival waits with
 # the **Erlang C** probability:
@@ -1616,10 +1571,8 @@ for lengths, slots in (([1, 2], 0), ([1, 2], -3), ([1, -2], 2), ([-1], 1), ([], 
 #
 # **Worked number.** Two servers with an offered load of 1 make a request wait with probability
 # << num(queueing.erlang_c(2, 1)) >>.
-#
-# Help: << theory("2.9") >>.
 
-# %% nbgrader={"grade": false, "grade_id": "erlang_c__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% erlang_c__solution
 import math
 
 
@@ -1651,7 +1604,7 @@ def mmc_wait(lam, mu, c):
 # %%
 print("P(wait) =", erlang_c(2, 1), " Wq =", mmc_wait(10, 10, 2), "s")
 
-# %% nbgrader={"grade": true, "grade_id": "erlang_c__visible__one_server_and_four", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% erlang_c__visible__one_server_and_four
 """Visible: one server, four servers, and a wait."""
 from servemath_helpers.notebook import check_close
 
@@ -1672,7 +1625,7 @@ check_close(
     "M/M/1 with rho = 1/2: the wait in the queue is rho / (mu - lam), service not included.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "erlang_c__hidden__thousands_of_servers_and_overload", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% erlang_c__hidden__thousands_of_servers_and_overload
 """Hidden: many servers, no load, overload, waits, errors, and the definition for many pools."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -1770,9 +1723,7 @@ check_true(
 )
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "goodput__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 10 · Promises ★★★ (<< num(points['goodput']) >> points)
-#
+# %% [markdown] goodput__statement
 # *What share of users got what we promised, how many replicas keep the promise, and what do we owe
 # if we broke it?* Three functions in one cell.
 #
@@ -1807,10 +1758,8 @@ check_true(
 # **Worked number.** 5 requests/s on replicas of 2 a second with a mean wait of at most 0.1 s need
 # << capacity.replicas_for_slo(5, 2, 0.1) >>; with the table (0.999, 10), (0.99, 25) an availability
 # of 0.995 costs << num(agreements.sla_credit('0.995', [('0.999', 10), ('0.99', 25)])) >> %.
-#
-# Help: << theory("2.10") >>.
 
-# %% nbgrader={"grade": false, "grade_id": "goodput__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% goodput__solution
 from servemath_helpers import queueing
 
 
@@ -1850,7 +1799,7 @@ print(goodput([{"ttft": 0.3, "tpot": 0.02, "status": "ok"}], ttft_slo=0.5, tpot_
 print(replicas_for_slo(5, 2, 0.1), "replicas")
 print(sla_credit(0.995, [(0.999, 10), (0.99, 25)]), "%")
 
-# %% nbgrader={"grade": true, "grade_id": "goodput__visible__eight_requests_four_promises", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% goodput__visible__eight_requests_four_promises
 """Visible: eight requests of which four are good, a pool, and a broken promise."""
 from servemath_helpers.notebook import check_close, check_equal
 
@@ -1884,7 +1833,7 @@ check_close(
     "0.98 is below both thresholds: the lower one decides.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "goodput__hidden__bounds_stability_and_steps", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% goodput__hidden__bounds_stability_and_steps
 """Hidden: bounds met exactly, failures, short answers; stability, pools; the steps of a table."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -1999,16 +1948,16 @@ check_close(
 )
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "reflection__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# %% [markdown] reflection__statement
 # ## Reflection (optional, no points)
 #
 # Each exercise defined something that runs in production, computed a small check of it, and left
-# the last step to you: what should the **system** do when the check fails? Choose three of the ten
+# the last step to you: what should the **system** do when the check fails? Choose three of the << count >>
 # and write, for each, which action you would automate, which you would leave to a person, and what
 # would make you undo it. Write a few sentences in the next cell; a person may read and comment on
 # them.
 
-# %% [markdown] nbgrader={"grade": true, "grade_id": "reflection__answer", "locked": false, "points": 0, "schema_version": 3, "solution": true, "task": false}
+# %% [markdown] reflection__answer
 # ### BEGIN SOLUTION
 # One good answer among many. Contracts: reject a request that breaks its contract at the gateway,
 # at once and with the code; leave to a person the decision to widen the contract; undo a new rule

@@ -13,7 +13,7 @@
 # %% [markdown]
 # # Chapter 3 · Exercises: the KV-cache memory wall
 #
-# Ten functions that tell you, before you rent anything, how many users a node holds and how fast
+# << count | capitalize >> functions that tell you, before you rent anything, how many users a node holds and how fast
 # it serves them, worth << num(points['total']) >> points. For each one:
 #
 # 1. Read the **statement**: the question, the formula with its units, and what to do at the edges.
@@ -24,20 +24,9 @@
 # 5. **Hidden tests** run after you hand in. They try the edges that the statement names, and many
 #    more inputs; they ask for nothing that the statement does not say.
 #
-# | # | exercise | theory | difficulty | points |
-# |--:|:--|:--|:--|--:|
-# | 1 | KV bytes of a token: `kv_bytes_per_token` | 3.2 | ★ | << num(points['kv_bytes_per_token']) >> |
-# | 2 | Size of a cache: `kv_cache_size` | 3.3 | ★ | << num(points['kv_cache_size']) >> |
-# | 3 | GPUs for the weights: `min_gpus` | 3.4 | ★ | << num(points['min_gpus']) >> |
-# | 4 | The wall: `max_users` | 3.5 | ★★ | << num(points['max_users']) >> |
-# | 5 | Pages: `paged_blocks` | 3.7 | ★★ | << num(points['paged_blocks']) >> |
-# | 6 | Prefill time: `prefill_time_s` | 3.8 | ★★ | << num(points['prefill_time_s']) >> |
-# | 7 | Decode step: `decode_step_s` | 3.9 | ★★ | << num(points['decode_step_s']) >> |
-# | 8 | Largest batch within an SLO: `best_batch` | 3.9 | ★★★ | << num(points['best_batch']) >> |
-# | 9 | Speculation: `speculative_speedup`, `best_gamma` | 3.12 | ★★★ | << num(points['speculative_speedup']) >> |
-# | 10 | Transfer or recompute: `resume_plan` | 3.13 | ★★★ | << num(points['resume_plan']) >> |
+# << overview >>
 #
-# In all ten, "error" means: raise `ValueError`. Results are compared as values, to nine digits: an
+# In all << count >>, "error" means: raise `ValueError`. Results are compared as values, to nine digits: an
 # `int` for a `float`, a NumPy number or a list for a tuple are fine. GB are $10^9$ bytes and GiB
 # are $2^{30}$ bytes, a multiply-add is 2 FLOP, and peaks are dense. The package
 # `servemath_helpers` teaches the same formulas. Use it as much as you like, except to return its
@@ -45,14 +34,12 @@
 #
 # [Symbols](../../docs/symbols.md) · [glossary](../../docs/glossary.md)
 
-# %% nbgrader={"grade": false, "grade_id": "setup__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# %% setup__statement
 from servemath_helpers.notebook import check_close, check_equal
 
 GB, GIB = 10**9, 2**30  # bytes
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "kv_bytes_per_token__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 1 · KV bytes of a token ★ (<< num(points['kv_bytes_per_token']) >> points)
-#
+# %% [markdown] kv_bytes_per_token__statement
 # *Every token of every conversation leaves something behind in GPU memory. How many bytes?* In
 # each layer, each key/value head keeps a key and a value of $d_h$ elements:
 #
@@ -75,10 +62,8 @@ GB, GIB = 10**9, 2**30  # bytes
 #
 # **Worked number.** Llama-2-13B has 40 layers with 40 key/value heads of 128 elements. In 16 bits
 # a token takes << num(memory.kv_bytes_per_token(40, 40, 128), 7) >> bytes.
-#
-# Help: [theory 3.2](theory.ipynb).
 
-# %% nbgrader={"grade": false, "grade_id": "kv_bytes_per_token__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% kv_bytes_per_token__solution
 from fractions import Fraction
 
 
@@ -96,7 +81,7 @@ def kv_bytes_per_token(n_layers, n_kv_heads, head_dim, bytes_per_elem=2):
 # %%
 print(kv_bytes_per_token(n_layers=40, n_kv_heads=40, head_dim=128), "bytes per token")
 
-# %% nbgrader={"grade": true, "grade_id": "kv_bytes_per_token__visible__keys_and_values_of_all_layers", "locked": true, "points": 0.5, "schema_version": 3, "solution": false, "task": false}
+# %% kv_bytes_per_token__visible__keys_and_values_of_all_layers
 """Visible: a token of Llama-3-8B, in 16 bits and in 8."""
 from servemath_helpers.notebook import check_close
 
@@ -113,7 +98,7 @@ check_close(
     "The factor 2 for key and value stays when an element takes 1 byte.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "kv_bytes_per_token__hidden__published_shapes_and_small_elements", "locked": true, "points": 1.5, "schema_version": 3, "solution": false, "task": false}
+# %% kv_bytes_per_token__hidden__published_shapes_and_small_elements
 """Hidden: published shapes, elements below a byte, refused calls, many shapes."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -184,9 +169,7 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "kv_cache_size__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 2 · Size of a cache ★ (<< num(points['kv_cache_size']) >> points)
-#
+# %% [markdown] kv_cache_size__statement
 # *The batch runs. How much memory does its cache hold, in the units that the data sheet uses and
 # in those that the driver prints?*
 #
@@ -209,11 +192,9 @@ hidden_tests()
 # **Worked number.** 12 sequences of 3000 tokens at 131 072 bytes per token take
 # << num(memory.kv_cache_size(3000, 12, 131072)['gb'], 5) >> GB, which is
 # << num(memory.kv_cache_size(3000, 12, 131072)['gib'], 5) >> GiB.
-#
-# Help: [theory 3.3](theory.ipynb).
 
 
-# %% nbgrader={"grade": false, "grade_id": "kv_cache_size__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% kv_cache_size__solution
 def kv_cache_size(seq, batch, k):
     """Return the size of the batch's KV cache in bytes, GB and GiB."""
     ### BEGIN SOLUTION
@@ -227,7 +208,7 @@ def kv_cache_size(seq, batch, k):
 # %%
 print(kv_cache_size(seq=3000, batch=12, k=131_072))
 
-# %% nbgrader={"grade": true, "grade_id": "kv_cache_size__visible__one_sequence_in_three_units", "locked": true, "points": 0.5, "schema_version": 3, "solution": false, "task": false}
+# %% kv_cache_size__visible__one_sequence_in_three_units
 """Visible: one sequence of 4096 tokens, in bytes, GB and GiB."""
 from servemath_helpers.notebook import check_close, check_equal
 
@@ -245,7 +226,7 @@ check_close(
     "A GiB is larger than a GB, so there are fewer of them.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "kv_cache_size__hidden__batches_zeros_and_the_ratio", "locked": true, "points": 1.5, "schema_version": 3, "solution": false, "task": false}
+# %% kv_cache_size__hidden__batches_zeros_and_the_ratio
 """Hidden: whole batches, empty ones, refused calls, the ratio of the units."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -319,9 +300,7 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "min_gpus__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 3 · GPUs for the weights ★ (<< num(points['min_gpus']) >> points)
-#
+# %% [markdown] min_gpus__statement
 # *Before the first user comes, the weights must be in memory. How many GPUs does that take?*
 #
 # $$W_b = \left\lceil \frac{N \cdot \mathrm{bits}}{8} \right\rceil, \qquad
@@ -346,10 +325,8 @@ hidden_tests()
 # **Worked number.** GPT-3 has 174 604 259 328 parameters. In 16 bits it needs
 # << memory.min_gpus(174604259328, 16, 80 * 10**9) >> cards of 80 GB, and
 # << memory.min_gpus(174604259328, 16, 80 * 10**9, '0.2') >> if a fifth of each is kept free.
-#
-# Help: [theory 3.4](theory.ipynb).
 
-# %% nbgrader={"grade": false, "grade_id": "min_gpus__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% min_gpus__solution
 import math
 from fractions import Fraction
 
@@ -371,7 +348,7 @@ def min_gpus(n_params, bits, gpu_bytes, reserve="0"):
 gpt3 = 174_604_259_328
 print(min_gpus(gpt3, 16, 80 * 10**9), "or, with a reserve,", min_gpus(gpt3, 16, 80 * 10**9, "0.2"))
 
-# %% nbgrader={"grade": true, "grade_id": "min_gpus__visible__weights_of_the_70b", "locked": true, "points": 0.5, "schema_version": 3, "solution": false, "task": false}
+# %% min_gpus__visible__weights_of_the_70b
 """Visible: the weights of Llama-3-70B in 16 and in 8 bits."""
 from servemath_helpers.notebook import check_equal
 
@@ -388,7 +365,7 @@ check_equal(
     "8 bits are one byte: 70.6 GB fit on one card.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "min_gpus__hidden__exact_fits_reserves_and_odd_bits", "locked": true, "points": 1.5, "schema_version": 3, "solution": false, "task": false}
+# %% min_gpus__hidden__exact_fits_reserves_and_odd_bits
 """Hidden: large models, exact fits, reserves, odd bit widths, refused calls."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -476,9 +453,7 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "max_users__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 4 · The wall ★★ (<< num(points['max_users']) >> points)
-#
+# %% [markdown] max_users__statement
 # *The weights are loaded. How many users can have a conversation of $s$ tokens at the same time?*
 # GPUs share weights and cache evenly, so that their memories add up:
 #
@@ -506,10 +481,8 @@ hidden_tests()
 # << memory.max_users(2, 24 * 10**9, 16060522496, 131072, 2000) >> users of 2000 tokens at
 # 131 072 bytes each, and << memory.max_users(2, 24 * 10**9, 16060522496, 131072, 2000, '0.25') >>
 # if a quarter of the memory is kept free.
-#
-# Help: [theory 3.5](theory.ipynb).
 
-# %% nbgrader={"grade": false, "grade_id": "max_users__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% max_users__solution
 from fractions import Fraction
 
 
@@ -531,7 +504,7 @@ def max_users(n_gpus, gpu_bytes, weight_bytes, k, seq, reserve="0"):
 small_cards = (2, 24 * 10**9, 16_060_522_496, 131_072, 2000)
 print(max_users(*small_cards), "users, or", max_users(*small_cards, reserve="0.25"))
 
-# %% nbgrader={"grade": true, "grade_id": "max_users__visible__eight_cards_and_four", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+# %% max_users__visible__eight_cards_and_four
 """Visible: Llama-3-70B on eight cards and on four, 4096 tokens each."""
 from servemath_helpers.notebook import check_equal
 
@@ -548,7 +521,7 @@ check_equal(
     "Half of the cards hold far fewer than half of the users: the weights stay as large.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "max_users__hidden__full_cards_reserves_and_exact_room", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% max_users__hidden__full_cards_reserves_and_exact_room
 """Hidden: weights that do not fit, reserves, other contexts and units, exact room, errors."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -643,9 +616,7 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "paged_blocks__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 5 · Pages ★★ (<< num(points['paged_blocks']) >> points)
-#
+# %% [markdown] paged_blocks__statement
 # *The cache is handed out in blocks of a few tokens, as memory is in pages. How many blocks are in
 # use, and how much of them is empty?* No block is shared between sequences:
 #
@@ -671,11 +642,9 @@ hidden_tests()
 # << memory.paged_blocks([100, 7, 64], 32)[0] >> blocks for
 # << memory.paged_blocks([100, 7, 64], 32)[1] >> tokens, of which
 # << num(100 * memory.paged_blocks([100, 7, 64], 32)[2], 4) >> % are empty.
-#
-# Help: [theory 3.7](theory.ipynb).
 
 
-# %% nbgrader={"grade": false, "grade_id": "paged_blocks__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% paged_blocks__solution
 def paged_blocks(lengths, block):
     """Return blocks in use, tokens allocated, and the share of them that is empty."""
     ### BEGIN SOLUTION
@@ -694,7 +663,7 @@ def paged_blocks(lengths, block):
 # %%
 print(paged_blocks([100, 7, 64], block=32))
 
-# %% nbgrader={"grade": true, "grade_id": "paged_blocks__visible__two_sequences", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+# %% paged_blocks__visible__two_sequences
 """Visible: two sequences that both leave room in their last block."""
 from servemath_helpers.notebook import check_close
 
@@ -711,7 +680,7 @@ check_close(
     "Three of eight token slots are empty.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "paged_blocks__hidden__full_blocks_empty_sequences_and_bounds", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% paged_blocks__hidden__full_blocks_empty_sequences_and_bounds
 """Hidden: full blocks, nothing to store, arrays, errors, less than one block wasted a sequence."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -781,9 +750,7 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "prefill_time_s__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 6 · Prefill time ★★ (<< num(points['prefill_time_s']) >> points)
-#
+# %% [markdown] prefill_time_s__statement
 # *A prompt arrives. How long until the machine has read it?* Prefill multiplies every token with
 # every parameter, and looks from every token back at all earlier ones. It is bound by arithmetic:
 #
@@ -812,11 +779,9 @@ hidden_tests()
 # **Worked number.** 1000 tokens of a model of 8 billion parameters, 32 layers and a $d_q$ of 4096
 # take << num(1000 * roofline.prefill_time_s(8 * 10**9, 1000, 32, 4096, 2, 4e14), 5) >> ms on two
 # GPUs of 400 TFLOP/s at half of their peak.
-#
-# Help: [theory 3.8](theory.ipynb).
 
 
-# %% nbgrader={"grade": false, "grade_id": "prefill_time_s__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% prefill_time_s__solution
 def prefill_time_s(n_params, seq, layers, d_attn, n_gpus, peak_flops, mfu=0.5):
     """Return the time of the prefill of one prompt in seconds."""
     ### BEGIN SOLUTION
@@ -833,7 +798,7 @@ def prefill_time_s(n_params, seq, layers, d_attn, n_gpus, peak_flops, mfu=0.5):
 # %%
 print(1000 * prefill_time_s(8 * 10**9, 1000, 32, 4096, n_gpus=2, peak_flops=4e14), "ms")
 
-# %% nbgrader={"grade": true, "grade_id": "prefill_time_s__visible__a_long_prompt_of_the_70b", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+# %% prefill_time_s__visible__a_long_prompt_of_the_70b
 """Visible: 4096 tokens of Llama-3-70B on eight GPUs, at half of the peak and at all of it."""
 from servemath_helpers.notebook import check_close
 
@@ -851,7 +816,7 @@ check_close(
     "At the full peak it takes half as long as at half of it.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "prefill_time_s__hidden__both_terms_and_their_bounds", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% prefill_time_s__hidden__both_terms_and_their_bounds
 """Hidden: each of the two terms by itself, an empty prompt, refused calls, many machines."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -944,10 +909,8 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "decode_step_s__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# %% [markdown] decode_step_s__statement
 # <<% set one = (8030261248, 16060522496, 131072, 1, 3.35e12, 989.4e12) -%>>
-# ## 7 · Decode step ★★ (<< num(points['decode_step_s']) >> points)
-#
 # *One step of decoding gives every sequence of the batch its next token. How long does it take,
 # and what holds it up?* The cache of every sequence is read, the weights are read once, and each
 # sequence is multiplied with all parameters; weights are read and used at the same time:
@@ -982,11 +945,9 @@ hidden_tests()
 # << num(1000 * roofline.decode_step_s(16, 2000, *one)['step_s'], 4) >> ms,
 # bound by
 # << roofline.decode_step_s(16, 2000, *one)['bound'] >>.
-#
-# Help: [theory 3.9](theory.ipynb).
 
 
-# %% nbgrader={"grade": false, "grade_id": "decode_step_s__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% decode_step_s__solution
 def decode_step_s(batch, seq, n_params, weight_bytes, k, n_gpus, bw_Bps, peak_flops):
     """Return step time [s], what bounds it, and the shares of peak and bandwidth used."""
     ### BEGIN SOLUTION
@@ -1013,7 +974,7 @@ llama_8b = {"n_params": 8_030_261_248, "weight_bytes": 16_060_522_496, "k": 131_
 one_gpu = {"n_gpus": 1, "bw_Bps": 3.35e12, "peak_flops": 989.4e12}
 print(decode_step_s(batch=16, seq=2000, **llama_8b, **one_gpu))
 
-# %% nbgrader={"grade": true, "grade_id": "decode_step_s__visible__one_user_and_sixty_four", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+# %% decode_step_s__visible__one_user_and_sixty_four
 """Visible: Llama-3-70B on eight GPUs, one user and 64, of 4096 tokens each."""
 from servemath_helpers.notebook import check_close
 
@@ -1042,7 +1003,7 @@ check_close(
     "The weights are read once for all, the cache once for each sequence.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "decode_step_s__hidden__compute_bound_steps_and_ties", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% decode_step_s__hidden__compute_bound_steps_and_ties
 """Hidden: compute-bound steps, where the bound changes, ties, no context, errors, many nodes."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -1150,12 +1111,10 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "best_batch__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# %% [markdown] best_batch__statement
 # <<% set one = (8030261248, 16060522496, 131072, 1, 3.35e12, 989.4e12) -%>>
-# ## 8 · Largest batch within an SLO ★★★ (<< num(points['best_batch']) >> points)
-#
 # *A larger batch serves more tokens per second, and every user waits longer for each of theirs.
-# How far may we go?* With the step time of exercise 7, find the largest batch that keeps the
+# How far may we go?* With the step time of exercise << exercises.decode_step_s.number >>, find the largest batch that keeps the
 # bound on the time per output token and fits into memory:
 #
 # $$B^* = \max \{ B : t(B) \le t_{max},\ 1 \le B \le B_{mem} \}, \qquad
@@ -1167,26 +1126,24 @@ hidden_tests()
 # | $t_{max}$ | `tpot_slo_s` | largest time per output token allowed, from 0 | s |
 # | $s$ | `seq` | tokens of context of each sequence, from 0 | tokens |
 # | $B_{mem}$ | `mem_cap` | sequences that fit into memory, a whole number from 0 | sequences |
-# | $N$, $W_b$, $k$ | `n_params`, `weight_bytes`, `k` | as in exercise 7 | –, bytes, bytes per token |
-# | $n$, BW, $F$ | `n_gpus`, `bw_Bps`, `peak_flops` | as in exercise 7, each of one GPU | –, bytes/s, FLOP/s |
+# | $N$, $W_b$, $k$ | `n_params`, `weight_bytes`, `k` | as in exercise << exercises.decode_step_s.number >> | –, bytes, bytes per token |
+# | $n$, BW, $F$ | `n_gpus`, `bw_Bps`, `peak_flops` | as in exercise << exercises.decode_step_s.number >>, each of one GPU | –, bytes/s, FLOP/s |
 #
 # Write `best_batch(tpot_slo_s, seq, mem_cap, n_params, weight_bytes, k, n_gpus, bw_Bps,
 # peak_flops)` and return an `int`. You may call your `decode_step_s`.
 #
 # - A bound that is met exactly is met.
 # - If even one sequence is too slow, or none fits: 0.
-# - Error: `tpot_slo_s` or `mem_cap` negative, and whatever is one in exercise 7, also where
+# - Error: `tpot_slo_s` or `mem_cap` negative, and whatever is one in exercise << exercises.decode_step_s.number >>, also where
 #   `mem_cap` is 0.
 #
 # **Worked number.** Llama-3-8B on one H100 at 2000 tokens of context, memory for 240 sequences:
 # 10 ms per token allow
 # << roofline.best_decode_batch(0.01, 2000, 240, *one) >>
 # sequences.
-#
-# Help: [theory 3.9](theory.ipynb).
 
 
-# %% nbgrader={"grade": false, "grade_id": "best_batch__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% best_batch__solution
 def best_batch(tpot_slo_s, seq, mem_cap, n_params, weight_bytes, k, n_gpus, bw_Bps, peak_flops):
     """Return the largest batch within the bound on time per output token and within memory."""
     ### BEGIN SOLUTION
@@ -1216,7 +1173,7 @@ llama_8b = {"n_params": 8_030_261_248, "weight_bytes": 16_060_522_496, "k": 131_
 one_gpu = {"n_gpus": 1, "bw_Bps": 3.35e12, "peak_flops": 989.4e12}
 print(best_batch(0.010, 2000, 240, **llama_8b, **one_gpu), "sequences")
 
-# %% nbgrader={"grade": true, "grade_id": "best_batch__visible__the_slo_comes_before_the_memory", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% best_batch__visible__the_slo_comes_before_the_memory
 """Visible: Llama-3-70B on eight GPUs under an SLO of 10 ms, at two lengths of context."""
 from servemath_helpers.notebook import check_equal
 
@@ -1235,7 +1192,7 @@ check_equal(
     "Half the context, so half the cache to read for each sequence.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "best_batch__hidden__tight_loose_and_exact_bounds", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% best_batch__hidden__tight_loose_and_exact_bounds
 """Hidden: bounds that nobody meets, that all meet, that one meets exactly; compute; errors."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -1328,9 +1285,7 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "speculative_speedup__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 9 · Speculation ★★★ (<< num(points['speculative_speedup']) >> points)
-#
+# %% [markdown] speculative_speedup__statement
 # *A small model drafts $\gamma$ tokens, the large one checks all of them in a single step. How much
 # faster is that, and how long should a draft be?* Each drafted token is accepted with probability
 # $\alpha$, independently, until the first rejection; then the large model's own token stands, also
@@ -1359,11 +1314,9 @@ hidden_tests()
 # << num(speculative.speculative_speedup(0.7, 3, 0.2)[0], 5) >> tokens, a speed-up of
 # << num(speculative.speculative_speedup(0.7, 3, 0.2)[1], 4) >>. The best draft of up to 16 tokens
 # has << speculative.best_gamma(0.7, 0.2, 16) >>.
-#
-# Help: [theory 3.12](theory.ipynb).
 
 
-# %% nbgrader={"grade": false, "grade_id": "speculative_speedup__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% speculative_speedup__solution
 def speculative_speedup(alpha, gamma, c):
     """Return the tokens of a round, and its speed-up over plain decoding."""
     ### BEGIN SOLUTION
@@ -1387,7 +1340,7 @@ def best_gamma(alpha, c, gmax):
 # %%
 print(speculative_speedup(0.7, 3, 0.2), "best draft:", best_gamma(0.7, 0.2, 16))
 
-# %% nbgrader={"grade": true, "grade_id": "speculative_speedup__visible__one_round_and_one_best_draft", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% speculative_speedup__visible__one_round_and_one_best_draft
 """Visible: tokens and speed-up of a round, and the best draft of one pair of models."""
 from servemath_helpers.notebook import check_close, check_equal
 
@@ -1404,7 +1357,7 @@ check_equal(
     "Each further token is less likely to be reached, and costs as much as the first.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "speculative_speedup__hidden__sure_and_hopeless_drafts", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% speculative_speedup__hidden__sure_and_hopeless_drafts
 """Hidden: certain, useless and empty drafts, best drafts and ties, thrown dice, errors."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -1492,9 +1445,7 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "resume_plan__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 10 · Transfer or recompute ★★★ (<< num(points['resume_plan']) >> points)
-#
+# %% [markdown] resume_plan__statement
 # *A user comes back to a long conversation, and the cache is not on this GPU any more. Fetch it
 # from another machine, from the memory of this host, or compute it again from the text?*
 #
@@ -1523,11 +1474,9 @@ hidden_tests()
 # **Worked number.** 2000 tokens of 131 072 bytes, no other machine, 12 GB/s from the host, 30 ms of
 # prefill, 1 ms of latency: `<< transfer.resume_plan(2000, 131072, none, 12e9, 0.030, 0.001)[0] >>`,
 # << num(1000 * transfer.resume_plan(2000, 131072, none, 12e9, 0.030, 0.001)[1], 4) >> ms.
-#
-# Help: [theory 3.13](theory.ipynb).
 
 
-# %% nbgrader={"grade": false, "grade_id": "resume_plan__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% resume_plan__solution
 def resume_plan(tokens, k, link_Bps, host_Bps, prefill_s, latency_s):
     """Return the soonest way to resume a conversation, and its time in seconds."""
     ### BEGIN SOLUTION
@@ -1548,7 +1497,7 @@ def resume_plan(tokens, k, link_Bps, host_Bps, prefill_s, latency_s):
 # %%
 print(resume_plan(2000, 131_072, None, 12e9, prefill_s=0.030, latency_s=0.001))
 
-# %% nbgrader={"grade": true, "grade_id": "resume_plan__visible__a_fast_link_and_a_slow_one", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% resume_plan__visible__a_fast_link_and_a_slow_one
 """Visible: 4096 tokens of Llama-3-70B over a fast link, and over a slow one."""
 from servemath_helpers.notebook import check_close
 
@@ -1565,7 +1514,7 @@ check_close(
     "A slow link takes more than a second: computing again is sooner.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "resume_plan__hidden__missing_paths_latency_and_ties", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% resume_plan__hidden__missing_paths_latency_and_ties
 """Hidden: missing paths, latency on short conversations, the break-even link, ties, errors."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -1646,7 +1595,7 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "reflection__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# %% [markdown] reflection__statement
 # ## Reflection (optional, no points)
 #
 # Your service runs Llama-3-70B on eight H100 and is full: users are turned away because the cache
@@ -1654,7 +1603,7 @@ hidden_tests()
 # do your functions say that it buys, and what would it make worse? Write a few sentences in the
 # next cell; a person may read and comment on them.
 
-# %% [markdown] nbgrader={"grade": true, "grade_id": "reflection__answer", "locked": false, "points": 0, "schema_version": 3, "solution": true, "task": false}
+# %% [markdown] reflection__answer
 # ### BEGIN SOLUTION
 # One good answer among many: this week an 8-bit cache. It halves k, so `max_users` doubles, and the
 # step reads half as many cache bytes, so `best_batch` grows too; quality on long contexts has to be

@@ -13,7 +13,7 @@
 # %% [markdown]
 # # Chapter 4 · Exercises: queues, batches, deadlines
 #
-# Ten functions that turn a load into a latency, a memory and a bill, worth
+# << count | capitalize >> functions that turn a load into a latency, a memory and a bill, worth
 # << num(points['total']) >> points. For each one:
 #
 # 1. Read the **statement**: the question, the formula with its units, and what to do at the edges.
@@ -24,32 +24,19 @@
 # 5. **Hidden tests** run after you hand in. They try the edges that the statement names, and many
 #    more inputs; they ask for nothing that the statement does not say.
 #
-# | # | exercise | theory | difficulty | points |
-# |--:|:--|:--|:--|--:|
-# | 1 | Requests in flight: `littles_gauge` | 4.1 | ★ | << num(points['littles_gauge']) >> |
-# | 2 | One server, one path: `lindley_waits` | 4.2 | ★ | << num(points['lindley_waits']) >> |
-# | 3 | The law on a log: `littles_from_trace` | 4.1 | ★ | << num(points['littles_from_trace']) >> |
-# | 4 | Variable service: `pk_wait` | 4.3 | ★★ | << num(points['pk_wait']) >> |
-# | 5 | Burstiness: `kingman_wait`, `implied_cs` | 4.4 | ★★ | << num(points['kingman_wait']) >> |
-# | 6 | The batching tax: `batch_latency`, `best_batch` | 4.7 | ★★ | << num(points['batch_latency']) >> |
-# | 7 | Loss without a queue: `erlang_b` | 4.9 | ★★★ | << num(points['erlang_b']) >> |
-# | 8 | How busy is too busy: `max_utilization` | 4.11 | ★★★ | << num(points['max_utilization']) >> |
-# | 9 | Deadlines: `achieved_fps`, `edge_batch_ok` | 4.10 | ★★ | << num(points['achieved_fps']) >> |
-# | 10 | The whole plan: `capacity_plan` | 4.11 | ★★★ | << num(points['capacity_plan']) >> |
+# << overview >>
 #
-# In all ten, "error" means: raise `ValueError`. Results are compared as values, to nine digits
+# In all << count >>, "error" means: raise `ValueError`. Results are compared as values, to nine digits
 # unless the statement says otherwise: an `int` for a `float`, a NumPy number or a tuple for a list
 # are fine. The package `servemath_helpers` teaches the same formulas. Use it as much as you like,
 # except to return its own answer to the very question asked: that earns no points.
 #
 # [Symbols](../../docs/symbols.md) · [glossary](../../docs/glossary.md)
 
-# %% nbgrader={"grade": false, "grade_id": "setup__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# %% setup__statement
 from servemath_helpers.notebook import check_close, check_equal
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "littles_gauge__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 1 · Requests in flight ★ (<< num(points['littles_gauge']) >> points)
-#
+# %% [markdown] littles_gauge__statement
 # *Users send so many requests a second, and each stays so long. How many are inside at once, does
 # their memory fit, and how fast may they come before it does not?*
 #
@@ -78,11 +65,9 @@ from servemath_helpers.notebook import check_close, check_equal
 # $L$ = << num(flow.littles_gauge(25, 0.8, 3e8, 8e9)['L']) >>,
 # << num(flow.littles_gauge(25, 0.8, 3e8, 8e9)['mem_bytes'] / 1e9) >> GB in use, and room for
 # << num(flow.littles_gauge(25, 0.8, 3e8, 8e9)['lam_max']) >> requests/s.
-#
-# Help: << theory("4.1") >>.
 
 
-# %% nbgrader={"grade": false, "grade_id": "littles_gauge__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% littles_gauge__solution
 def littles_gauge(lam, W, bytes_per_req, ram_bytes):
     """Return L, mem_bytes, fits and lam_max [requests/s]."""
     ### BEGIN SOLUTION
@@ -103,7 +88,7 @@ def littles_gauge(lam, W, bytes_per_req, ram_bytes):
 # %%
 print(littles_gauge(lam=25, W=0.8, bytes_per_req=300e6, ram_bytes=8e9))
 
-# %% nbgrader={"grade": true, "grade_id": "littles_gauge__visible__forty_requests_a_second", "locked": true, "points": 0.5, "schema_version": 3, "solution": false, "task": false}
+# %% littles_gauge__visible__forty_requests_a_second
 """Visible: number in flight, memory, and the rate that fills it."""
 from servemath_helpers.notebook import check_close
 
@@ -114,7 +99,7 @@ check_close(
     "L is arrival rate times stay; lam_max is the rate at which L requests fill the memory.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "littles_gauge__hidden__double_load_full_and_empty_memory", "locked": true, "points": 1.5, "schema_version": 3, "solution": false, "task": false}
+# %% littles_gauge__hidden__double_load_full_and_empty_memory
 """Hidden: double the load, a 70B model, memory full and absent, stays of no length, errors."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -209,9 +194,7 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "lindley_waits__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 2 · One server, one path ★ (<< num(points['lindley_waits']) >> points)
-#
+# %% [markdown] lindley_waits__statement
 # *The log says when each request came and how long it was served. How long did each one wait?*
 # One server, first come, first served. With $A_k$ the time from arrival $k$ to arrival $k+1$:
 #
@@ -232,11 +215,9 @@ hidden_tests()
 #
 # **Worked number.** Arrivals at 0, 2, 3, 9 s with services of 4, 1, 2, 1 s wait
 # << flow.lindley_waits([0, 2, 3, 9], [4, 1, 2, 1]) >> s.
-#
-# Help: << theory("4.2") >>.
 
 
-# %% nbgrader={"grade": false, "grade_id": "lindley_waits__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% lindley_waits__solution
 def lindley_waits(arrivals, services):
     """Return the wait of each request [s], service not included."""
     ### BEGIN SOLUTION
@@ -260,7 +241,7 @@ def lindley_waits(arrivals, services):
 # %%
 print(lindley_waits([0, 2, 3, 9], [4, 1, 2, 1]), "s")
 
-# %% nbgrader={"grade": true, "grade_id": "lindley_waits__visible__a_burst_and_a_late_request", "locked": true, "points": 0.5, "schema_version": 3, "solution": false, "task": false}
+# %% lindley_waits__visible__a_burst_and_a_late_request
 """Visible: a queue builds up, and is gone when the last request comes."""
 from servemath_helpers.notebook import check_close
 
@@ -271,7 +252,7 @@ check_close(
     "A wait ends when service starts, and is never negative.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "lindley_waits__hidden__ties_errors_and_many_paths", "locked": true, "points": 1.5, "schema_version": 3, "solution": false, "task": false}
+# %% lindley_waits__hidden__ties_errors_and_many_paths
 """Hidden: simultaneous arrivals, short traces, arrays, refused traces, many random paths."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -346,9 +327,7 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "littles_from_trace__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 3 · The law on a log ★ (<< num(points['littles_from_trace']) >> points)
-#
+# %% [markdown] littles_from_trace__statement
 # *The log holds an arrival and a departure for each request. Measure $\lambda$, $W$ and $L$, each
 # by its own definition.* The window runs from time 0 to the last departure, at $H$; $n$ requests
 # pass; $N(t)$ of them are in the system at time $t$:
@@ -376,11 +355,9 @@ hidden_tests()
 # << num(flow.littles_from_trace([1, 2], [5, 4])['lam']) >>/s, $W$ =
 # << num(flow.littles_from_trace([1, 2], [5, 4])['W']) >> s, $L$ =
 # << num(flow.littles_from_trace([1, 2], [5, 4])['L']) >>.
-#
-# Help: << theory("4.1") >>.
 
 
-# %% nbgrader={"grade": false, "grade_id": "littles_from_trace__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% littles_from_trace__solution
 def littles_from_trace(arrivals, departures):
     """Return lam [requests/s], W [s] and L over the window from 0 to the last departure."""
     ### BEGIN SOLUTION
@@ -407,7 +384,7 @@ def littles_from_trace(arrivals, departures):
 # %%
 print(littles_from_trace([1, 2], [5, 4]))
 
-# %% nbgrader={"grade": true, "grade_id": "littles_from_trace__visible__three_overlapping_requests", "locked": true, "points": 0.5, "schema_version": 3, "solution": false, "task": false}
+# %% littles_from_trace__visible__three_overlapping_requests
 """Visible: three requests that overlap; the second leaves first."""
 from servemath_helpers.notebook import check_close
 
@@ -418,7 +395,7 @@ check_close(
     "Three requests in 8 s; stays of 4, 2 and 6 s; 12 request-seconds under N(t).",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "littles_from_trace__hidden__idle_time_order_and_errors", "locked": true, "points": 1.5, "schema_version": 3, "solution": false, "task": false}
+# %% littles_from_trace__hidden__idle_time_order_and_errors
 """Hidden: idle time, other orders of service, logs in any order, refused logs, many traces."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -498,9 +475,7 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "pk_wait__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 4 · Variable service ★★ (<< num(points['pk_wait']) >> points)
-#
+# %% [markdown] pk_wait__statement
 # *Two services have the same mean service time and the same load. In one all requests are alike,
 # in the other a few are huge. How long does one wait?* Poisson arrivals, one server, any
 # distribution of the service time (M/G/1), first come, first served:
@@ -524,10 +499,8 @@ hidden_tests()
 #
 # **Worked number.** 30 requests/s of 20 ms with $c_s^2 = 2$ wait
 # << num(1000 * queueing.pk_wait(30, 0.02, 2)) >> ms.
-#
-# Help: << theory("4.3") >>.
 
-# %% nbgrader={"grade": false, "grade_id": "pk_wait__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% pk_wait__solution
 import math
 
 
@@ -546,7 +519,7 @@ def pk_wait(lam, ES, cs2):
 # %%
 print(1000 * pk_wait(lam=30, ES=0.02, cs2=2), "ms")
 
-# %% nbgrader={"grade": true, "grade_id": "pk_wait__visible__exponential_service", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+# %% pk_wait__visible__exponential_service
 """Visible: exponential service, where the formula gives the M/M/1 wait."""
 from servemath_helpers.notebook import check_close
 
@@ -563,7 +536,7 @@ check_close(
     "At half load and exponential service, one waits one service time.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "pk_wait__hidden__variability_overload_and_errors", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% pk_wait__hidden__variability_overload_and_errors
 """Hidden: constant and heavy-tailed service, overload, no load, errors, two kinds of requests."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -623,9 +596,7 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "kingman_wait__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 5 · Burstiness, forwards and backwards ★★ (<< num(points['kingman_wait']) >> points)
-#
+# %% [markdown] kingman_wait__statement
 # *Arrivals come in bursts. How long does one wait? And the other way round: we measured a wait;
 # how variable must the service be?* Kingman's approximation for any arrivals and any service
 # (G/G/1):
@@ -651,10 +622,8 @@ hidden_tests()
 # **Worked number.** $\rho$ = 0.75, $E[S]$ = 20 ms, $c_a^2$ = 3, $c_s^2$ = 1:
 # $W_q$ = << num(queueing.kingman_wait(0.75, 20, 3, 1)) >> ms. The same load with $c_a^2$ = 1 and a
 # measured wait of 75 ms: $c_s$ = << num(queueing.implied_cs(75, 0.75, 20, 1)) >>.
-#
-# Help: << theory("4.4") >>.
 
-# %% nbgrader={"grade": false, "grade_id": "kingman_wait__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% kingman_wait__solution
 import math
 
 
@@ -683,7 +652,7 @@ def implied_cs(wait, rho, ES, ca2):
 print(kingman_wait(rho=0.75, ES=20, ca2=3, cs2=1), "ms")
 print("c_s =", implied_cs(wait=75, rho=0.75, ES=20, ca2=1))
 
-# %% nbgrader={"grade": true, "grade_id": "kingman_wait__visible__poisson_and_exponential", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+# %% kingman_wait__visible__poisson_and_exponential
 """Visible: Poisson arrivals and exponential service, there and back."""
 from servemath_helpers.notebook import check_close
 
@@ -700,7 +669,7 @@ check_close(
     "Solve the formula for cs2, then take the root.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "kingman_wait__hidden__bursts_frames_and_no_solution", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% kingman_wait__hidden__bursts_frames_and_no_solution
 """Hidden: bursts, periodic arrivals, overload, waits that nothing explains, errors, round trips."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -787,9 +756,7 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "batch_latency__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 6 · The batching tax ★★ (<< num(points['batch_latency']) >> points)
-#
+# %% [markdown] batch_latency__statement
 # *The server waits until exactly $B$ requests are there and serves them together. What is the mean
 # time from arrival to answer, and which $B$ is best?* A request waits for its batch to fill, the
 # full batch waits for the server, and the batch is served:
@@ -818,10 +785,8 @@ hidden_tests()
 # **Worked number.** With $\alpha$ = 30 ms, $\beta$ = 2 ms and 0.05 requests/ms, $W(4)$ is
 # << num(batching.batch_latency(4, 0.05, 30, 2)) >> ms, and the best batch size is
 # << batching.best_fixed_batch(0.05, 30, 2) >>.
-#
-# Help: << theory("4.7") >>.
 
-# %% nbgrader={"grade": false, "grade_id": "batch_latency__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% batch_latency__solution
 import math
 
 
@@ -854,7 +819,7 @@ def best_batch(lam, alpha, beta, b_max=128):
 print("W(4) =", batch_latency(4, lam=0.05, alpha=30, beta=2), "ms")
 print("best:", best_batch(lam=0.05, alpha=30, beta=2))
 
-# %% nbgrader={"grade": true, "grade_id": "batch_latency__visible__a_busy_server", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+# %% batch_latency__visible__a_busy_server
 """Visible: 100 requests/s, S(B) = 50 + 0.5 B ms; times in ms."""
 from servemath_helpers.notebook import check_close, check_equal
 
@@ -871,7 +836,7 @@ check_equal(
     "The size of least latency, not of most throughput.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "batch_latency__hidden__stability_light_load_and_limits", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% batch_latency__hidden__stability_light_load_and_limits
 """Hidden: sizes too small to be stable, light load, hopeless load, limits, errors, other units."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -986,9 +951,7 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "erlang_b__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 7 · Loss without a queue ★★★ (<< num(points['erlang_b']) >> points)
-#
+# %% [markdown] erlang_b__statement
 # *There is no buffer: who finds all servers busy is lost. Which share is that?* Poisson arrivals,
 # any distribution of the service time, $c$ servers (or slots, or lines), no queue (M/G/c/c):
 #
@@ -1012,11 +975,9 @@ hidden_tests()
 #
 # **Worked number.** Three slots for an offered load of 2 lose
 # << num(100 * queueing.erlang_b(3, 2)) >> % of the requests.
-#
-# Help: << theory("4.9") >>.
 
 
-# %% nbgrader={"grade": false, "grade_id": "erlang_b__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% erlang_b__solution
 def erlang_b(c, a):
     """Return the share of arrivals lost by c servers without a queue."""
     ### BEGIN SOLUTION
@@ -1032,7 +993,7 @@ def erlang_b(c, a):
 # %%
 print(100 * erlang_b(c=3, a=2), "%")
 
-# %% nbgrader={"grade": true, "grade_id": "erlang_b__visible__one_and_two_slots", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% erlang_b__visible__one_and_two_slots
 """Visible: one slot, and two."""
 from servemath_helpers.notebook import check_close
 
@@ -1049,7 +1010,7 @@ check_close(
     "One step of the recursion for each server; who is refused does not wait and try again.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "erlang_b__hidden__large_systems_edges_and_errors", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% erlang_b__hidden__large_systems_edges_and_errors
 """Hidden: hundreds and thousands of servers, overload, no servers, no load, errors."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -1131,9 +1092,7 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "max_utilization__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 8 · How busy is too busy ★★★ (<< num(points['max_utilization']) >> points)
-#
+# %% [markdown] max_utilization__statement
 # *We promised that 99 % of the requests are answered within a budget. How far may we fill the
 # servers?* Poisson arrivals, exponential service of mean $S$, $c$ pooled servers (M/M/c), first
 # come, first served. One server has a closed form; for more, the tail of the time in the system is
@@ -1165,10 +1124,8 @@ hidden_tests()
 # **Worked number.** $S$ = 20 ms, a budget of 250 ms at $q$ = 0.99: one server may be busy
 # << num(100 * queueing.max_utilization(20, 250)) >> % of the time, three pooled ones
 # << num(100 * queueing.max_utilization(20, 250, c=3)) >> %.
-#
-# Help: << theory("4.6") >> and << theory("4.11") >>.
 
-# %% nbgrader={"grade": false, "grade_id": "max_utilization__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% max_utilization__solution
 import math
 
 from servemath_helpers import queueing
@@ -1207,7 +1164,7 @@ def max_utilization(S, budget, q="0.99", c=1):
 # %%
 print(f"{100 * max_utilization(20, 250):.2f} %, {100 * max_utilization(20, 250, c=3):.2f} %")
 
-# %% nbgrader={"grade": true, "grade_id": "max_utilization__visible__one_server_and_two", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% max_utilization__visible__one_server_and_two
 """Visible: one server, and a pool of three."""
 from servemath_helpers.notebook import check_close
 
@@ -1225,7 +1182,7 @@ check_close(
     abs_tol=1e-6,
 )
 
-# %% nbgrader={"grade": true, "grade_id": "max_utilization__hidden__pools_quantiles_and_hopeless_budgets", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% max_utilization__hidden__pools_quantiles_and_hopeless_budgets
 """Hidden: other pools and quantiles, budgets that no load meets, errors, exact tails."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -1321,9 +1278,7 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "achieved_fps__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 9 · Frames and deadlines ★★ (<< num(points['achieved_fps']) >> points)
-#
+# %% [markdown] achieved_fps__statement
 # *A display shows a frame only at its next refresh, and a control loop has no use for an answer
 # that comes after its period. What is left of the speed that we measured?*
 #
@@ -1353,10 +1308,8 @@ hidden_tests()
 # **Worked number.** At 90 Hz, 8 ms of work that wait 4 ms give
 # << num(deadlines.achieved_fps(90, 8, 4, False)) >> frames/s, and pipelined
 # << num(deadlines.achieved_fps(90, 8, 4, True)) >>.
-#
-# Help: << theory("4.10") >>.
 
-# %% nbgrader={"grade": false, "grade_id": "achieved_fps__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% achieved_fps__solution
 import math
 
 
@@ -1384,7 +1337,7 @@ def edge_batch_ok(n, alpha, beta, deadline):
 print(achieved_fps(90, 8, 4, pipelined=False), achieved_fps(90, 8, 4, pipelined=True))
 print(edge_batch_ok(n=3, alpha=2, beta=1, deadline=6))
 
-# %% nbgrader={"grade": true, "grade_id": "achieved_fps__visible__a_missed_frame_and_six_cameras", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+# %% achieved_fps__visible__a_missed_frame_and_six_cameras
 """Visible: a frame that misses its refresh, and six cameras against 10 ms."""
 from servemath_helpers.notebook import check_close, check_equal
 
@@ -1401,7 +1354,7 @@ check_equal(
     "One batch: alpha once, beta for each input.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "achieved_fps__hidden__pipelining_exact_periods_and_errors", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% achieved_fps__hidden__pipelining_exact_periods_and_errors
 """Hidden: pipelining, whole periods, idle displays, deadlines met exactly, errors, many cases."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -1482,9 +1435,7 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "capacity_plan__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 10 · The whole plan ★★★ (<< num(points['capacity_plan']) >> points)
-#
+# %% [markdown] capacity_plan__statement
 # *So many requests a second, so long each, and 99 % of them within a budget. How many servers,
 # does the memory suffice, and what does it cost?* Poisson arrivals, exponential service, $c$
 # pooled servers (M/M/c). First latency decides $c$, then Little's law gives the memory:
@@ -1523,10 +1474,8 @@ hidden_tests()
 # P99 << num(1000 * planning.capacity_plan(100, 0.05, 0.3, 4e8, 5e9, '2.50').p99) >> ms,
 # $L$ = << num(planning.capacity_plan(100, 0.05, 0.3, 4e8, 5e9, '2.50').L) >>, and
 # << num(planning.capacity_plan(100, 0.05, 0.3, 4e8, 5e9, '2.50').cost) >> USD/h.
-#
-# Help: << theory("4.11") >>.
 
-# %% nbgrader={"grade": false, "grade_id": "capacity_plan__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% capacity_plan__solution
 import math
 from fractions import Fraction
 
@@ -1559,7 +1508,7 @@ def capacity_plan(lam, S, p99_budget, bytes_per_req, ram_bytes, usd_h):
 # %%
 print(capacity_plan(100, 0.05, 0.3, 4e8, 5e9, "2.50"))
 
-# %% nbgrader={"grade": true, "grade_id": "capacity_plan__visible__one_pool", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# %% capacity_plan__visible__one_pool
 """Visible: 12 requests/s of a quarter of a second each, P99 within 2 s."""
 from servemath_helpers.notebook import check_close, check_equal
 
@@ -1584,7 +1533,7 @@ check_close(
     "Three servers would be busy all the time; four keep the P99 of the time in the system.",
 )
 
-# %% nbgrader={"grade": true, "grade_id": "capacity_plan__hidden__least_pool_memory_and_impossible_promises", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# %% capacity_plan__hidden__least_pool_memory_and_impossible_promises
 """Hidden: least pools, memory that binds, promises that cannot be kept, no load, prices, errors."""
 
 pass  # the hidden tests stand here when your notebook is graded
@@ -1712,16 +1661,16 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "reflection__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# %% [markdown] reflection__statement
 # ## Reflection (optional, no points)
 #
 # Somebody who pays the bill asks you to run the servers at 95 %; somebody who answers to the users
 # asks for no waiting at all. Choose a service that you know, say which of the two you would give
-# more weight, which of the ten numbers above you would show to each of them, and what you would
+# more weight, which of the << count >> numbers above you would show to each of them, and what you would
 # measure afterwards to see whether you were right. Write a few sentences in the next cell; a person
 # may read and comment on them.
 
-# %% [markdown] nbgrader={"grade": true, "grade_id": "reflection__answer", "locked": false, "points": 0, "schema_version": 3, "solution": true, "task": false}
+# %% [markdown] reflection__answer
 # ### BEGIN SOLUTION
 # One good answer among many: for an interactive assistant I would favour responsiveness, because a
 # late first word loses the user, while an idle server only costs money. To the one who pays I would

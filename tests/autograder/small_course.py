@@ -37,14 +37,12 @@ HEADER = """\
 """
 
 SOLUTION = """
-# %% nbgrader={{"grade": false, "grade_id": "{slug}__solution", "locked": false, \
-"schema_version": 3, "solution": true, "task": false}}
+# %% {slug}__solution
 {code}
 """
 
 TEST = """
-# %% nbgrader={{"grade": true, "grade_id": "{slug}__{role}__{prop}", "locked": true, \
-"points": {points}, "schema_version": 3, "solution": false, "task": false}}
+# %% {slug}__{role}__{prop} points={points}
 {code}
 """
 

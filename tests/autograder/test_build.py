@@ -1,9 +1,12 @@
+from dataclasses import replace
 from textwrap import dedent
 
 import nbformat
 import pytest
 
+from autograder import bank
 from autograder.authoring.build import build_text, from_text, theory_link
+from autograder.authoring.exercises import name_cell, overview, statement
 from autograder.authoring.prose import ProseError, render
 
 TEXT = dedent(
@@ -20,7 +23,7 @@ TEXT = dedent(
     # In << num(queueing.littles_law(lam=7, L=21), 3) >> s, for << points["half"] >> of
     # << points.total >> points.
 
-    # %% nbgrader={"grade": false, "grade_id": "half__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+    # %% half__solution
     def half(x):
         """Halve a number."""
         ### BEGIN SOLUTION
@@ -30,9 +33,9 @@ TEXT = dedent(
     # %%
     print(half(4))
 
-    # %% nbgrader={"grade": true, "grade_id": "half__visible__halves", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+    # %% half__visible__halves points=2
     assert half(4) == 2
-    '''  # noqa: E501
+    '''
 )
 
 
@@ -48,10 +51,84 @@ def test_prose_is_rendered_from_the_library_and_the_points(text):
     assert notebook.cells[0].source == "In 3 s, for 2.0 of\n2.0 points."
 
 
-def test_nbgrader_metadata_survives_the_text(text):
-    notebook = from_text(text)
-    assert notebook.cells[1].metadata.nbgrader["grade_id"] == "half__solution"
-    assert notebook.cells[3].metadata.nbgrader["points"] == 2
+RECORD = replace(
+    bank.load("ch1_serving_tradeoffs")[0],
+    slug="half",
+    title="Halves",
+    number=3,
+    stars=2,
+    points={"visible": 1, "hidden": 2},
+    section="1.10",
+    also=("1.9",),
+    functions=("half", "quarter"),
+)
+
+
+@pytest.mark.parametrize(
+    ("marker", "grade", "locked", "solution", "points"),
+    [
+        ({"title": "setup__statement"}, False, True, False, None),
+        ({"title": "half__statement"}, False, True, False, None),
+        ({"title": "half__solution"}, False, False, True, None),
+        ({"title": "half__visible__small"}, True, True, False, 1),
+        ({"title": "half__hidden__large"}, True, True, False, 2),
+        ({"title": "third__hidden__large", "points": 0.5}, True, True, False, 0.5),
+        ({"title": "reflection__answer"}, True, False, True, 0),
+        ({"title": "half__answer", "points": 3}, True, False, True, 3),
+    ],
+)
+def test_nbgraders_metadata_follow_from_the_grade_id_and_the_record(
+    marker, grade, locked, solution, points
+):
+    cell = nbformat.v4.new_code_cell(metadata=marker)
+    name_cell(cell, {"half": RECORD})
+    wanted = {
+        "grade": grade,
+        "grade_id": marker["title"],
+        "locked": locked,
+        "schema_version": 3,
+        "solution": solution,
+        "task": False,
+    }
+    wanted |= {} if points is None else {"points": points}
+    assert cell.metadata == {"nbgrader": wanted}
+
+
+@pytest.mark.parametrize(
+    ("marker", "told"),
+    [
+        ({"title": "Some words"}, "grade_id must look like"),
+        ({"title": "third__hidden__x"}, "no record for 'third__hidden__x'"),
+        ({"title": "half__hidden__x", "points": 2}, "which its record in the bank does"),
+    ],
+)
+def test_a_marker_that_says_too_little_or_too_much_is_refused(marker, told):
+    with pytest.raises(ValueError, match=told):
+        name_cell(nbformat.v4.new_code_cell(metadata=marker), {"half": RECORD})
+
+
+def test_heading_sections_and_overview_come_from_the_record(tmp_path):
+    def link(section):
+        return f"[{section}]"
+
+    assert statement("Halve it.", RECORD, link) == (
+        "## 3 · Halves ★★ (3 points)\n\nHalve it.\n\nHelp: [1.9] and [1.10]."
+    )
+    assert overview([RECORD]).splitlines()[2:] == [
+        "| 3 | Halves: `half`, `quarter` | 1.10 | ★★ | 3 |"
+    ]
+    path = tmp_path / "ch1_serving_tradeoffs" / "exercises.py"
+    path.parent.mkdir()
+    path.with_name("theory.py").write_text("# ## 1.1 Law\n")
+    path.write_text(
+        "# %% [markdown]\n# << count >>\n#\n# << overview >>\n\n"
+        "# %% [markdown] littles_law__statement\n# No. << exercises.littles_law.number >>.\n"
+    )
+    front, asked = (cell.source for cell in from_text(path).cells)
+    assert front.startswith("ten\n\n| # |") and len(front.splitlines()) == 14
+    assert asked == (
+        "## 1 · Little's law ★ (2 points)\n\nNo. 1.\n\nHelp: [theory 1.1](theory.ipynb#1.1-Law)."
+    )
 
 
 def test_a_build_is_the_same_byte_for_byte(text):
@@ -80,7 +157,7 @@ def test_only_executed_notebooks_hold_outputs(text):
 
 
 def test_a_doubled_grade_id_stops_the_build(text):
-    text.write_text(TEXT + TEXT[TEXT.index("# %% nbgrader") :])
+    text.write_text(TEXT + TEXT[TEXT.index("# %% half__solution") :])
     with pytest.raises(ValueError, match="'half__solution' stands twice"):
         from_text(text)
 

@@ -307,8 +307,7 @@ def test_links_and_pipes_that_were_handed_in_are_not_followed(course, tmp_path):
 
 
 ADDED = """
-# %% nbgrader={"grade": true, "grade_id": "half__hidden__more", "locked": true, "points": 1, \
-"schema_version": 3, "solution": false, "task": false}
+# %% half__hidden__more points=1
 assert half(0) == 0
 """
 

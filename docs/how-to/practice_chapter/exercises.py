@@ -16,20 +16,16 @@
 # One function, worth << num(points['total']) >> points.
 # [Symbols](../../docs/symbols.md) · [glossary](../../docs/glossary.md)
 
-# %% [markdown] nbgrader={"grade": false, "grade_id": "idle_share__statement", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# ## 1 · Idle time ★ (<< num(points['idle_share']) >> points)
-#
+# %% [markdown] idle_share__statement
 # *How much of what you pay for does nothing?* Write `idle_share(busy_s, total_s)`: the share of
 # `total_s` seconds in which a server that was busy for `busy_s` seconds idled.
 #
 # - Error: `total_s` is not above 0; `busy_s` is negative or above `total_s`.
 #
 # **Worked number.** 45 of 60 s busy give << num(1 - 45 / 60) >>.
-#
-# Help: << theory("9.1") >>.
 
 
-# %% nbgrader={"grade": false, "grade_id": "idle_share__solution", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# %% idle_share__solution
 def idle_share(busy_s, total_s):
     """Return the share of total_s [s] in which a server busy for busy_s [s] idles."""
     ### BEGIN SOLUTION
@@ -42,13 +38,13 @@ def idle_share(busy_s, total_s):
 # %%
 print("idle share =", idle_share(45, 60))
 
-# %% nbgrader={"grade": true, "grade_id": "idle_share__visible__share_of_a_minute", "locked": true, "points": 0.5, "schema_version": 3, "solution": false, "task": false}
+# %% idle_share__visible__share_of_a_minute
 """Visible: the share of a minute."""
 from servemath_helpers.notebook import check_close
 
 check_close(idle_share(45, 60), 0.25, "idle_share(45, 60)", "Idle is what busy leaves over.")
 
-# %% nbgrader={"grade": true, "grade_id": "idle_share__hidden__edges_and_errors", "locked": true, "points": 1.5, "schema_version": 3, "solution": false, "task": false}
+# %% idle_share__hidden__edges_and_errors
 """Hidden: never busy, always busy, refused calls."""
 
 pass  # the hidden tests stand here when your notebook is graded

@@ -1,0 +1,96 @@
+"""What `build` makes of an exercise's record in the bank: headings, points, nbgrader's metadata.
+
+In the text a marker's title is the `grade_id`, and that is all a cell says of itself::
+
+    # %% [markdown] littles_law__statement
+    # %% littles_law__solution
+    # %% littles_law__visible__finds_the_missing_quantity
+
+The role in it says what nbgrader makes of the cell; number, title, stars, sections and points
+come from the record. A cell without a record, such as an answer that a person grades, gives
+its own: ``# %% [markdown] reflection__answer points=3``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from nbformat import NotebookNode, from_dict
+
+from autograder.authoring.prose import num
+from autograder.bank import Exercise
+from autograder.cells import parse_grade_id
+
+_WORDS = (
+    *("no", "one", "two", "three", "four", "five", "six"),
+    *("seven", "eight", "nine", "ten", "eleven", "twelve"),
+)
+
+#: Roles that a learner writes into, and roles that are worth points.
+_WRITTEN, _GRADED = ("solution", "answer"), ("visible", "hidden", "answer")
+
+
+def in_words(count: int) -> str:
+    """Return a small number as prose writes it.
+
+    >>> in_words(10), in_words(40)
+    ('ten', '40')
+    """
+    return _WORDS[count] if count < len(_WORDS) else str(count)
+
+
+def _points(role: str, grade_id: str, given: object, record: Exercise | None) -> object:
+    """Return what a graded cell is worth, from its record or from its marker."""
+    if record is None or role == "answer":
+        if given is None and role != "answer":
+            raise ValueError(f"the bank has no record for {grade_id!r}, and it gives no points")
+        return given or 0
+    if given is not None:
+        raise ValueError(f"{grade_id!r} gives points, which its record in the bank does")
+    return record.points[role]
+
+
+def name_cell(cell: NotebookNode, records: Mapping[str, Exercise]) -> None:
+    """Put nbgrader's metadata in the place of a marker's title.
+
+    Raises
+    ------
+    ValueError
+        If the title is no `grade_id`, or points stand nowhere or twice.
+    """
+    grade_id, given = cell.metadata.pop("title", None), cell.metadata.pop("points", None)
+    if grade_id is None:
+        return
+    name = parse_grade_id(grade_id)
+    metadata = {
+        "grade": name.role in _GRADED,
+        "grade_id": grade_id,
+        "locked": name.role not in _WRITTEN,
+        "schema_version": 3,
+        "solution": name.role in _WRITTEN,
+        "task": False,
+    }
+    if name.role in _GRADED:
+        metadata["points"] = _points(name.role, grade_id, given, records.get(name.slug))
+    cell.metadata["nbgrader"] = from_dict(metadata)
+
+
+def statement(text: str, record: Exercise, link: Callable[[str], str]) -> str:
+    """Return a statement between its heading and the sections of theory that help."""
+    worth = num(sum(record.points.values()))
+    heading = f"## {record.number} · {record.title} {'★' * record.stars} ({worth} points)"
+    links = " and ".join(link(section) for section in record.sections)
+    return f"{heading}\n\n{text}\n\nHelp: {links}."
+
+
+def overview(records: Sequence[Exercise]) -> str:
+    """Return a chapter's exercises as a markdown table."""
+    rows = ["| # | exercise | theory | difficulty | points |", "|--:|:--|:--|:--|--:|"]
+    for record in records:
+        functions = ", ".join(f"`{name}`" for name in record.functions)
+        worth = num(sum(record.points.values()))
+        rows.append(
+            f"| {record.number} | {record.title}: {functions} | {record.section} "
+            f"| {'★' * record.stars} | {worth} |"
+        )
+    return "\n".join(rows)
