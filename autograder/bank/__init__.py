@@ -53,12 +53,12 @@ class Exercise:
     stars: int
     points: dict[str, float]
     section: str
-    also: tuple[str, ...]
     functions: tuple[str, ...]
     withheld: tuple[str, ...]
     right: tuple[Right, ...]
     wrong: tuple[Wrong, ...]
     library: tuple[Right, ...]
+    also: tuple[str, ...] = ()
 
     @property
     def sections(self) -> list[str]:

@@ -1,15 +1,17 @@
 """What `servemath check` looks at: each thing when it is right, and when it is not."""
 
+import re
 import shutil
 
 import pytest
 
 from autograder import bank, check
+from autograder.cells import parse_grade_id
 from autograder.course import HOME, Course
 from autograder.findings import Finding
 
 from . import small_course
-from .small_course import NAME, RIGHT, WRONG
+from .small_course import NAME, POINTS, RIGHT, WRONG
 
 
 @pytest.fixture
@@ -28,6 +30,11 @@ def exercise(slug, right, wrong):
         number=1,
         title=slug,
         stars=1,
+        points={
+            parse_grade_id(grade_id).role: int(worth)
+            for grade_id, worth in POINTS.items()
+            if parse_grade_id(grade_id).slug == slug
+        },
         section="9.1",
         functions=(slug,),
         withheld=(),
@@ -37,9 +44,16 @@ def exercise(slug, right, wrong):
     )
 
 
+def without_points(text):
+    """Return the text of a chapter whose exercises have records: those say the points."""
+    return re.sub(r" points=\d", "", text)
+
+
 @pytest.fixture
-def known(monkeypatch):
+def known(course, monkeypatch):
     """Let the bank hold these exercises of the small course."""
+    text = course.source / NAME / "exercises.py"
+    text.write_text(without_points(text.read_text()))
 
     def know(*exercises):
         monkeypatch.setattr(bank, "load", lambda chapter: exercises)
@@ -171,7 +185,7 @@ def test_a_wrong_solution_that_earns_everything_is_named(course, known):
 
 def test_an_exercise_that_cannot_be_solved_is_named(course, known):
     text = course.source / NAME / "exercises.py"
-    text.write_text(small_course.text_of(large="assert double(1000) == 2001"))
+    text.write_text(without_points(small_course.text_of(large="assert double(1000) == 2001")))
     from autograder.authoring.build import build
 
     build(course, NAME)

@@ -66,6 +66,7 @@ def exercise(right, *wrong, functions=("f",)):
         number=1,
         title="F",
         stars=1,
+        points={"visible": 0.5, "hidden": 1.5},
         section="1.1",
         functions=functions,
         withheld=(),
