@@ -177,8 +177,8 @@ def there_and_back(person, part: str, key: str) -> Iterator[str]:
 
 def slider_ms(watch: Stopwatch, where, presses: int, rounds: int) -> dict[str, dict[str, list]]:
     """Return, by slider of one part, waits in ms of the lab and of the baseline, in turns."""
-    from servemath_helpers.labs.kv_wall_view import KVWallLab
-    from servemath_helpers.labs.queueing_view import QueueingLab
+    from servemath_helpers.labs.kv_wall.view import KVWallLab
+    from servemath_helpers.labs.queueing_lab.view import QueueingLab
     from tests.browser.labs import LabPage
 
     chapter, variant, part, settings, keys = where

@@ -1,11 +1,14 @@
 """Interactive labs: engines without widgets, and the wiring that shows them.
 
-A lab is four layers, each usable without the one after it:
+`frame` is what every lab needs and none computes; a lab is a folder beside it, each layer of
+it usable without the ones after:
 
-- an engine (`kv_wall`, `queueing`): pure functions from settings to numbers and texts;
-- `lock` and `session`: questions, predictions and the state of a learner's run, immutable;
-- `ledger`: what a run leaves behind, in a file that two labs and a teaching assistant share;
-- `chrome` and the views: ipywidgets that show a session and pass on what the learner does.
+- `story`: who asks, and what can be changed;
+- `model`: pure functions from settings to numbers;
+- `mission`: what a setting is held against, and what is said when it fails;
+- `questions`, `charts`: what is predicted, with computed answers, and pictures of the numbers;
+- `record`: the footer, and what a run leaves in the ledger;
+- `view`: the lab on the page.
 
 Importing this package loads none of them; a notebook imports the view that it shows.
 """

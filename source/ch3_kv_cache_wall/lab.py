@@ -37,7 +37,7 @@
 # their curves have the same shape.
 
 # %%
-from servemath_helpers.labs.kv_wall_view import KVWallLab
+from servemath_helpers.labs.kv_wall.view import KVWallLab
 
 learner = ""  # your name as on your course; empty takes the name you are logged in with
 lab = KVWallLab(learner)
@@ -52,8 +52,8 @@ lab.show()
 # sliders need no lab at all:
 
 # %%
-from servemath_helpers.labs.kv_wall_memory import MemorySetup, plan
-from servemath_helpers.labs.kv_wall_serving import Configuration, Workload, run
+from servemath_helpers.labs.kv_wall.memory import MemorySetup, plan
+from servemath_helpers.labs.kv_wall.serving import Configuration, Workload, run
 
 for cards in (2, 4, 8):
     print(f"{cards} cards hold {plan(MemorySetup(n_gpus=cards, seq_tokens=32_768)).users} users")

@@ -34,7 +34,7 @@
 # All charts have alt text, and *Show numbers as tables* writes their numbers below them.
 
 # %%
-from servemath_helpers.labs.queueing_view import QueueingLab
+from servemath_helpers.labs.queueing_lab.view import QueueingLab
 
 lab = QueueingLab()  # your login name decides the order of the options; or learner="your name"
 lab.show()
@@ -76,6 +76,6 @@ for part in lab.session.parts:
 # What you predicted in all labs that you have saved, and how sure you were.
 
 # %%
-from servemath_helpers.labs import journey
+from servemath_helpers.labs.frame import journey
 
 journey.show(lab.ledger, lab.learner)

@@ -12,9 +12,9 @@ from typing import Any
 
 from playwright.sync_api import Locator, expect
 
-from servemath_helpers.labs.part_box import control_widget
-from servemath_helpers.labs.session import Control
-from servemath_helpers.labs.view import LabView
+from servemath_helpers.labs.frame.part_box import control_widget
+from servemath_helpers.labs.frame.session import Control
+from servemath_helpers.labs.frame.view import LabView
 
 from .jupyter import PATIENCE_S, Lab
 

@@ -7,10 +7,10 @@ import pytest
 from playwright.sync_api import expect
 
 from autograder.course import HOME
-from servemath_helpers.labs.kv_wall_view import KVWallLab
-from servemath_helpers.labs.queueing import limits
-from servemath_helpers.labs.queueing_models import measure
-from servemath_helpers.labs.queueing_view import QueueingLab
+from servemath_helpers.labs.kv_wall.view import KVWallLab
+from servemath_helpers.labs.queueing_lab.mission import limits
+from servemath_helpers.labs.queueing_lab.model import measure
+from servemath_helpers.labs.queueing_lab.view import QueueingLab
 
 from .axe import violations
 from .jupyter import Lab, errors

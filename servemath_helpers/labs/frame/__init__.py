@@ -1,0 +1,1 @@
+"""What every lab needs and none computes: session, lock, ledger, words, pictures, widgets."""

@@ -1,0 +1,420 @@
+"""The state of one learner's run through a lab: predict, lock, adjust, reflect, save.
+
+A `Session` never changes; each step returns a new one. An engine supplies each `Part`
+(questions, frozen scenario, controls, reflections) and the views only call these steps,
+so that a lab can be driven from code:
+
+>>> from servemath_helpers.labs.frame.lock import Option, Question
+>>> asked = Question("double", "Twice the arrivals?",
+...                  (Option("same", "80", 80), Option("twice", "160", 160)), "twice")
+>>> part = Part("part1", "Requests in flight", questions=(asked,), scenario={"lam_rps": 40},
+...             controls=(Control("lam_rps", "Arrivals", 40.0, low=0.0, high=200.0),))
+>>> run = Session.start("demo", "ada", "cloud", [part])
+>>> run.adjust("part1", lam_rps=80)
+Traceback (most recent call last):
+    ...
+servemath_helpers.labs.frame.lock.LabError: lock your prediction of part1 first
+>>> run = run.predict("part1", "double", "twice", confidence=4).lock("part1")
+>>> run.adjust("part1", lam_rps=80).settings("part1")["lam_rps"]
+80.0
+>>> run.prediction("part1", "double").correct
+True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from servemath_helpers._validate import finite
+from servemath_helpers.labs.frame.lock import LabError, Prediction, Question, freeze, lock_in, thaw
+
+if TYPE_CHECKING:
+    from servemath_helpers.labs.frame.ledger import Ledger, Saved
+
+__all__ = ["Attempt", "Control", "Part", "Session"]
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def _nothing() -> Mapping[str, Any]:
+    return _NOTHING
+
+
+@dataclass(frozen=True)
+class Control:
+    """A setting that the learner may change, and where it begins.
+
+    Attributes
+    ----------
+    key, label : str
+        Its name in code, and beside the widget.
+    default : any
+        Number, bool, or one of the values of `choices`. An int default means whole numbers.
+    low, high, step : number, optional
+        Range of a number.
+    choices : tuple of (str, any)
+        Label and value of each choice, for a setting that is not a number.
+    unit : str
+        Unit of a number.
+    help : str
+        One line for those who hover or listen.
+    """
+
+    key: str
+    label: str
+    default: Any
+    low: float | None = None
+    high: float | None = None
+    step: float | None = None
+    choices: tuple[tuple[str, Any], ...] = ()
+    unit: str = ""
+    help: str = ""
+
+    def __post_init__(self) -> None:
+        self.accept(self.default)
+
+    def accept(self, value: Any) -> Any:
+        """Return `value` as this control keeps it; LabError if it is out of range."""
+        if self.choices:
+            for _, allowed in self.choices:
+                if value == allowed and isinstance(value, bool) == isinstance(allowed, bool):
+                    return allowed
+            known = ", ".join(repr(allowed) for _, allowed in self.choices)
+            raise LabError(f"{self.key} must be one of {known}, got {value!r}")
+        if isinstance(self.default, bool):
+            if not isinstance(value, bool):
+                raise LabError(f"{self.key} must be True or False, got {value!r}")
+            return value
+        try:
+            amount = finite(self.key, value)
+        except ValueError as error:
+            raise LabError(str(error)) from None
+        if (self.low is not None and amount < self.low) or (
+            self.high is not None and amount > self.high
+        ):
+            raise LabError(f"{self.key} must be from {self.low} to {self.high}, got {value!r}")
+        if isinstance(self.default, int):
+            if amount != int(amount):
+                raise LabError(f"{self.key} must be a whole number, got {value!r}")
+            return int(amount)
+        # Steps of a twentieth add up to 0.15000000000000002 in a browser.
+        return float(f"{amount:.12g}")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part (or act) of a lab, as the engine defines it.
+
+    Attributes
+    ----------
+    key, title : str
+        Name in code, and heading.
+    questions : tuple of Question
+        All must be answered and locked before the controls may be touched.
+    scenario : mapping or dataclass
+        What the questions are about; predictions keep a copy.
+    controls : tuple of Control
+        What can be adjusted afterwards.
+    reflections : tuple of Question
+        Asked at the end; answering again replaces the answer.
+    """
+
+    key: str
+    title: str
+    questions: tuple[Question, ...]
+    scenario: Any
+    controls: tuple[Control, ...] = ()
+    reflections: tuple[Question, ...] = ()
+
+    def control(self, key: str) -> Control:
+        """Return the control with this key; LabError if there is none."""
+        for control in self.controls:
+            if control.key == key:
+                return control
+        known = ", ".join(control.key for control in self.controls)
+        raise LabError(f"{self.key} has no setting {key!r}; it has {known}")
+
+    def defaults(self) -> dict[str, Any]:
+        """Return every control's default."""
+        return {control.key: control.accept(control.default) for control in self.controls}
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One configuration put to the test: counted, kept, never changed.
+
+    Attributes
+    ----------
+    settings : mapping
+        The settings at that moment, read-only.
+    passed : bool
+        Whether the mission was met.
+    figures : mapping
+        Numbers that the engine measured, read-only.
+    """
+
+    settings: Mapping[str, Any]
+    passed: bool
+    figures: Mapping[str, Any] = field(default_factory=_nothing)
+
+
+def _with(mapping: Mapping[str, Any], **changes: Any) -> Mapping[str, Any]:
+    return MappingProxyType({**mapping, **changes})
+
+
+@dataclass(frozen=True)
+class Session:
+    """A learner's run through one lab. Build it with `Session.start`.
+
+    Attributes
+    ----------
+    lab, learner, variant : str
+        Which lab, who, and which track or context.
+    parts : tuple of Part
+        With their questions in this learner's order.
+    text : str
+        The free text of the last reflection.
+    saved_at : str or None
+        When this very state was written to a ledger; None if it was not.
+    """
+
+    lab: str
+    learner: str
+    variant: str
+    parts: tuple[Part, ...]
+    text: str = ""
+    saved_at: str | None = None
+    _chosen: Mapping[str, tuple[str, int | None]] = field(default_factory=_nothing)
+    _locked: Mapping[str, tuple[Prediction, ...]] = field(default_factory=_nothing)
+    _settings: Mapping[str, Mapping[str, Any]] = field(default_factory=_nothing)
+    _reflected: Mapping[str, Prediction] = field(default_factory=_nothing)
+    _attempts: Mapping[str, tuple[Attempt, ...]] = field(default_factory=_nothing)
+
+    @classmethod
+    def start(cls, lab: str, learner: str, variant: str, parts: Iterable[Part]) -> Session:
+        """Return a fresh run; options stand in an order that depends on the learner."""
+        parts = tuple(
+            replace(
+                part,
+                questions=tuple(asked.shuffled(learner) for asked in part.questions),
+                reflections=tuple(asked.shuffled(learner) for asked in part.reflections),
+                scenario=freeze(part.scenario),
+            )
+            for part in parts
+        )
+        settings = {part.key: freeze(part.defaults()) for part in parts}
+        return cls(lab, learner, variant, parts, _settings=MappingProxyType(settings))
+
+    # --- looking -------------------------------------------------------------------------
+
+    def part(self, key: str) -> Part:
+        """Return the part with this key; LabError if there is none."""
+        for part in self.parts:
+            if part.key == key:
+                return part
+        raise LabError(f"{self.lab} has no part {key!r}; it has {[p.key for p in self.parts]}")
+
+    def _question(self, part: str, key: str, kind: str = "questions") -> Question:
+        asked: tuple[Question, ...] = getattr(self.part(part), kind)
+        for candidate in asked:
+            if candidate.key == key:
+                return candidate
+        raise LabError(f"{part} has no question {key!r}; it has {[q.key for q in asked]}")
+
+    def chosen(self, part: str, question: str) -> tuple[str | None, int | None]:
+        """Return the option and the confidence chosen so far, None where nothing is."""
+        self._question(part, question)
+        return self._chosen.get(f"{part}/{question}", (None, None))
+
+    def is_locked(self, part: str) -> bool:
+        """Return whether the predictions of this part are locked."""
+        self.part(part)
+        return part in self._locked
+
+    def prediction(self, part: str, question: str) -> Prediction:
+        """Return a locked prediction; LabError before it is locked."""
+        self._question(part, question)
+        for locked in self._locked.get(part, ()):
+            if locked.question == question:
+                return locked
+        raise LabError(f"lock your prediction of {part} first")
+
+    def predictions(self, part: str) -> tuple[Prediction, ...]:
+        """Return the locked predictions of a part, none before it is locked."""
+        self.part(part)
+        return self._locked.get(part, ())
+
+    def settings(self, part: str) -> Mapping[str, Any]:
+        """Return the settings of a part as they are now, read-only."""
+        self.part(part)
+        return self._settings[part]
+
+    def reflection(self, part: str, question: str) -> Prediction | None:
+        """Return the answer to a reflection, None before there is one."""
+        self._question(part, question, "reflections")
+        return self._reflected.get(f"{part}/{question}")
+
+    def attempts(self, part: str) -> tuple[Attempt, ...]:
+        """Return the configurations that were put to the test in this part."""
+        self.part(part)
+        return self._attempts.get(part, ())
+
+    @property
+    def iterations(self) -> int:
+        """Configurations put to the test in the whole lab."""
+        return sum(len(tried) for tried in self._attempts.values())
+
+    def is_done(self, part: str) -> bool:
+        """Return whether a part is locked and all its reflections are answered."""
+        return self.is_locked(part) and all(
+            f"{part}/{asked.key}" in self._reflected for asked in self.part(part).reflections
+        )
+
+    # --- steps ---------------------------------------------------------------------------
+
+    def _next(self, **changes: Any) -> Session:
+        return replace(self, **{"saved_at": None, **changes})
+
+    def predict(
+        self, part: str, question: str, option: str, confidence: int | None = None
+    ) -> Session:
+        """Choose an option; it can be changed until the part is locked."""
+        asked = self._question(part, question)
+        if self.is_locked(part):
+            raise LabError(f"the prediction of {part} is locked")
+        lock_in(asked, option, confidence)  # refuses what could not be locked
+        chosen = {f"{part}/{question}": (option, confidence)}
+        return self._next(_chosen=MappingProxyType({**self._chosen, **chosen}))
+
+    def lock(self, part: str) -> Session:
+        """Lock every prediction of a part, with a copy of its scenario."""
+        here = self.part(part)
+        if self.is_locked(part):
+            raise LabError(f"the prediction of {part} is locked")
+        missing = [q.key for q in here.questions if f"{part}/{q.key}" not in self._chosen]
+        if missing:
+            raise LabError(f"answer first: {', '.join(missing)}")
+        locked = tuple(
+            lock_in(asked, *self._chosen[f"{part}/{asked.key}"], scenario=here.scenario)
+            for asked in here.questions
+        )
+        return self._next(_locked=_with(self._locked, **{part: locked}))
+
+    def _needs_lock(self, part: str) -> Part:
+        if not self.is_locked(part):
+            raise LabError(f"lock your prediction of {part} first")
+        return self.part(part)
+
+    def adjust(self, part: str, **settings: Any) -> Session:
+        """Change settings of a part whose predictions are locked."""
+        here = self._needs_lock(part)
+        accepted = {key: here.control(key).accept(value) for key, value in settings.items()}
+        new = _with(self._settings[part], **accepted)
+        if new == self._settings[part]:
+            return self
+        return self._next(_settings=_with(self._settings, **{part: new}))
+
+    def reset(self, part: str) -> Session:
+        """Put the settings of a part back to their defaults."""
+        return self.adjust(part, **self.part(part).defaults())
+
+    def attempt(self, part: str, passed: bool, figures: Mapping[str, Any] = _NOTHING) -> Session:
+        """Count the present settings as one configuration put to the test."""
+        self._needs_lock(part)
+        tried = Attempt(self._settings[part], bool(passed), freeze(figures))
+        attempts = (*self._attempts.get(part, ()), tried)
+        return self._next(_attempts=_with(self._attempts, **{part: attempts}))
+
+    def reflect(self, part: str, question: str, option: str) -> Session:
+        """Answer a reflection; answering again replaces the answer."""
+        self._needs_lock(part)
+        asked = self._question(part, question, "reflections")
+        answer = lock_in(asked, option, scenario=self._settings[part])
+        return self._next(_reflected=_with(self._reflected, **{f"{part}/{question}": answer}))
+
+    def write(self, text: str) -> Session:
+        """Set the free text of the reflection."""
+        if not isinstance(text, str):
+            raise LabError(f"text must be text, got {text!r}")
+        return self if text == self.text else self._next(text=text)
+
+    # --- keeping -------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the state as plain data, enough for `restore`."""
+        return {
+            "variant": self.variant,
+            "chosen": {key: list(value) for key, value in self._chosen.items()},
+            "locked": [part.key for part in self.parts if part.key in self._locked],
+            "settings": thaw(self._settings),
+            "reflected": {key: answer.chosen for key, answer in self._reflected.items()},
+            "attempts": {
+                part: [
+                    {"settings": thaw(a.settings), "passed": a.passed, "figures": thaw(a.figures)}
+                    for a in tried
+                ]
+                for part, tried in self._attempts.items()
+            },
+            "text": self.text,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> Session:
+        """Return this fresh run taken to the state that `to_dict` gave.
+
+        Every step is taken again, so that what no longer fits (an option that a later
+        version of the lab does not have) raises LabError instead of being believed.
+        """
+        run = self
+        if state["variant"] != self.variant:
+            raise LabError(f"that run was of {state['variant']!r}, this is {self.variant!r}")
+        for key, (option, confidence) in state["chosen"].items():
+            part, asked = key.split("/", 1)
+            run = run.predict(part, asked, option, confidence)
+        for part in state["locked"]:
+            run = run.lock(part)
+            for tried in state["attempts"].get(part, []):
+                run = run.adjust(part, **tried["settings"])
+                run = run.attempt(part, tried["passed"], tried["figures"])
+            run = run.adjust(part, **state["settings"][part])
+        for key, option in state["reflected"].items():
+            part, asked = key.split("/", 1)
+            run = run.reflect(part, asked, option)
+        return run.write(state["text"])
+
+    def record(self, outcome: Mapping[str, Any] = _NOTHING) -> dict[str, Any]:
+        """Return what the ledger keeps: the engine's `outcome`, this state, and the journey."""
+        return {**thaw(outcome), "session": self.to_dict(), "journey": self._journey()}
+
+    def _journey(self) -> list[dict[str, Any]]:
+        """Return every answer given, in order, as rows that all labs share."""
+        rows = []
+        for part in self.parts:
+            answers = [("prediction", answer) for answer in self.predictions(part.key)]
+            for asked in part.reflections:
+                if (answer := self.reflection(part.key, asked.key)) is not None:
+                    answers.append(("reflection", answer))
+            for kind, answer in answers:
+                rows.append(
+                    {
+                        "part": part.title,
+                        "kind": kind,
+                        "question": answer.question,
+                        "label": answer.label,
+                        "correct": answer.correct,
+                        "confidence": answer.confidence,
+                    }
+                )
+        return rows
+
+    def save(
+        self, ledger: Ledger, outcome: Mapping[str, Any] = _NOTHING, version: str = "1"
+    ) -> tuple[Session, Saved]:
+        """Write the run to a ledger; the session returned knows when it was saved.
+
+        Raises LedgerError, and changes nothing, if it could not be written.
+        """
+        saved = ledger.save(self.lab, self.learner, self.record(outcome), version=version)
+        return replace(self, saved_at=saved.saved_at), saved

@@ -1,0 +1,207 @@
+import json
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from servemath_helpers.labs.frame.ledger import Ledger, LedgerError
+from servemath_helpers.labs.frame.lock import LabError, Option, Question
+from servemath_helpers.labs.frame.session import Control, Part, Session
+
+RIGHT, WRONG = Option("twice", "160", 160), Option("same", "80", 80)
+PREDICT = Question("double", "Twice the arrivals?", (WRONG, RIGHT), "twice")
+REFLECT = Question("sizing", "Which number?", (WRONG, RIGHT), "same")
+CONTROLS = (
+    Control("lam_rps", "Arrivals", 40.0, low=0, high=200),
+    Control("B", "Batch", 8, low=1, high=64),
+    Control("policy", "Policy", "fixed", choices=(("fixed", "fixed"), ("greedy", "greedy"))),
+    Control("pipelined", "Pipelined", False),
+    Control("free", "Free", 1.0),
+)
+
+
+def fresh(learner="ada"):
+    parts = [
+        Part("part1", "One", (PREDICT,), {"lam_rps": 80}, CONTROLS, (REFLECT,)),
+        Part("part2", "Two", (PREDICT,), {"B": 4}, CONTROLS),
+    ]
+    return Session.start("lab4", learner, "cloud", parts)
+
+
+def locked(part="part1"):
+    return fresh().predict(part, "double", "twice", 4).lock(part)
+
+
+def test_every_step_gives_a_new_session_and_leaves_the_old_one():
+    first = fresh()
+    second = first.predict("part1", "double", "same")
+    third = second.predict("part1", "double", "twice", 4).lock("part1")
+    assert first.chosen("part1", "double") == (None, None)
+    assert second.chosen("part1", "double") == ("same", None)
+    assert (second.is_locked("part1"), third.is_locked("part1")) == (False, True)
+    with pytest.raises(FrozenInstanceError):
+        third.text = "x"
+    with pytest.raises(TypeError):
+        third.settings("part1")["lam_rps"] = 0
+
+
+def test_a_lock_holds_the_answer_and_the_scenario_as_they_were():
+    run = locked().adjust("part1", lam_rps=10)
+    kept = run.prediction("part1", "double")
+    assert (kept.correct, kept.confidence, dict(kept.scenario)) == (True, 4, {"lam_rps": 80})
+    assert run.predictions("part1") == (kept,) and run.predictions("part2") == ()
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda run: run.adjust("part1", lam_rps=1),
+        lambda run: run.reset("part1"),
+        lambda run: run.attempt("part1", True),
+        lambda run: run.reflect("part1", "sizing", "same"),
+        lambda run: run.prediction("part1", "double"),
+    ],
+    ids=["adjust", "reset", "attempt", "reflect", "prediction"],
+)
+def test_nothing_of_a_part_opens_before_its_lock(step):
+    with pytest.raises(LabError, match="lock your prediction of part1 first"):
+        step(fresh())
+
+
+def test_each_of_several_predictions_is_found():
+    second = Question("again", "And again?", (WRONG, RIGHT), "same")
+    part = Part("part1", "One", (PREDICT, second), {})
+    run = Session.start("lab4", "ada", "cloud", [part])
+    run = run.predict("part1", "double", "same").predict("part1", "again", "same").lock("part1")
+    assert [run.prediction("part1", key).correct for key in ("double", "again")] == [False, True]
+
+
+def test_the_journey_lists_every_answer_in_order():
+    rows = full().lock("part2").record()["journey"]
+    assert [(row["part"], row["kind"], row["correct"], row["confidence"]) for row in rows] == [
+        ("One", "prediction", True, 4),
+        ("One", "reflection", True, None),
+        ("Two", "prediction", False, None),
+    ]
+    assert [row["correct"] for row in locked().record()["journey"]] == [True]
+
+
+def test_what_is_locked_stays_locked():
+    run = locked()
+    with pytest.raises(LabError, match="is locked"):
+        run.predict("part1", "double", "same")
+    with pytest.raises(LabError, match="is locked"):
+        run.lock("part1")
+
+
+def test_an_unanswered_question_is_named():
+    with pytest.raises(LabError, match="answer first: double"):
+        fresh().lock("part1")
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (lambda run: run.part("part9"), "lab4 has no part 'part9'"),
+        (lambda run: run.chosen("part1", "x"), "part1 has no question 'x'"),
+        (lambda run: run.predict("part1", "double", "x"), "double has no option 'x'"),
+        (lambda run: run.predict("part1", "double", "same", 9), "confidence"),
+        (lambda run: run.adjust("part1", x=1), "part1 has no setting 'x'"),
+        (lambda run: run.adjust("part1", lam_rps=201), "lam_rps must be from 0 to 200"),
+        (lambda run: run.adjust("part1", lam_rps=-1), "lam_rps must be from 0 to 200"),
+        (lambda run: run.adjust("part1", lam_rps="x"), "lam_rps must be a finite number"),
+        (lambda run: run.adjust("part1", B=2.5), "B must be a whole number"),
+        (lambda run: run.adjust("part1", policy="best"), "policy must be one of 'fixed', 'greedy'"),
+        (lambda run: run.adjust("part1", pipelined=1), "pipelined must be True or False"),
+        (lambda run: run.write(3), "text must be text"),
+    ],
+)
+def test_what_does_not_exist_or_fit_is_named(step, message):
+    with pytest.raises(LabError, match=message):
+        step(locked() if message[:4] not in ("doub", "conf") else fresh())
+
+
+def test_settings_keep_their_kind():
+    run = locked().adjust("part1", lam_rps=12, B=4.0, pipelined=True, policy="greedy", free=1e9)
+    assert dict(run.settings("part1")) == {
+        "lam_rps": 12.0,
+        "B": 4,
+        "policy": "greedy",
+        "pipelined": True,
+        "free": 1e9,
+    }
+    assert type(run.settings("part1")["B"]) is int
+    assert run.reset("part1").settings("part1") == fresh().settings("part1")
+
+
+def test_a_step_that_changes_nothing_returns_the_same_session():
+    run = locked().write("why")
+    assert run.adjust("part1", lam_rps=40) is run
+    assert run.write("why") is run
+
+
+def test_attempts_are_counted_and_keep_their_settings():
+    run = locked().attempt("part1", False, {"P99": "2 s"})
+    run = run.adjust("part1", B=2).attempt("part1", True)
+    assert run.iterations == 2
+    first, second = run.attempts("part1")
+    assert (first.passed, first.settings["B"], dict(first.figures)) == (False, 8, {"P99": "2 s"})
+    assert (second.passed, second.settings["B"]) == (True, 2)
+
+
+def test_a_part_is_done_when_all_its_reflections_are_answered():
+    run = locked()
+    assert not run.is_done("part1")
+    assert run.reflection("part1", "sizing") is None
+    run = run.reflect("part1", "sizing", "twice").reflect("part1", "sizing", "same")
+    assert run.is_done("part1") and run.reflection("part1", "sizing").correct
+    assert locked("part2").is_done("part2")  # nothing to reflect on
+    assert not run.is_done("part2")
+
+
+def full():
+    run = locked().adjust("part1", B=3).attempt("part1", True, {"n": 1}).adjust("part1", B=5)
+    return (
+        run.reflect("part1", "sizing", "same").write("because").predict("part2", "double", "same")
+    )
+
+
+def test_a_run_can_be_restored_from_what_was_kept_as_json():
+    run = full()
+    again = fresh().restore(json.loads(json.dumps(run.to_dict())))
+    assert again == run
+
+
+def test_a_run_that_no_longer_fits_is_refused():
+    state = full().to_dict()
+    with pytest.raises(LabError, match="that run was of 'edge', this is 'cloud'"):
+        fresh().restore({**state, "variant": "edge"})
+    with pytest.raises(LabError, match="no option"):
+        fresh().restore({**state, "chosen": {"part1/double": ["gone", None]}})
+
+
+def test_saving_marks_this_very_state_and_any_change_unmarks_it(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.json", clock=lambda: "2030-01-01")
+    run, saved = full().save(ledger, {"L": 80, "p99_ms": float("inf")}, version="1.13")
+    assert run.saved_at == saved.saved_at == "2030-01-01"
+    assert run.write("other").saved_at is None
+    kept = ledger.load("lab4", "ada")
+    assert (kept["L"], kept["p99_ms"], kept["record_version"]) == (80, None, "1.13")
+    assert fresh().restore(kept["session"]) == full()
+
+
+def test_a_failed_save_changes_nothing(tmp_path):
+    (tmp_path / "file").write_text("")
+    run = full()
+    with pytest.raises(LedgerError):
+        run.save(Ledger(tmp_path / "file" / "ledger.json"))
+    assert run.saved_at is None
+
+
+def test_a_default_out_of_range_is_refused_where_it_is_written():
+    with pytest.raises(LabError, match="B must be from 1 to 4"):
+        Control("B", "Batch", 8, low=1, high=4)
+
+
+def test_a_number_is_kept_without_the_noise_of_adding_up_steps():
+    control = Control("share", "Share", 0.1, low=0, high=1, step=0.05)
+    assert control.accept(0.1 + 0.05) == 0.15 != 0.1 + 0.05

@@ -1,0 +1,128 @@
+import itertools
+import math
+import re
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from servemath_helpers.labs.frame.svg import Axis, Chart, number_text, ticks
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (0.5, "0.5"),
+        (9.999, "10"),
+        (1189.45, "1\u202f190"),
+        (-2.5, "−2.5"),
+        (1e20, "1.00e+20"),
+        (float("inf"), "∞"),
+        (float("-inf"), "−∞"),
+        (float("nan"), "–"),
+    ],
+)
+def test_numbers_are_written_short(value, text):
+    assert number_text(value) == text
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0.03, 0.04), (-7, 12345), (0, 2.5)])
+def test_ticks_are_round_evenly_spaced_and_inside(low, high):
+    at = ticks(low, high)
+    assert 2 <= len(at) <= 8
+    assert all(low - 1e-9 <= value <= high + 1e-9 for value in at)
+    gaps = {round((b - a) / (at[1] - at[0]), 6) for a, b in itertools.pairwise(at)}
+    assert gaps == {1.0}
+
+
+@pytest.mark.parametrize("kwargs", [{"low": 1, "high": 1}, {"low": 0, "high": 1, "log": True}])
+def test_an_axis_without_length_is_refused(kwargs):
+    with pytest.raises(ValueError, match="low must be below high"):
+        Axis(**kwargs)
+
+
+def test_a_logarithmic_axis_spreads_factors_evenly_and_writes_enough_numbers():
+    axis = Axis(1, 100, log=True)
+    assert axis.share(10) == pytest.approx(0.5)
+    assert [value for value, _ in axis.shown_ticks()] == [1, 10, 100]
+    short = [value for value, _ in Axis(2, 60, log=True).shown_ticks()]
+    assert short == [2, 5, 10, 20, 50]
+
+
+def test_values_outside_stay_on_the_axis():
+    axis = Axis(0, 10, ticks=(0, 10), names=("none", "all"))
+    assert (axis.share(-5), axis.share(50)) == (0, 1)
+    assert axis.shown_ticks() == [(0, "none"), (10, "all")]
+
+
+def chart(**kwargs):
+    return Chart(Axis(0, 10, "x <1>"), Axis(0, 5, "y"), alt='says "this" & that', **kwargs)
+
+
+def drawn(picture):
+    return ET.fromstring(picture.render())
+
+
+def test_a_chart_is_well_formed_and_says_what_it_shows():
+    picture = chart(title="A & B")
+    picture.line([0, 10], [0, 5], label="up", marker="o")
+    root = drawn(picture)
+    assert root.get("role") == "img"
+    assert root.get("aria-label") == 'says "this" & that'
+    words = "".join(root.itertext())
+    assert "A & B" in words and "up" in words and "x <1>" in words
+    assert "title" not in chart().render().split("polyline")[0].split("sm-title")[0]
+
+
+def test_a_line_is_interrupted_where_there_is_no_number():
+    picture = chart()
+    picture.line([0, 1, 2, 3, 4], [1, 2, math.inf, 2, 1], dash="4 2", marker="s")
+    lines = [e for e in drawn(picture) if e.tag == "polyline"]
+    assert [len(line.get("points").split()) for line in lines] == [2, 2]
+    assert all(line.get("stroke-dasharray") == "4 2" for line in lines)
+    assert len([e for e in drawn(picture) if e.tag == "path"]) == 4
+
+
+def test_a_staircase_holds_each_value_until_the_next():
+    picture = chart()
+    picture.steps([0, 5, 10], [1, 2, 2], fill=True)
+    (line,) = [e for e in drawn(picture) if e.tag == "polyline"]
+    heights = [float(point.split(",")[1]) for point in line.get("points").split()]
+    assert heights[0] == heights[1] > heights[2] == heights[3] == heights[4]
+    assert len([e for e in drawn(picture) if e.tag == "polygon"]) == 1
+    empty = chart()
+    empty.steps([], [], fill=True)
+    assert not [e for e in drawn(empty) if e.tag in ("polygon", "polyline")]
+
+
+def test_bars_and_bands_cover_what_they_say():
+    picture = chart()
+    picture.bar(0, 5, 2.5, label="half")
+    picture.bar(5, 5, 5, base=2.5, pattern=True)
+    picture.band(1, 2, role="tertiary", label="green zone")
+    picture.band(1, 2, role="error", across=False)
+    boxes = [e for e in drawn(picture) if e.tag == "rect"]
+    up, wide, first, second = boxes
+    assert float(wide.get("width")) > float(up.get("width"))
+    assert float(up.get("height")) > float(wide.get("height"))
+    assert float(first.get("height")) == pytest.approx(float(second.get("height")), abs=0.2)
+    assert second.get("fill") == "none" and second.get("stroke-dasharray")
+
+
+def test_marks_rules_and_notes_write_beside_themselves_and_inside():
+    picture = chart(title="t")
+    for at in (2, 9):
+        picture.rule(at, label=f"x {at}")
+        picture.dot(at, 2, label=f"dot {at}", marker="^")
+    picture.rule(4.9, up=False, label="high")
+    picture.rule(1, up=False, label="low")
+    picture.dot(5, 99, label="far above", marker="x")
+    picture.note(5, 2.5, "middle")
+    texts = {t.text: t for t in drawn(picture) if t.tag == "text" and t.text}
+    assert texts["x 2"].get("text-anchor") == "start"
+    assert texts["x 9"].get("text-anchor") == "end"
+    assert {"dot 2", "dot 9", "high", "low", "far above", "middle"} <= set(texts)
+    assert all(0 < float(t.get("y") or 1) < picture.height for t in texts.values())
+    quiet = chart()
+    quiet.rule(1)
+    assert len(re.findall("<text", quiet.render())) == len(re.findall("<text", chart().render()))

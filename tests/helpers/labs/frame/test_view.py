@@ -1,0 +1,302 @@
+import getpass
+import json
+
+import ipywidgets as widgets
+import pytest
+
+from servemath_helpers.labs.frame.ledger import Ledger
+from servemath_helpers.labs.frame.lock import LabError, Option, Question
+from servemath_helpers.labs.frame.session import Control, Part
+from servemath_helpers.labs.frame.view import LabView, whoami
+
+OPTIONS = (Option("same", "80 <b>", 80, "No."), Option("twice", "160", 160, "Yes."))
+DOUBLE = Question("double", "Twice the arrivals?", OPTIONS, "twice", why="L = λW.")
+STAND = Question("stand", "Which first?", OPTIONS, None, why="Both cost.")
+SIZING = Question("sizing", "Which number?", OPTIONS, "twice")
+CONTROLS = (
+    Control("lam_rps", "Arrivals", 40.0, low=0, high=200, step=0.25, unit="1/s"),
+    Control("B", "Batch", 8, low=1, high=64),
+    Control("policy", "Policy", "a", choices=(("a", "a"), ("b", "b"))),
+    Control("model", "Model", 0, choices=tuple((str(n), n) for n in range(6))),
+    Control("pipelined", "Pipelined", False),
+)
+
+
+class Small(LabView):
+    lab = "lab0"
+    title = "Small <lab>"
+
+    def variants(self):
+        return [("One", "one"), ("Two", "two")]
+
+    def parts_of(self, variant):
+        first = Part("p1", "First", (DOUBLE,), {"lam_rps": 80}, CONTROLS, (SIZING, STAND))
+        return [first, Part("p2", "Second", (DOUBLE,), {})]
+
+    def instruments(self, session, part, *, tables=False):
+        lam = session.settings(part).get("lam_rps")
+        return {"cards": f"lam={lam}", "chart": f"tables={tables}"}
+
+    def verdict(self, session, part):
+        lam = session.settings(part)["lam_rps"]
+        return lam >= 80, {"λ": lam}
+
+    def hud(self, session):
+        yield "LAM", str(session.settings("p1")["lam_rps"])
+        yield "LEDGER", "SAVED" if session.saved_at else "–"
+
+    def outcome(self, session):
+        return {"lam_rps": session.settings("p1")["lam_rps"]}
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    return Ledger(tmp_path / "ledger.json", clock=lambda: "2030-01-01")
+
+
+@pytest.fixture
+def lab(ledger):
+    return Small("ada", ledger=ledger)
+
+
+@pytest.fixture
+def shown(lab):
+    lab.widget  # noqa: B018 - builds it
+    return lab
+
+
+def everything(widget):
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from everything(child)
+
+
+def page(lab):
+    return " ".join(
+        w.value for w in everything(lab.widget) if isinstance(w, (widgets.HTML, widgets.HTMLMath))
+    )
+
+
+def unlock(lab):
+    lab.predict("p1", "double", "twice", 4)
+    lab.lock("p1")
+
+
+def test_who_has_no_login_name_is_the_learner(monkeypatch):
+    def refuse():
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr(getpass, "getuser", refuse)
+    assert whoami() == "learner"
+    assert Small(ledger=Ledger("unused.json")).learner == "learner"
+
+
+def test_a_learners_name_cannot_break_the_ledgers_key():
+    assert Small(" a/b ", ledger=Ledger("unused.json")).learner == "a-b"
+
+
+# --- driven from code --------------------------------------------------------------------------
+
+
+def test_a_lab_works_without_its_widgets(lab, ledger):
+    with pytest.raises(LabError, match="lock your prediction of p1 first"):
+        lab.adjust("p1", lam_rps=80)
+    with pytest.raises(LabError, match="lock your prediction of p1 first"):
+        lab.attempt("p1")
+    assert "lock your prediction" in lab.notice
+    unlock(lab)
+    lab.adjust("p1", lam_rps=80)
+    lab.attempt("p1")
+    lab.reset("p1")
+    lab.attempt("p1")
+    lab.reflect("p1", "sizing", "same")
+    lab.write("because")
+    assert [tried.passed for tried in lab.session.attempts("p1")] == [True, False]
+    assert lab.save()
+    kept = ledger.load("lab0", "ada")
+    assert kept["lam_rps"] == 40 and kept["session"]["text"] == "because"
+    with pytest.raises(LabError, match="lam_rps must be from 0 to 200"):
+        lab.adjust("p1", lam_rps=999)
+
+
+def test_each_variant_keeps_its_own_run(lab):
+    unlock(lab)
+    lab.choose_variant("two")
+    assert not lab.session.is_locked("p1")
+    lab.choose_variant("one")
+    assert lab.session.is_locked("p1")
+    with pytest.raises(LabError, match="track must be one of"):
+        lab.choose_variant("three")
+
+
+def test_a_subclass_must_say_what_its_engine_computes(lab):
+    with pytest.raises(NotImplementedError):
+        LabView(ledger=Ledger("unused.json"))
+    for call in (
+        lambda: LabView.parts_of(lab, "one"),
+        lambda: LabView.instruments(lab, lab.session, "p1"),
+        lambda: LabView.verdict(lab, lab.session, "p1"),
+        lambda: LabView.hud(lab, lab.session),
+        lambda: LabView.outcome(lab, lab.session),
+    ):
+        with pytest.raises(NotImplementedError):
+            call()
+    silent = (lab.head(), lab.story(lab.session), lab.task(lab.session, "p1"))
+    assert silent == ("", "", "")
+    assert (lab.reality(lab.session, "p1"), lab.peek(lab.session, "p1")) == ("", "")
+
+
+# --- on the page -----------------------------------------------------------------------------
+
+
+def test_the_simulator_appears_when_the_prediction_is_locked(shown):
+    box = shown.box("p1")
+    assert box.after.layout.display == "none"
+    choice = box.questions["double"]
+    assert choice.options.value is None and choice.confidence.value is None
+    box.lock.click()
+    assert "answer first: double" in page(shown)
+    choice.options.value = "twice"
+    choice.confidence.value = 4
+    box.lock.click()
+    assert box.after.layout.display is None and box.lock.layout.display == "none"
+    assert choice.options.disabled and "Right." in choice.feedback.value
+    assert shown.session.prediction("p1", "double").confidence == 4
+    assert "80 <b>" not in page(shown)
+
+
+def test_confidence_alone_is_no_answer(shown):
+    choice = shown.box("p1").questions["double"]
+    choice.confidence.value = 4
+    assert shown.session.chosen("p1", "double") == (None, None)
+
+
+def test_a_slider_redraws_instruments_and_footer_only(shown):
+    unlock(shown)
+    box = shown.box("p1")
+    reality = box.reality.value
+    box.controls["lam_rps"].value = 120
+    assert shown.session.settings("p1")["lam_rps"] == 120
+    assert "lam=120" in box.panes.value and "LAM</span><b>120.0" in page(shown)
+    assert box.reality.value == reality
+    box.reset.click()
+    assert box.controls["lam_rps"].value == 40 and "lam=40" in box.panes.value
+    shown.adjust("p1", B=2)
+    assert box.controls["B"].value == 2
+    shown.adjust("p1", B=2)
+
+
+def test_what_the_lab_refuses_is_said_on_the_page_and_taken_back_by_the_next_step(shown):
+    shown.adjust("p1", lam_rps=80)
+    assert "lock your prediction of p1 first" in page(shown)
+    unlock(shown)
+    assert "lock your prediction of p1 first" not in page(shown)
+
+
+def test_a_browsers_echo_of_a_hidden_slider_is_not_the_learners_doing(shown):
+    shown.box("p1").controls["lam_rps"].value = 80
+    assert shown.notice == "" and "Not yet." not in page(shown)
+    unlock(shown)
+    first = shown.box("p1")
+    shown.choose_variant("two")
+    unlock(shown)
+    first.controls["lam_rps"].value = 90
+    assert shown.session.settings("p1")["lam_rps"] == 40
+
+
+def test_tables_are_written_on_demand(shown):
+    unlock(shown)
+    box = shown.box("p1")
+    assert "tables=False" in box.panes.value
+    box.tables.value = True
+    assert "tables=True" in box.panes.value
+
+
+def test_tests_are_listed_newest_first(shown):
+    unlock(shown)
+    box = shown.box("p1")
+    box.test.click()
+    box.controls["lam_rps"].value = 90
+    box.test.click()
+    assert box.attempts.value.index("✓ passed") < box.attempts.value.index("✗ missed")
+
+
+def test_reflections_get_feedback_and_a_stand_gets_none_wrong(shown):
+    unlock(shown)
+    box = shown.box("p1")
+    box.reflections["sizing"].options.value = "same"
+    assert "Not so." in box.reflections["sizing"].feedback.value
+    box.reflections["sizing"].options.value = "twice"
+    assert "Right." in box.reflections["sizing"].feedback.value
+    box.reflections["stand"].options.value = "same"
+    assert "Noted." in box.reflections["stand"].feedback.value
+    assert shown._where.options[0] == ("First ✓", "p1")
+
+
+def test_parts_and_variants_are_a_click_away(shown):
+    shown._where.value = "p2"
+    assert shown._stage.children == (shown.box("p2").widget,)
+    shown._variants.value = "two"
+    assert shown.session.variant == "two"
+    assert shown._stage.children == (shown.box("p2").widget,)
+    shown.choose_variant("one")
+    assert shown._variants.value == "one"
+
+
+def test_the_run_is_saved_found_again_and_marked_as_changed(shown, ledger):
+    unlock(shown)
+    shown._text.value = "because"
+    shown._save.click()
+    assert "Saved" in page(shown) and "SAVED" in page(shown)
+    again = Small("ada", variant="two", ledger=ledger)
+    again.widget  # noqa: B018 - builds it
+    again._resume.click()
+    assert again.session == shown.session and "SAVED" in page(again)
+    assert again._text.value == "because" and "Taken up" in again.notice
+    again.adjust("p1", B=3)
+    assert "SAVED" not in page(again)
+
+
+def test_a_lab_that_was_never_shown_can_be_taken_up_too(lab, ledger):
+    unlock(lab)
+    lab.save()
+    again = Small("ada", ledger=ledger)
+    assert again.resume() and again.session == lab.session
+
+
+def test_nothing_to_take_up_is_no_failure(shown):
+    shown._resume.click()
+    assert "holds no run of yours" in page(shown)
+
+
+def test_a_run_that_does_not_fit_is_refused_and_the_present_one_kept(shown, ledger):
+    unlock(shown)
+    shown.save()
+    content = json.loads(ledger.path.read_text())
+    (record,) = content["records"].values()
+    record["session"]["chosen"] = {"p1/double": ["gone", None]}
+    ledger.path.write_text(json.dumps(content))
+    before = shown.session
+    assert not shown.resume()
+    assert shown.session is before and "cannot be taken up" in page(shown)
+
+
+def test_a_ledger_that_cannot_be_written_is_reported(tmp_path):
+    (tmp_path / "file").write_text("")
+    lab = Small("ada", ledger=Ledger(tmp_path / "file" / "ledger.json"))
+    lab.widget  # noqa: B018 - builds it
+    assert not lab.save()
+    assert "Not saved." in page(lab) and "SAVED" not in page(lab)
+
+
+def test_a_damaged_ledger_is_reported_when_saving(shown, ledger):
+    ledger.path.write_text("{")
+    assert shown.save()
+    assert "ledger.damaged-1.json" in page(shown)
+
+
+def test_show_displays_the_widget(lab, monkeypatch):
+    seen = []
+    monkeypatch.setattr("IPython.display.display", seen.append)
+    lab.show()
+    assert seen == [lab.widget]

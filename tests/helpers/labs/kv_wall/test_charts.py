@@ -1,0 +1,154 @@
+"""The pictures of lab 3: well-formed SVG, numbers in the alt text, nothing out of place."""
+
+import re
+from dataclasses import replace
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from servemath_helpers.labs.kv_wall import charts
+from servemath_helpers.labs.kv_wall.memory import MemorySetup, plan
+from servemath_helpers.labs.kv_wall.serving import Configuration, Goals, Workload, run
+from servemath_helpers.labs.kv_wall.story import duration
+
+CHAT = Workload(lam_rps=8, prompt_tokens=512, mean_output=256, n_requests=300)
+SLO, VOLUME = Goals(ttft_slo_s=0.2, tpot_slo_s=0.05), Goals(target_tok_s=1000)
+SETUPS = [
+    MemorySetup(),
+    MemorySetup(n_gpus=1),
+    MemorySetup(reserve="0.1", units="GiB", page_tokens=256, seq_tokens=32_768),
+    MemorySetup(model="Llama-3-70B as MHA", n_gpus=2, seq_tokens=32_768),
+    MemorySetup(model="GPT-3-175B"),
+]
+PAIRS = [
+    (Configuration(), Configuration(mode="static")),
+    (Configuration(), Configuration(n_gpus=1)),
+    (Configuration(n_gpus=1), Configuration(n_gpus=2)),
+    (Configuration(n_gpus=1), Configuration(n_gpus=1)),
+]
+
+
+def pairs(workload=CHAT):
+    return [
+        [(which, run(workload, each)) for which, each in zip("AB", both, strict=True)]
+        for both in PAIRS
+    ]
+
+
+def picture(svg):
+    """Parse it; return the root and all texts."""
+    root = ET.fromstring(svg)
+    assert root.attrib["role"] == "img" and root.attrib["aria-label"]
+    assert "nan" not in svg and "inf" not in re.sub(r"[a-z]*info", "", svg)
+    return root, [element.text or "" for element in root.iter() if element.tag.endswith("text")]
+
+
+def coordinates(root):
+    for element in root.iter():
+        for name in ("x", "x1", "x2", "cx"):
+            if name in element.attrib:
+                yield float(element.attrib[name])
+
+
+@pytest.mark.parametrize("setup", SETUPS)
+@pytest.mark.parametrize("draw", [charts.users_chart, charts.memory_chart, charts.paging_chart])
+def test_act_one_is_drawn_for_every_state(setup, draw):
+    root, texts = picture(draw(plan(setup)))
+    width = float(root.attrib["viewBox"].split()[2])
+    assert all(0 <= x <= width for x in coordinates(root))
+    assert len(texts) > 5
+
+
+def test_the_users_are_marked_in_the_picture_and_told_in_its_alt_text():
+    root, texts = picture(charts.users_chart(plan(MemorySetup())))
+    assert "371 users" in texts and "at 4096 tokens 371 users" in root.attrib["aria-label"]
+    root, texts = picture(charts.users_chart(plan(MemorySetup(n_gpus=1))))
+    assert "the weights do not fit" in texts
+
+
+def test_a_card_that_is_too_small_says_so():
+    alt = picture(charts.memory_chart(plan(MemorySetup(n_gpus=1))))[0].attrib["aria-label"]
+    assert alt.endswith("That is more than the card holds.")
+    assert "weights 141 GB" in alt
+
+
+def test_the_page_in_use_is_marked_without_colour():
+    texts = picture(charts.paging_chart(plan(MemorySetup(page_tokens=64))))[1]
+    assert [text for text in texts if "◀" in text] == ["3 % ◀"]
+
+
+def test_a_context_as_small_as_a_page_does_not_mark_the_reservation():
+    rows = picture(charts.paging_chart(plan(MemorySetup(seq_tokens=512, page_tokens=256))))[1]
+    assert sum("◀" in text for text in rows) == 1
+
+
+@pytest.mark.parametrize("goals", [SLO, VOLUME])
+@pytest.mark.parametrize("runs", pairs(), ids=range(len(PAIRS)))
+def test_act_two_is_drawn_for_every_state(runs, goals):
+    for svg in (
+        charts.goals_chart(runs, goals),
+        charts.ttft_chart(runs, goals),
+        charts.occupancy_chart(runs),
+        charts.frontier_chart(runs),
+    ):
+        root, _ = picture(svg)
+        width = float(root.attrib["viewBox"].split()[2])
+        assert all(-1 <= x <= width + 1 for x in coordinates(root))
+
+
+def test_raw_numbers_stand_on_the_bars():
+    runs = pairs()[0]
+    texts = picture(charts.goals_chart(runs, SLO))[1]
+    for _, each in runs:
+        assert duration(each.ttft_p99_s) in texts and duration(each.tpot_p99_s) in texts
+    assert "TTFT P99 (≤)" not in picture(charts.goals_chart(runs, VOLUME))[1]
+
+
+def test_the_histogram_counts_every_request():
+    runs = pairs()[0]
+    _, counts = charts._histogram(runs)
+    assert {which: sum(bins) for which, bins in counts.items()} == {"A": 300, "B": 300}
+
+
+def test_the_histogram_of_equal_times_has_a_width():
+    lonely = replace(CHAT, n_requests=1)
+    edges, counts = charts._histogram([("A", run(lonely, Configuration()))])
+    assert edges[0] < edges[-1] and sum(counts["A"]) == 1
+
+
+def test_the_bound_is_drawn_only_where_it_lies_within_the_picture():
+    runs = pairs()[0]
+    assert "bound" in picture(charts.ttft_chart(runs, SLO))[1]
+    assert "bound" not in picture(charts.ttft_chart(runs, Goals(ttft_slo_s=1e4)))[1]
+
+
+def test_a_full_cache_is_marked():
+    full = [("A", run(replace(CHAT, prompt_tokens=4096), Configuration(n_gpus=2)))]
+    assert "full" in picture(charts.occupancy_chart(full))[1]
+    assert "full" not in picture(charts.occupancy_chart(pairs()[0]))[1]
+
+
+def test_a_short_peak_of_the_cache_does_not_vanish():
+    one = run(CHAT, Configuration(mode="static", max_batch=4))
+    svg = charts.occupancy_chart([("A", one)])
+    points = re.findall(r'<polyline [^>]*points="([^"]+)"', svg)[0].split()
+    lowest = min(float(point.split(",")[1]) for point in points)
+    peak = 100 * one.kv_peak_tokens / one.configuration.kv_tokens
+    top, bottom = 30 + 20, 280 - 46  # of the plot, and its axis ends at one percent
+    assert lowest == pytest.approx(bottom - (bottom - top) * peak, abs=1)
+
+
+def test_a_run_in_which_nobody_is_served_is_drawn_empty():
+    huge = Workload(lam_rps=8, prompt_tokens=9000, mean_output=16, n_requests=50)
+    runs = [("A", run(huge, Configuration(n_gpus=2, reserve="0.1")))]
+    for svg in (
+        charts.goals_chart(runs, SLO),
+        charts.ttft_chart(runs, SLO),
+        charts.occupancy_chart(runs),
+        charts.frontier_chart(runs),
+    ):
+        picture(svg)
+
+
+def test_numbers_on_an_axis_are_short():
+    assert [charts._short(x) for x in (0.1, 500, 20_000, 1e6)] == ["0.1", "500", "20k", "1M"]
