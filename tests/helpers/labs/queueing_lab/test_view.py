@@ -6,8 +6,8 @@ from servemath_helpers.labs.queueing_lab.questions import parts
 from servemath_helpers.labs.queueing_lab.story import PARTS, TRACKS
 from servemath_helpers.labs.queueing_lab.view import QueueingLab
 
-from .test_mission import BREAK, MEET
 from ..frame.test_view import everything
+from .test_mission import BREAK, MEET
 
 
 @pytest.fixture
