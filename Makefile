@@ -89,10 +89,12 @@ docs: setup
 docs-links: setup
 	@$(BIN)/sphinx-build -W --keep-going -q -b linkcheck -d build/doctrees docs build/docs-links
 
-## make lock        pin the newest versions that work together (needs uv)
+## make lock        pin the newest versions that work together, for all three files (needs uv)
+COMPILE = uv pip compile -q --upgrade --universal --no-header --no-emit-index-url --no-emit-find-links
 lock:
-	@uv pip compile --upgrade --universal --no-header --no-emit-index-url --no-emit-find-links --all-extras pyproject.toml -o requirements.lock
-	@uv pip compile --upgrade --universal --no-header --no-emit-index-url --no-emit-find-links --group pyproject.toml:browser -c requirements.lock -o tests/browser/requirements.lock
+	@$(COMPILE) pyproject.toml --all-extras -o requirements.lock
+	@$(COMPILE) pyproject.toml --extra learn -c requirements.lock -o requirements-learn.lock
+	@$(COMPILE) --group pyproject.toml:browser -c requirements.lock -o tests/browser/requirements.lock
 
 ## make clean       remove what was built, except notebooks, releases and grades
 clean:

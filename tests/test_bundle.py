@@ -37,7 +37,7 @@ def files(archive):
 
 def test_the_bundle_holds_what_a_learner_needs(files):
     assert "servemath/environment.yml" in files
-    assert "servemath/requirements.lock" in files
+    assert "servemath/requirements-learn.lock" in files
     assert "servemath/README.md" in files
     assert {name for name in files if name.startswith("servemath/docs/")} == {
         "servemath/docs/glossary.md",
@@ -58,7 +58,7 @@ def test_the_bundle_holds_nothing_of_staff(files):
         "environment.yml",
         "pyproject.toml",
         "release",
-        "requirements.lock",
+        "requirements-learn.lock",
         "servemath_helpers",
     }
     assert not any(name.endswith((".toml.bak", ".db")) for name in files)
@@ -113,7 +113,7 @@ def test_what_lies_about_in_the_release_folder_does_not_go_out(tmp_path):
     course = scratch_course(tmp_path, [chapter])
     shutil.copytree(HOME / "docs", tmp_path / "docs")
     shutil.copytree(HOME / "servemath_helpers", tmp_path / "servemath_helpers")
-    for name in ("pyproject.toml", "environment.yml", "requirements.lock"):
+    for name in ("pyproject.toml", "environment.yml", "requirements-learn.lock"):
         shutil.copy(HOME / name, tmp_path)
     solved = course.source / chapter / "exercises.ipynb"
     for folder in (course.release / chapter, course.release / chapter / ".ipynb_checkpoints"):

@@ -1,5 +1,6 @@
 """The files that describe the environment agree, and name no host."""
 
+import json
 import re
 import subprocess
 import sys
@@ -16,12 +17,20 @@ from packaging.version import Version
 from autograder.course import HOME
 
 PROJECT = tomllib.loads((HOME / "pyproject.toml").read_text())["project"]
-LOCK = (HOME / "requirements.lock").read_text()
-PINNED = {}
-for line in LOCK.splitlines():
-    if line and not line.startswith((" ", "#")):
-        requirement = Requirement(line)
-        PINNED.setdefault(canonicalize_name(requirement.name), []).append(requirement)
+LEARNERS = "requirements-learn.lock"
+LOCKS = ("requirements.lock", LEARNERS, "tests/browser/requirements.lock")
+
+
+def pins_of(name):
+    pinned = {}
+    for line in (HOME / name).read_text().splitlines():
+        if line and not line.startswith((" ", "#")):
+            requirement = Requirement(line)
+            pinned.setdefault(canonicalize_name(requirement.name), []).append(requirement)
+    return pinned
+
+
+PINNED = pins_of("requirements.lock")
 
 
 def declared():
@@ -39,28 +48,92 @@ def test_the_lock_pins_a_version_of_every_dependency_within_its_bounds(requireme
         assert requirement.specifier.contains(specifier.version)
 
 
-def test_every_line_of_the_lock_is_an_exact_pin():
-    for pins in PINNED.values():
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_line_of_a_lock_is_an_exact_pin(name):
+    for pins in pins_of(name).values():
         for pin in pins:
             assert [specifier.operator for specifier in pin.specifier] == ["=="]
             assert pin.url is None
 
 
-def test_the_lock_serves_every_supported_python_and_platform():
-    for version in ("3.11", "3.12", "3.13"):
-        for system in ("Linux", "Darwin"):
-            environment = {
-                "python_version": version,
-                "python_full_version": f"{version}.0",
-                "platform_system": system,
-                "sys_platform": system.lower(),
-            }
-            pins = [
-                pin
-                for pin in PINNED["numpy"]
-                if pin.marker is None or pin.marker.evaluate(environment)
-            ]
-            assert len(pins) == 1, (version, system)
+MACHINES = [
+    {
+        "python_version": version,
+        "python_full_version": f"{version}.0",
+        "platform_system": system,
+        "sys_platform": platform,
+        "os_name": "nt" if system == "Windows" else "posix",
+    }
+    for version in ("3.11", "3.12", "3.13")
+    for system, platform in (("Linux", "linux"), ("Darwin", "darwin"), ("Windows", "win32"))
+]
+
+
+def installed_on(machine, name):
+    return {
+        (pinned, str(pin.specifier))
+        for pinned, pins in pins_of(name).items()
+        for pin in pins
+        if pin.marker is None or pin.marker.evaluate(machine)
+    }
+
+
+@pytest.mark.parametrize("machine", MACHINES, ids=lambda one: " ".join(list(one.values())[::2][:2]))
+def test_learners_have_a_part_of_what_staff_have_in_the_same_versions(machine):
+    learners, staff = (installed_on(machine, name) for name in (LEARNERS, "requirements.lock"))
+    assert learners < staff
+    assert len([pin for pin in learners if pin[0] == "numpy"]) == 1
+
+
+def test_learners_have_what_learning_needs_and_no_developers_tool():
+    from importlib.metadata import PackageNotFoundError, requires
+
+    needed, todo = set(), [Requirement("servemath[learn]")]
+    while todo:
+        wanted = todo.pop()
+        name = canonicalize_name(wanted.name)
+        key = (name, *sorted(wanted.extras))
+        if key in needed:
+            continue
+        needed.add(key)
+        try:
+            needs = [Requirement(text) for text in requires(wanted.name) or ()]
+        except PackageNotFoundError:  # for another kind of machine
+            continue
+        extras = wanted.extras or {""}
+        todo += [
+            need
+            for need in needs
+            if need.marker is None or any(need.marker.evaluate({"extra": e}) for e in extras)
+        ]
+    here = {name for name, _ in installed_on(None, LEARNERS)}
+    assert here == {key[0] for key in needed} - {"servemath"}
+
+
+def test_learners_code_imports_nothing_that_their_lock_does_not_pin():
+    import ast
+    from importlib.metadata import packages_distributions
+
+    texts = [path.read_text() for path in HOME.glob("servemath_helpers/**/*.py")]
+    for notebook in HOME.glob("release/*/*.ipynb"):
+        cells = json.loads(notebook.read_text())["cells"]
+        texts += ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    imported = set()
+    for text in texts:
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Import):
+                imported.update(alias.name.partition(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                imported.add(node.module.partition(".")[0])
+    others = imported - set(sys.stdlib_module_names) - {"servemath_helpers"}
+    made_by = packages_distributions()
+    pinned = pins_of(LEARNERS)
+    assert "numpy" in others
+    assert [
+        name
+        for name in others
+        if not any(canonicalize_name(one) in pinned for one in made_by.get(name, ()))
+    ] == []
 
 
 def test_conda_and_pyproject_ask_for_the_same_python():
@@ -76,7 +149,7 @@ def test_conda_and_pyproject_ask_for_the_same_python():
 def test_conda_installs_the_lock_and_this_package_and_no_version_of_its_own():
     environment = yaml.safe_load((HOME / "environment.yml").read_text())
     (pip,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
-    assert pip == ["-r requirements.lock", "-e ."]
+    assert pip == [f"-r {LEARNERS}", "-e ."]
     names = {entry for entry in environment["dependencies"] if isinstance(entry, str)}
     assert {name.partition(">")[0] for name in names} == {"python", "pip"}
 
@@ -111,7 +184,7 @@ HOST = re.compile(r"https?://[^\s)\"'>]+")
 
 
 @pytest.mark.parametrize(
-    "name", ["requirements.lock", "environment.yml", "pyproject.toml", "Makefile", ".ci/run"]
+    "name", [*LOCKS, "environment.yml", "pyproject.toml", "Makefile", ".ci/run"]
 )
 def test_no_environment_file_names_a_host(name):
     assert HOST.findall((HOME / name).read_text()) == []
@@ -160,6 +233,80 @@ def test_a_python_that_cannot_serve_is_one_clear_line(patch, expected):
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("servemath: ") and expected in line
+
+
+@pytest.fixture
+def tools(tmp_path, monkeypatch):
+    """A `uv` on PATH and a Python that note what they are told; a file makes one fail."""
+    said = tmp_path / "said"
+    for name in ("uv", "python"):
+        (tmp_path / name).write_text(
+            "#!/bin/sh\n"
+            f'[ "$3" = config ] && {{ cat {tmp_path}/pip.conf; exit; }}\n'
+            f'echo "{name} $*" "cert=$SSL_CERT_FILE" >>{said}\n'
+            f"[ ! -e {tmp_path}/{name}-fails ]\n"
+        )
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "pip.conf").write_text("")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    for variable in ("UV_INDEX_URL", "UV_DEFAULT_INDEX", "SSL_CERT_FILE"):
+        monkeypatch.delenv(variable, raising=False)
+    return tmp_path
+
+
+def told(tools):
+    from autograder.machine import setup_venv
+
+    setup_venv.install(str(tools / "python"))
+    return (tools / "said").read_text().splitlines()
+
+
+def test_uv_installs_where_it_is(tools):
+    learners, staff, course = told(tools)
+    assert all(line.startswith("uv pip install") for line in (learners, staff, course))
+    assert f"--compile-bytecode -r {LEARNERS}" in learners
+    assert "-r requirements.lock" in staff and "-e ." in course
+
+
+def test_uv_is_told_what_pip_is_told(tools, monkeypatch):
+    (tools / "pip.conf").write_text(
+        "global.cert='/some/ca.pem'\n"
+        "global.index-url='https://one.example/simple'\n"
+        ":env:.index-url='https://two.example/simple'\n"
+        "global.extra-index-url='\\nhttps://three.example/simple\\nfile:///four'\n"
+        "global.no-index='true'\n"
+    )
+    line = told(tools)[0]
+    for expected in (
+        " --index-url https://two.example/simple ",
+        " --extra-index-url https://three.example/simple --extra-index-url file:///four ",
+        " --no-index ",
+        "cert=/some/ca.pem",
+    ):
+        assert expected in line
+    assert "one.example" not in line
+
+    (tools / "said").unlink()
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://its.own.example/simple")
+    assert "example" not in told(tools)[0]
+
+
+def test_pip_installs_where_uv_cannot(tools):
+    (tools / "uv-fails").touch()
+    first, *rest = told(tools)
+    assert first.startswith("uv ") and len(rest) == 2
+    assert all(line.startswith("python -m pip install") for line in rest)
+    (tools / "uv").unlink()
+    (tools / "said").unlink()
+    assert [line.partition(" ")[0] for line in told(tools)] == ["python", "python"]
+
+
+def test_an_installation_that_fails_is_one_clear_line(tools, capsys):
+    for name in ("uv", "python"):
+        (tools / f"{name}-fails").touch()
+    with pytest.raises(SystemExit):
+        told(tools)
+    assert "could not install the packages" in capsys.readouterr().err
 
 
 def test_set_up_is_written_for_any_python_there_is():

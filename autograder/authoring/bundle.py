@@ -11,7 +11,7 @@ from autograder.authoring.release import release_texts
 from autograder.course import Course
 
 #: What the bundle holds, relative to the course folder.
-FILES = ("environment.yml", "requirements.lock", "docs/glossary.md", "docs/symbols.md")
+FILES = ("environment.yml", "requirements-learn.lock", "docs/glossary.md", "docs/symbols.md")
 GLOBS = ("servemath_helpers/**/*.py", "servemath_helpers/**/*.json")
 EXTRA = ("servemath_helpers/py.typed",)
 

@@ -13,6 +13,8 @@ OLDEST, NEWEST = (3, 11), (3, 13)
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 VENV = os.path.join(ROOT, ".venv")
 STAMP = os.path.join(VENV, ".installed")
+LOCK = "requirements.lock"  # for staff: what learners have, and more
+LEARNERS = "requirements-learn.lock"
 
 
 def fail(message):
@@ -44,7 +46,7 @@ def wanted():
     import hashlib
 
     digest = hashlib.sha256(("%d.%d " % tuple(sys.version_info[:2]) + ROOT).encode())
-    for name in ("requirements.lock", "pyproject.toml"):
+    for name in (LOCK, "pyproject.toml"):
         with open(os.path.join(ROOT, name), "rb") as stream:
             digest.update(stream.read())
     return digest.hexdigest()
@@ -59,6 +61,65 @@ def installed():
         return ""
 
 
+def like_pip(python):
+    """Return how to tell uv what pip is told here: which index, which folders, which proof."""
+    import subprocess
+
+    done = subprocess.Popen([python, "-m", "pip", "config", "list"], stdout=subprocess.PIPE)
+    told = done.communicate()[0].decode("utf-8", "replace").splitlines()
+    said = {}
+    # What the environment says comes before what a file says.
+    for line in sorted(told, key=lambda line: line.startswith(":env:")):
+        name, _, value = line.partition("=")
+        said[name.rpartition(".")[2]] = value.strip("'\"").replace("\\n", " ").split()
+    arguments, environment = [], dict(os.environ)
+    if any(name.startswith("UV_") and "INDEX" in name for name in environment):
+        return [], environment  # it has settings of its own
+    for name in ("index-url", "extra-index-url", "find-links", "constraint"):
+        for value in said.get(name, ()):
+            arguments += ["--" + name, value]
+    if said.get("no-index") in (["1"], ["true"], ["yes"], ["on"]):
+        arguments.append("--no-index")
+    # To pip all indexes are one; uv would ask the first that has the name and no other.
+    arguments += ["--index-strategy", "unsafe-best-match"]
+    for name, variable in (("cert", "SSL_CERT_FILE"), ("proxy", "ALL_PROXY")):
+        if name in said:
+            environment.setdefault(variable, " ".join(said[name]))
+    return arguments, environment
+
+
+def installers(python):
+    """Return commands that install, with their environment: by uv where it is, then by pip."""
+    import shutil
+
+    everything = ["-r", LOCK]
+    course = ["--no-deps", "--no-build-isolation", "-e", "."]
+    ways = []
+    uv = shutil.which("uv")
+    if uv:
+        command = [uv, "pip", "install", "--quiet", "--python", python]
+        arguments, environment = like_pip(python)
+        # What learners have is compiled at once, because what they hand in runs as somebody
+        # who may not write here; the rest when it is first imported.
+        learners = ["--compile-bytecode", "-r", LEARNERS]
+        ways.append(
+            ([command + arguments + what for what in (learners, everything, course)], environment)
+        )
+    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    ways.append(([command + what for what in (everything, course)], None))
+    return ways
+
+
+def install(python):
+    """Install what the lock pins, then the course itself."""
+    import subprocess
+
+    for commands, environment in installers(python):
+        if not any(subprocess.call(command, cwd=ROOT, env=environment) for command in commands):
+            return
+    fail("could not install the packages; the lines above say why. The next make tries again.")
+
+
 def main():
     """Create `.venv` from the lock file unless it is already what is wanted."""
     check_python()
@@ -68,22 +129,13 @@ def main():
     import subprocess
     import venv
 
-    print("servemath: setting up .venv (about a minute, once)")
+    print("servemath: setting up .venv (seconds with uv, about a minute without, once)")
     sys.stdout.flush()
     venv.EnvBuilder(with_pip=True, clear=os.path.exists(VENV), symlinks=os.name != "nt").create(
         VENV
     )
     python = os.path.join(VENV, "Scripts" if os.name == "nt" else "bin", "python")
-    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    for arguments in (
-        ["-r", "requirements.lock"],
-        ["--no-deps", "--no-build-isolation", "-e", "."],
-    ):
-        if subprocess.call(pip + arguments, cwd=ROOT) != 0:
-            fail(
-                "could not install " + " ".join(arguments) + "; the lines above say why. "
-                "The next make tries again."
-            )
+    install(python)
     # Labs work without it, only less smoothly.
     with open(os.devnull, "w") as nowhere:
         subprocess.call([python, "-m", "servemath_helpers.labs.server"], cwd=ROOT, stdout=nowhere)
