@@ -16,10 +16,10 @@ from autograder.course import Course
 from autograder.course.commands import run_nbgrader
 from autograder.demo.run import DemoError, refuse_a_real_class, remove, run
 from autograder.demo.sample_class import PREFIX, cases
-from autograder.grading.exporter import UNFINISHED
 from autograder.grading.outcomes import (
     GRADED,
     NOT_GRADED,
+    UNFINISHED,
     ClassTable,
     Outcome,
     Row,

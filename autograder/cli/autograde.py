@@ -11,8 +11,7 @@ from pathlib import Path
 
 from autograder.course import Course
 from autograder.course.commands import TIMEOUT_S, environment
-from autograder.grading.exporter import UNFINISHED
-from autograder.grading.outcomes import load_outcome, outcome_path
+from autograder.grading.outcomes import UNFINISHED, load_outcome, outcome_path
 
 #: Seconds between two looks at how far a command is.
 LOOK_S = 0.2

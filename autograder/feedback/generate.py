@@ -26,8 +26,7 @@ from autograder.feedback.facts import Submission
 from autograder.feedback.gradebook import graded_notebooks
 from autograder.feedback.notebooks import read_notebook
 from autograder.files import write_atomically
-from autograder.grading.exporter import UNFINISHED
-from autograder.grading.outcomes import NOT_GRADED, Outcome, load_outcome
+from autograder.grading.outcomes import NOT_GRADED, UNFINISHED, Outcome, load_outcome
 
 #: What nbgrader's exchange needs beside the pages, and what it writes there.
 EXCHANGE_FILES = {

@@ -26,8 +26,8 @@ from autograder.grading.engine.jail import JailSpec, JailUnavailable, probe, why
 from autograder.grading.engine.judge import COURSE, LEARNER, TEST
 from autograder.grading.engine.pipeline import Pipeline
 from autograder.grading.engine.service import files_of
-from autograder.grading.exporter import remarks_of
-from autograder.grading.records import save_run
+from autograder.grading.outcomes import remarks_of
+from autograder.grading.run_records import save_run
 
 
 def describe_cells(nb: NotebookNode, ids: list[str]) -> str:
@@ -214,9 +214,9 @@ class ExecuteGraded(NbGraderPreprocessor):
             return nb, resources
         names = resources.get("nbgrader") or {"folder": resources["metadata"]["path"]}
         job = self.job(nb, names)
-        pipeline = getattr(self.parent, "pipeline", None)
-        if pipeline is not None:
-            result = pipeline.take(job)
+        run = getattr(self.parent, "run", None)
+        if run is not None:
+            result = run.pipeline.take(job)
         else:
             with self.make_pipeline() as pipeline:
                 result = pipeline.take(job)

@@ -6,16 +6,20 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from nbgrader.api import Gradebook, MissingEntry
 
 from autograder.cells import CellName, parse_grade_id
 from autograder.course import Course
 from autograder.files import write_atomically
-from autograder.grading.engine.codec import printable
+from autograder.grading.submission import missing_notebooks
 
 GRADED = "graded"
 NOT_GRADED = "not graded"
+
+#: The reason of a submission until its grading is done.
+UNFINISHED = "grading did not finish"
 
 
 @dataclass
@@ -39,6 +43,12 @@ class Outcome:
     def save(self, root: Path) -> None:
         """Keep this outcome in the course at `root`."""
         write_atomically(self.path(root), json.dumps(asdict(self), indent=1) + "\n")
+
+
+def remarks_of(resources: dict[str, Any]) -> list[str]:
+    """Return the list, carried by `resources`, of what a grader should know."""
+    remarks: list[str] = resources.setdefault("servemath", {}).setdefault("remarks", [])
+    return remarks
 
 
 def outcome_path(root: Path, assignment: str, student: str) -> Path:
@@ -110,13 +120,6 @@ def _auto_scores(gradebook: Gradebook, assignment: str, student: str) -> dict[st
             if name is not None and name.role in ("visible", "hidden"):
                 scores[name.slug] = scores.get(name.slug, 0.0) + float(grade.auto_score or 0)
     return scores
-
-
-def missing_notebooks(missing: list[str], folder: Path) -> str:
-    """Say which notebooks a submission lacks and what it holds instead."""
-    names = sorted(printable(path.name, 80) for path in folder.iterdir())
-    found = ", ".join(names[:20]) or "nothing"
-    return f"{', '.join(missing)} is missing; the folder holds {found}"
 
 
 def class_table(

@@ -17,7 +17,7 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 from autograder import bank
 from autograder.cells import is_test_cell, parse_grade_id
 from autograder.grading.engine.outputs import error_output
-from autograder.grading.exporter import remarks_of
+from autograder.grading.outcomes import remarks_of
 
 
 class CreditOwnWork(NbGraderPreprocessor):

@@ -16,8 +16,8 @@ from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 
 from autograder.cells import grade_id_of
-from autograder.grading.exporter import remarks_of
 from autograder.grading.original import Original
+from autograder.grading.outcomes import remarks_of
 from autograder.grading.run_gradebook import gradebook_of_run
 
 #: nbclient leaves a cell with this tag out; nbgrader would then award its points.

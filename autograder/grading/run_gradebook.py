@@ -66,5 +66,5 @@ def gradebook_of_run(plugin: Any) -> RunGradebook:
 
     Under an exporter that keeps none, such as nbgrader's own, it is one for this use.
     """
-    kept = getattr(plugin.parent, "gradebook", None)
-    return kept if isinstance(kept, RunGradebook) else RunGradebook(plugin.parent.parent.coursedir)
+    run = getattr(plugin.parent, "run", None)
+    return run.gradebook if run is not None else RunGradebook(plugin.parent.parent.coursedir)

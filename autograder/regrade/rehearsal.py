@@ -14,8 +14,7 @@ from autograder.cells import grade_id_of, is_test_cell, nbgrader_metadata
 from autograder.course import EXECUTED, Course
 from autograder.course.commands import run_nbgrader
 from autograder.files import write_atomically
-from autograder.grading.exporter import UNFINISHED
-from autograder.grading.outcomes import database_url
+from autograder.grading.outcomes import UNFINISHED, database_url
 from autograder.regrade.promotion import finish_or_take_back
 from autograder.regrade.workspace import RegradeError, lay_out, locked, state_of, workspace
 from autograder.report.records import ClassRecord, collect, configured_url

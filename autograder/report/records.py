@@ -12,7 +12,8 @@ from autograder import bank
 from autograder.cells import CellName, parse_grade_id
 from autograder.course import Course
 from autograder.course.settings import CONFIG, gradebook_url
-from autograder.grading.outcomes import GRADED, database_url, load_outcome, missing_notebooks
+from autograder.grading.outcomes import GRADED, database_url, load_outcome
+from autograder.grading.submission import missing_notebooks
 
 #: How the docstring of a test cell says who sees it, before it says what is tested.
 _PREFIXES = ("Visible:", "Hidden:")

@@ -32,8 +32,7 @@ from autograder.demo import run as demo
 from autograder.demo.sample_class import Chapter, cases
 from autograder.findings import Finding
 from autograder.grading.engine import jail
-from autograder.grading.exporter import UNFINISHED
-from autograder.grading.outcomes import NOT_GRADED, ClassTable, Outcome, Row
+from autograder.grading.outcomes import NOT_GRADED, UNFINISHED, ClassTable, Outcome, Row
 from autograder.regrade.workspace import workspace
 from autograder.report.snapshots import Comparison, LearnerChange, Snapshot
 

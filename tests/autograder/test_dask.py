@@ -12,7 +12,7 @@ import pytest
 from distributed import Client
 
 from autograder.course.commands import environment
-from autograder.grading.engine import pipeline
+from autograder.grading.engine import fingerprint
 from autograder.grading.engine.dask import runner as dask_runner
 from autograder.grading.engine.dask import worker as dask_worker
 from autograder.grading.engine.dask.runner import DaskRunner
@@ -170,13 +170,13 @@ def test_a_cluster_gives_the_gradebook_of_one_machine(cluster, pristine, uninter
 
 def test_workers_of_another_version_are_refused_by_name(cluster, monkeypatch):
     monkeypatch.setattr(dask_worker, "fingerprint", lambda: "f00dcafe" * 8)
-    monkeypatch.setattr(dask_worker, "versions", lambda: {**pipeline.versions(), "numpy": "0.1"})
+    monkeypatch.setattr(dask_worker, "versions", lambda: {**fingerprint.versions(), "numpy": "0.1"})
     with pytest.raises(EngineError) as refused:
         DaskRunner(cluster.address, JailSpec(readable=()), jailed=True)
     told = str(refused.value)
     assert "2 of 2 Dask workers" in told
-    assert f"fingerprint {pipeline.fingerprint()[:12]} there, f00dcafef00d here" in told
-    assert f"numpy {pipeline.versions()['numpy']} there, 0.1 here" in told
+    assert f"fingerprint {fingerprint.fingerprint()[:12]} there, f00dcafef00d here" in told
+    assert f"numpy {fingerprint.versions()['numpy']} there, 0.1 here" in told
 
 
 def test_a_job_at_which_the_engine_fails_says_why_and_the_next_one_runs(cluster, tmp_path):

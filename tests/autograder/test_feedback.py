@@ -18,8 +18,7 @@ from autograder.feedback.hidden import LEFT_OUT, HiddenTests, split_source
 from autograder.feedback.notebooks import read_json
 from autograder.feedback.results import why_lost
 from autograder.feedback.theory import theory_link
-from autograder.grading.exporter import UNFINISHED
-from autograder.grading.outcomes import NOT_GRADED, Outcome, database_url
+from autograder.grading.outcomes import NOT_GRADED, UNFINISHED, Outcome, database_url
 
 from . import hostile
 from .conftest import code_cell, notebook_of

@@ -4,6 +4,7 @@ import copy
 import datetime as dt
 import shutil
 import sqlite3
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -119,7 +120,7 @@ class Exporter(Configurable):
 
     def __init__(self, root, config):
         super().__init__(config=config)
-        self.gradebook = RunGradebook(CourseDirectory(root=str(root)))
+        self.run = SimpleNamespace(gradebook=RunGradebook(CourseDirectory(root=str(root))))
 
 
 def save(root, preprocessors, penalty="none"):
@@ -166,22 +167,22 @@ def test_a_notebook_is_saved_whole_or_not_at_all(course):
 
 def test_no_connection_is_held_between_uses(course):
     exporter = Exporter(course, Config())
-    with exporter.gradebook.open() as gradebook:
+    with exporter.run.gradebook.open() as gradebook:
         gradebook.find_student("early")
     assert gradebook.engine.pool.checkedin() == gradebook.engine.pool.checkedout() == 0
-    with exporter.gradebook.open() as again:
+    with exporter.run.gradebook.open() as again:
         assert again is gradebook and again.find_student("late").id == "late"
 
 
 def test_what_the_course_says_is_read_once_a_run(course):
-    run = Exporter(course, Config()).gradebook
+    run = Exporter(course, Config()).run.gradebook
     first = run.originals(ASSIGNMENT)
     assert first["exercises"].is_graded and not first["theory"].is_graded
     with run.open() as gradebook:
         gradebook.remove_notebook("theory", ASSIGNMENT)
     assert run.originals(ASSIGNMENT) is first
-    assert Exporter(course, Config()).gradebook.originals(ASSIGNMENT).keys() == {"exercises"}
+    assert Exporter(course, Config()).run.gradebook.originals(ASSIGNMENT).keys() == {"exercises"}
 
 
 def test_an_assignment_that_the_gradebook_does_not_know_has_no_notebooks(course):
-    assert Exporter(course, Config()).gradebook.originals("unheard_of") == {}
+    assert Exporter(course, Config()).run.gradebook.originals("unheard_of") == {}

@@ -8,45 +8,18 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import functools
 import gzip
 import hashlib
-import importlib.metadata
 import json
-import platform
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from autograder.files import write_atomically
 from autograder.grading.engine import trials
+from autograder.grading.engine.fingerprint import fingerprint
 from autograder.grading.engine.jail import JailSpec
-from autograder.grading.engine.service import Service, package_folder
-
-#: What a result depends on besides the job itself.
-_VERSIONS = ("ipython", "matplotlib", "numpy")
-
-
-@functools.cache
-def versions() -> dict[str, str]:
-    """Return the versions that a result depends on, by name."""
-    return {
-        "Python": platform.python_version(),
-        "machine": platform.machine(),
-        **{name: importlib.metadata.version(name) for name in _VERSIONS},
-    }
-
-
-@functools.cache
-def fingerprint() -> str:
-    """Return a hash of the environment: the package, the engine, Python and libraries."""
-    digest = hashlib.sha256()
-    for folder in (package_folder(), Path(__file__).parent):
-        for path in sorted(folder.rglob("*")):
-            if path.suffix in (".py", ".json"):
-                digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    digest.update(json.dumps(versions(), sort_keys=True).encode())
-    return digest.hexdigest()
+from autograder.grading.engine.service import Service
 
 
 class Pipeline:

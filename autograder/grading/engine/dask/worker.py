@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from autograder.grading.engine import trials
+from autograder.grading.engine.fingerprint import fingerprint, versions
 from autograder.grading.engine.jail import JailSpec
-from autograder.grading.engine.pipeline import fingerprint, versions
 from autograder.grading.engine.service import EngineError, Service
 
 #: The limits of a jail that the command sets; what it sees is the worker's own affair.

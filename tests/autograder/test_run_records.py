@@ -3,7 +3,12 @@
 import csv
 import json
 
-from autograder.grading.records import save_run, seconds_by_exercise, timings_path, transcript_path
+from autograder.grading.run_records import (
+    save_run,
+    seconds_by_exercise,
+    timings_path,
+    transcript_path,
+)
 
 JOB = {
     "cells": [

@@ -5,8 +5,8 @@ import logging
 
 import pytest
 
-from autograder.grading import progress
-from autograder.grading.progress import RunProgress
+from autograder.grading import run_progress
+from autograder.grading.run_progress import RunProgress
 
 
 class Terminal(io.StringIO):
@@ -27,7 +27,7 @@ def logged(log):
 
 
 def test_a_log_gets_a_line_now_and_then_and_one_at_the_end(log, monkeypatch):
-    monkeypatch.setattr(progress, "LOG_EVERY_S", 0.0)
+    monkeypatch.setattr(run_progress, "LOG_EVERY_S", 0.0)
     run = RunProgress(3, log, io.StringIO())
     for number, student in enumerate(("a", "b", "c")):
         run.done(student, 0.5 * number)
