@@ -6,15 +6,18 @@
 from __future__ import annotations
 
 from servemath_helpers.sim import arrivals, services
-from servemath_helpers.sim.calibration import (
-    Calibration,
-    FitError,
-    Measurement,
-    calibrate,
+from servemath_helpers.sim.benchfiles import (
+    TPOT_DEFINITIONS,
+    load_aiperf,
+    load_guidellm,
+    load_inference_perf,
     load_measurement_csv,
     load_vllm_bench,
+    tpot_from,
 )
+from servemath_helpers.sim.calibration import Calibration, FitError, MetricError, calibrate
 from servemath_helpers.sim.llm import LLMResult, simulate_llm
+from servemath_helpers.sim.measurement import Measurement
 from servemath_helpers.sim.queues import simulate_batch, simulate_gg1, simulate_ggc, simulate_loss
 from servemath_helpers.sim.requests import Requests
 from servemath_helpers.sim.results import (
@@ -29,9 +32,17 @@ from servemath_helpers.sim.server import LLMServer, Speculation
 from servemath_helpers.sim.steptime import CustomStep, LinearStep, RooflineStep, StepTime
 from servemath_helpers.sim.synthetic import azure_statistics, fit_modulation, synthetic_azure
 from servemath_helpers.sim.timeline import Stays, Timeline
-from servemath_helpers.sim.tracefiles import load_azure, load_mooncake, read_azure, read_mooncake
+from servemath_helpers.sim.tracefiles import (
+    load_azure,
+    load_burstgpt,
+    load_mooncake,
+    read_azure,
+    read_burstgpt,
+    read_mooncake,
+)
 
 __all__ = [
+    "TPOT_DEFINITIONS",
     "BatchResult",
     "Calibration",
     "CustomStep",
@@ -42,6 +53,7 @@ __all__ = [
     "LittleCheck",
     "LossResult",
     "Measurement",
+    "MetricError",
     "QueueResult",
     "Requests",
     "RooflineStep",
@@ -55,11 +67,16 @@ __all__ = [
     "batch_means_interval",
     "calibrate",
     "fit_modulation",
+    "load_aiperf",
     "load_azure",
+    "load_burstgpt",
+    "load_guidellm",
+    "load_inference_perf",
     "load_measurement_csv",
     "load_mooncake",
     "load_vllm_bench",
     "read_azure",
+    "read_burstgpt",
     "read_mooncake",
     "services",
     "simulate_batch",
@@ -68,4 +85,5 @@ __all__ = [
     "simulate_llm",
     "simulate_loss",
     "synthetic_azure",
+    "tpot_from",
 ]

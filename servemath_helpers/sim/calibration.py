@@ -1,27 +1,25 @@
 """Fitting the iteration time to measured runs, and how far off it is.
 
 A run is measured request by request: arrival, lengths, TTFT, E2E. From these follows who
-decoded beside whom, which gives a regression for the coefficients of `LinearStep`; a few
-rounds of simulating and correcting then remove what the regression glosses over. Only the
-first part of the run is used; the error is reported on the rest.
+decoded beside whom, which gives a regression for the coefficients of `LinearStep`; a search
+that simulates the whole run and compares request by request then removes what the regression
+glosses over. The error is that of requests which the fit has not seen: blocks of neighbours
+are held out in turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sized
 from dataclasses import dataclass, replace
 from itertools import combinations
-from os import PathLike
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from servemath_helpers import latency
-from servemath_helpers._validate import probability, same_length, sequence
-from servemath_helpers.sim._arrays import FloatArray, IntArray, frozen, times
+from servemath_helpers._validate import whole
+from servemath_helpers.sim._arrays import FloatArray, IntArray
 from servemath_helpers.sim.llm import simulate_llm
+from servemath_helpers.sim.measurement import Measurement
 from servemath_helpers.sim.requests import Requests
 from servemath_helpers.sim.results import StepFunction
 from servemath_helpers.sim.steptime import LinearStep
@@ -29,225 +27,64 @@ from servemath_helpers.sim.steptime import LinearStep
 if TYPE_CHECKING:
     from servemath_helpers.sim.server import LLMServer
 
-__all__ = [
-    "Calibration",
-    "FitError",
-    "Measurement",
-    "calibrate",
-    "load_measurement_csv",
-    "load_vllm_bench",
-]
+__all__ = ["Calibration", "FitError", "MetricError", "calibrate"]
 
-_CSV_COLUMNS = ("arrival_s", "prompt_tokens", "output_tokens", "ttft_s")
-_LEAST_REQUESTS = 20
-_MOST_ROUNDS = 10
+BoolArray = npt.NDArray[np.bool_]
 
-
-@dataclass(frozen=True, eq=False)
-class Measurement:
-    """A measured run.
-
-    Parameters
-    ----------
-    requests : Requests
-        When requests came and how long they were.
-    ttft_s, e2e_s : array_like
-        Measured time to the first and to the last token [s], greater than 0.
-
-    Raises
-    ------
-    ValueError
-        If lengths differ, a time is not positive, or an E2E is less than its TTFT.
-    """
-
-    requests: Requests
-    ttft_s: FloatArray
-    e2e_s: FloatArray
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.requests, Requests):
-            raise ValueError(f"requests must be Requests, got {self.requests!r}")
-        for name in ("ttft_s", "e2e_s"):
-            array = times(name, getattr(self, name), positive=True)
-            lengths: dict[str, Sized] = {"requests": self.requests, name: array}
-            same_length(**lengths)
-            object.__setattr__(self, name, frozen(array))
-        early = self.e2e_s < self.ttft_s
-        if early.any():
-            i = int(np.argmax(early))
-            raise ValueError(
-                f"e2e_s[{i}] must be at least ttft_s[{i}] = {float(self.ttft_s[i])!r}, "
-                f"got {float(self.e2e_s[i])!r}"
-            )
-
-    @property
-    def tpot_s(self) -> FloatArray:
-        """Mean time per token after the first; NaN for answers of one token."""
-        later = self.requests.output_tokens - 1
-        tpot: FloatArray = (self.e2e_s - self.ttft_s) / np.where(later > 0, later, np.nan)
-        return tpot
-
-
-def load_measurement_csv(source: str | PathLike[str] | Iterable[str]) -> Measurement:
-    """Load a measured run from a CSV with one request a row.
-
-    Parameters
-    ----------
-    source : path or iterable of str
-        A file, or its lines, with the columns ``arrival_s, prompt_tokens, output_tokens,
-        ttft_s`` and ``e2e_s`` or ``tpot_s``, in any order; other columns are ignored.
-
-    Returns
-    -------
-    Measurement
-        Sorted by arrival, the first at 0.
-
-    Raises
-    ------
-    ValueError
-        If a column is missing or a cell is no number; the message names the row.
-
-    Examples
-    --------
-    >>> run = load_measurement_csv(["arrival_s,prompt_tokens,output_tokens,ttft_s,tpot_s",
-    ...                             "12.0,512,101,0.08,0.02"])
-    >>> run.e2e_s.tolist()
-    [2.08]
-    """
-    import csv
-
-    if isinstance(source, (str, PathLike)):
-        lines: list[str] = Path(source).read_text(encoding="utf-8-sig").splitlines()
-    else:
-        lines = list(source)
-    rows = csv.DictReader(lines)
-    columns = rows.fieldnames or []
-    missing = [name for name in _CSV_COLUMNS if name not in columns]
-    last = "e2e_s" if "e2e_s" in columns else "tpot_s"
-    if last not in columns:
-        missing.append("e2e_s or tpot_s")
-    if missing:
-        raise ValueError(f"source must have the columns {', '.join(missing)}, got {columns!r}")
-    names = (*_CSV_COLUMNS, last)
-    table: list[list[float]] = []
-    for row in rows:
-        cells = []
-        for name in names:
-            try:
-                cells.append(float(row[name]))
-            except (TypeError, ValueError):
-                raise ValueError(
-                    f"row {rows.line_num}: {name} must be a number, got {row[name]!r}"
-                ) from None
-        table.append(cells)
-    if not table:
-        raise ValueError("source must hold at least one row, got none")
-    arrival, prompt, output, ttft, end = np.array(table).T
-    return _sorted(
-        arrival, prompt, output, ttft, end if last == "e2e_s" else ttft + (output - 1) * end
-    )
-
-
-def load_vllm_bench(source: str | PathLike[str]) -> Measurement:
-    """Load a measured run from the JSON of ``vllm bench serve --save-result --save-detailed``.
-
-    Parameters
-    ----------
-    source : path
-        The file, with ``start_times`` [s], ``input_lens``, ``output_lens``, ``ttfts`` [s]
-        and ``itls`` (lists of gaps [s]).
-
-    Returns
-    -------
-    Measurement
-        Sorted by arrival, the first at 0. Requests that failed (an entry in ``errors``, or
-        no output) are left out.
-
-    Raises
-    ------
-    ValueError
-        If the file is no such JSON, a field is missing, lengths differ, or no request is
-        left.
-
-    Examples
-    --------
-    >>> import json, tempfile
-    >>> from pathlib import Path
-    >>> detailed = dict(start_times=[7.5], input_lens=[512], output_lens=[3], ttfts=[0.25],
-    ...                 itls=[[0.5, 0.25]], errors=[""])
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder, "result.json")
-    ...     _ = path.write_text(json.dumps(detailed))
-    ...     load_vllm_bench(path).e2e_s.tolist()
-    [1.0]
-    """
-    import json
-
-    try:
-        result: Any = json.loads(Path(source).read_text(encoding="utf-8"))
-    except ValueError:
-        raise ValueError(f"source must be a JSON file, got {str(source)!r}") from None
-    fields = ("start_times", "input_lens", "output_lens", "ttfts", "itls")
-    missing = [name for name in fields if not isinstance(result, dict) or name not in result]
-    if missing:
-        raise ValueError(
-            f"source must have the fields {', '.join(missing)} (--save-detailed), "
-            f"got {str(source)!r}"
-        )
-    columns = {name: sequence(name, result[name]) for name in fields}
-    same_length(**columns)
-    errors = result.get("errors") or [""] * len(columns["ttfts"])
-    same_length(ttfts=columns["ttfts"], errors=errors)
-    gaps = [sum(sequence(f"itls[{i}]", row)) for i, row in enumerate(columns["itls"])]
-    good = [
-        not error and size >= 1 for error, size in zip(errors, columns["output_lens"], strict=True)
-    ]
-    if not any(good):
-        raise ValueError("source must hold at least one request that succeeded, got none")
-    arrival, prompt, output, ttft = (
-        np.array(columns[name], dtype=np.float64)[good]
-        for name in ("start_times", "input_lens", "output_lens", "ttfts")
-    )
-    return _sorted(arrival, prompt, output, ttft, ttft + np.array(gaps, dtype=np.float64)[good])
-
-
-def _sorted(
-    arrival: FloatArray, prompt: FloatArray, output: FloatArray, ttft: FloatArray, e2e: FloatArray
-) -> Measurement:
-    order = np.argsort(arrival, kind="stable")
-    return Measurement(
-        Requests((arrival - arrival.min())[order], prompt[order], output[order]),
-        ttft[order],
-        e2e[order],
-    )
+_LEAST_REQUESTS = 5
+_MOST_GROUPS = 20
+_MOST_ROUNDS = 15
+_WIDTHS = (0.05, 0.02)
+_RESAMPLES = 400
+#: Residuals beyond this count linearly: a request that is off by far says that the batch was
+#: another, not how to mend it.
+_OUTLIER = 0.1
+#: What an iteration time of four coefficients cannot say, as a share, even without noise.
+_MODEL_ERROR = 0.01
+#: Standard deviation of the wait for the next iteration, in iterations.
+_SCATTER = 0.3
+_NAMES = ("base_s", "per_decode_s", "per_prefill_token_s", "per_context_token_s")
 
 
 @dataclass(frozen=True)
-class FitError:
-    """How far simulated latencies are from measured ones, request by request.
+class MetricError:
+    """How far one latency of a simulated run is from the measured one.
 
     Attributes
     ----------
     n : int
-        Requests compared.
-    ttft_median, ttft_p90 : float
-        Median and 90th percentile of ``|simulated - measured| / measured`` of TTFT.
-    tpot_median, tpot_p90 : float
-        The same for TPOT, over answers of two tokens and more; NaN if there are none.
-    e2e_median, e2e_p90 : float
-        The same for E2E.
-    e2e_bias : float
-        Mean simulated E2E over mean measured E2E, less 1.
+        Requests compared: those for which the latency is known.
+    median, p90 : float
+        Median and 90th percentile over requests of ``|simulated - measured| / measured``;
+        NaN if there is none.
+    bias : float
+        Mean simulated over mean measured, less 1.
+    median_interval, p90_interval, bias_interval : tuple of float
+        95 % intervals of the three; NaN for fewer than two groups of requests.
     """
 
     n: int
-    ttft_median: float
-    ttft_p90: float
-    tpot_median: float
-    tpot_p90: float
-    e2e_median: float
-    e2e_p90: float
-    e2e_bias: float
+    median: float
+    p90: float
+    bias: float
+    median_interval: tuple[float, float]
+    p90_interval: tuple[float, float]
+    bias_interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class FitError:
+    """How far simulated latencies are from measured ones.
+
+    Attributes
+    ----------
+    ttft, tpot, e2e : MetricError
+        Of the time to first token, the mean time per token after it, and the whole.
+    """
+
+    ttft: MetricError
+    tpot: MetricError
+    e2e: MetricError
 
 
 @dataclass(frozen=True)
@@ -257,57 +94,91 @@ class Calibration:
     Attributes
     ----------
     step : LinearStep
-        The fitted iteration time.
-    train, held_out : FitError
-        Errors on the requests that were used and on the later ones that were not. Quote the
-        second.
+        The iteration time fitted to all requests.
+    in_sample : FitError
+        Errors of `step` on the requests that it was fitted to.
+    held_out : FitError
+        Errors on each block of requests, of a fit to the others. Quote this one.
+    remarks : tuple of str
+        What the run cannot tell, a sentence each; empty if it tells everything.
     """
 
     step: LinearStep
-    train: FitError
+    in_sample: FitError
     held_out: FitError
+    remarks: tuple[str, ...] = ()
+
+    def describe(self) -> str:
+        """Return coefficients, errors and remarks as a short text."""
+        lines = [f"{name:<20} {getattr(self.step, name):.4g}" for name in _NAMES]
+        lines.append(f"{'error':<20} {'median':>8} {'p90':>8} {'bias':>8}   95 % interval of bias")
+        for title, error in (("in-sample", self.in_sample), ("held-out", self.held_out)):
+            for name in ("ttft", "tpot", "e2e"):
+                one: MetricError = getattr(error, name)
+                low, high = one.bias_interval
+                lines.append(
+                    f"{title + ' ' + name.upper():<20} {one.median:>8.2%} {one.p90:>8.2%} "
+                    f"{one.bias:>+8.2%}   {low:+.2%} to {high:+.2%}"
+                )
+        return "\n".join((*lines, *self.remarks))
+
+
+def _groups(n: int) -> IntArray:
+    """Return for each request the group of neighbours that it belongs to."""
+    return np.arange(n) * min(n, _MOST_GROUPS) // n
+
+
+def _metric_error(simulated: FloatArray, measured: FloatArray, groups: IntArray) -> MetricError:
+    # A measured TPOT of 0 (all tokens in one piece) says nothing about a share.
+    known = measured > 0
+    simulated, measured, groups = simulated[known], measured[known], groups[known]
+    if not measured.size:
+        nothing = (np.nan, np.nan)
+        return MetricError(0, np.nan, np.nan, np.nan, nothing, nothing, nothing)
+    off = np.abs(simulated - measured) / measured
+
+    def three(chosen: IntArray | slice) -> tuple[float, float, float]:
+        shares = off[chosen]
+        ranks = (-(-shares.size // 2) - 1, -(-9 * shares.size // 10) - 1)  # nearest rank
+        median, p90 = np.partition(shares, ranks)[list(ranks)].tolist()
+        return median, p90, float(simulated[chosen].mean() / measured[chosen].mean()) - 1
+
+    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+    intervals = [(np.nan, np.nan)] * 3
+    if len(members) > 1:
+        # Neighbours share their batch: whole groups are drawn again, not requests.
+        rng = np.random.default_rng(0)
+        draws = rng.integers(0, len(members), (_RESAMPLES, len(members)))
+        again = np.array([three(np.concatenate([members[i] for i in draw])) for draw in draws])
+        low, high = np.quantile(again, (0.025, 0.975), axis=0).tolist()
+        intervals = list(zip(low, high, strict=True))
+    return MetricError(int(measured.size), *three(slice(None)), *intervals)
 
 
 def _fit_error(
-    measurement: Measurement, simulated: tuple[FloatArray, FloatArray], part: IntArray
+    measurement: Measurement, simulated: tuple[FloatArray, FloatArray], groups: IntArray
 ) -> FitError:
-    ttft, e2e = simulated[0][part], simulated[1][part]
-    later = measurement.requests.output_tokens[part] - 1
+    ttft, e2e = simulated
+    later = measurement.requests.output_tokens - 1
     tpot = (e2e - ttft) / np.where(later > 0, later, np.nan)
-    numbers: dict[str, float] = {}
-    for name, values, truth in (
-        ("ttft", ttft, measurement.ttft_s[part]),
-        ("tpot", tpot, measurement.tpot_s[part]),
-        ("e2e", e2e, measurement.e2e_s[part]),
-    ):
-        # A measured TPOT of 0 (all tokens in one piece) says nothing about a share.
-        known = truth > 0
-        error = np.abs(values[known] - truth[known]) / truth[known]
-        for key, q in (("median", "0.5"), ("p90", "0.9")):
-            numbers[f"{name}_{key}"] = latency.percentile(error, q) if error.size else np.nan
-    bias = float(e2e.mean() / measurement.e2e_s[part].mean()) - 1
-    return FitError(n=int(ttft.size), e2e_bias=bias, **numbers)
-
-
-def _first_part(measurement: Measurement, n: int) -> Measurement:
-    requests = measurement.requests
-    return Measurement(
-        Requests(
-            requests.arrival_s[:n],
-            requests.prompt_tokens[:n],
-            requests.output_tokens[:n],
-            None if requests.priority is None else requests.priority[:n],
-            None if requests.block_hashes is None else requests.block_hashes[:n],
-            requests.hash_block_tokens,
-        ),
-        measurement.ttft_s[:n],
-        measurement.e2e_s[:n],
+    return FitError(
+        _metric_error(ttft, measurement.ttft_s, groups),
+        _metric_error(tpot, measurement.tpot_s, groups),
+        _metric_error(e2e, measurement.e2e_s, groups),
     )
 
 
-def _equations(
-    measurement: Measurement, server: LLMServer, usable: npt.NDArray[np.bool_]
-) -> tuple[FloatArray, FloatArray]:
+def _part(measurement: Measurement, chosen: BoolArray) -> Measurement:
+    """Return the chosen requests alone, as if nobody else had been there."""
+    asked = measurement.requests
+    return Measurement(
+        Requests(asked.arrival_s[chosen], asked.prompt_tokens[chosen], asked.output_tokens[chosen]),
+        measurement.ttft_s[chosen],
+        measurement.e2e_s[chosen],
+    )
+
+
+def _equations(measurement: Measurement, server: LLMServer) -> tuple[FloatArray, FloatArray]:
     """Return rows and times: what of t0, a, p and b each measured time consists of."""
     requests = measurement.requests
     prompt = requests.prompt_tokens.astype(np.float64)
@@ -344,14 +215,13 @@ def _equations(
     beside = done[until] - done[after]
     pauses = (until - after) * (server.batching != "chunked")
 
-    long = usable & (later >= 1) & (end > first)
+    long = (later >= 1) & (end > first)
     rows = [np.column_stack((later + pauses, later * batch, beside, later * context))[long]]
     seconds = [(end - first)[long]]
 
     # Requests that met nobody who waited: the rest of an iteration, and their own prompt.
     waiting = StepFunction.counting(requests.arrival_s, first)
-    for i in np.flatnonzero(usable):
-        arrival = float(requests.arrival_s[i])
+    for i, arrival in enumerate(requests.arrival_s.tolist()):
         inside = decoding.at(arrival)
         if waiting.at(arrival) == 1 and inside < server.max_batch:
             tokens = mean_context[(first <= arrival) & (end > arrival)].sum()
@@ -392,6 +262,32 @@ def _step(coefficients: FloatArray) -> LinearStep:
     )
 
 
+def _per_token_s(measurement: Measurement) -> FloatArray:
+    """Return about how long an iteration took, as far as each request tells."""
+    tpot, tokens = measurement.tpot_s, measurement.requests.output_tokens
+    seconds = np.where(tpot > 0, tpot, measurement.e2e_s / tokens)
+    return np.where(np.isnan(seconds), measurement.ttft_s, seconds)
+
+
+def _starts(measurement: Measurement, server: LLMServer, used: BoolArray) -> list[FloatArray]:
+    """Return coefficients to start the search from, of the requests that are used alone."""
+    seconds = _per_token_s(measurement)[used]
+    if np.isnan(seconds).all():
+        raise ValueError("measurement must hold known times outside each block, got none in one")
+    typical = float(np.nanmedian(seconds))
+    guess = typical * np.array([0.5, 2e-3, 5e-3, 1e-6])
+    both = used & ~np.isnan(measurement.ttft_s) & ~np.isnan(measurement.e2e_s)
+    if not both.any():
+        return [guess]
+    rows, seconds = _equations(_part(measurement, both), server)
+    if not seconds.size:
+        return [guess]
+    # Those who are left out were there: batch, context and prompts beside count for all.
+    rows[:, 1:] *= both.size / both.sum()
+    regressed = _non_negative_least_squares(rows, seconds)
+    return [np.maximum(regressed, guess * [1e-2, 1e-2, 1e-2, 1e-3]), guess]
+
+
 def _simulated(
     measurement: Measurement, server: LLMServer, coefficients: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
@@ -399,111 +295,202 @@ def _simulated(
     return run.ttft_s, run.e2e_s
 
 
-def _residuals(
-    measurement: Measurement,
-    simulated: tuple[FloatArray, FloatArray],
-    usable: npt.NDArray[np.bool_],
-) -> FloatArray:
-    both = [
-        np.log(values[usable] / truth[usable])
-        for values, truth in zip(simulated, (measurement.ttft_s, measurement.e2e_s), strict=True)
-    ]
-    # A request that is off by far says that the batch was another, not how to mend it.
-    clipped: FloatArray = np.clip(np.concatenate(both), -0.5, 0.5)
-    return clipped
+class _Search:
+    """Least squares over the logarithms of the coefficients, by simulating the run.
+
+    Levenberg and Marquardt's method. A residual is the logarithm of simulated over measured,
+    of TTFT, E2E, and the time between first and last token, wherever it is known. Who comes a
+    moment before an iteration waits for one less than who comes a moment after: a time that
+    is short beside an iteration says little, and counts little.
+    """
+
+    def __init__(self, measurement: Measurement, server: LLMServer, used: BoolArray) -> None:
+        self.measurement, self.server = measurement, server
+        ttft, e2e = measurement.ttft_s, measurement.e2e_s
+        later = measurement.requests.output_tokens > 1
+        with np.errstate(divide="ignore", invalid="ignore"):
+            self.measured = [np.log(values) for values in (ttft, e2e, e2e - ttft)]
+        self.known = [
+            used & np.isfinite(values) & (later | (i < 2)) for i, values in enumerate(self.measured)
+        ]
+        iteration_s = np.nanmedian(_per_token_s(measurement)[used])
+        by_chance = [
+            _SCATTER * iteration_s / values[known]
+            for values, known in zip((ttft, e2e), self.known[:2], strict=True)
+        ]
+        self.weights = np.concatenate(
+            [_MODEL_ERROR / np.hypot(_MODEL_ERROR, share) for share in by_chance]
+            + [np.ones(int(self.known[2].sum()))]
+        )
+
+    def residuals(self, logs: FloatArray) -> FloatArray:
+        ttft, e2e = _simulated(self.measurement, self.server, np.exp(logs))
+        parts = []
+        for values, measured, known in zip(
+            (ttft, e2e, e2e - ttft), self.measured, self.known, strict=True
+        ):
+            parts.append(np.log(np.maximum(values[known], 1e-12)) - measured[known])
+        weighted: FloatArray = np.concatenate(parts) * self.weights
+        return weighted
+
+    @staticmethod
+    def loss(residuals: FloatArray) -> float:
+        size = np.abs(residuals)
+        inside = np.minimum(size, _OUTLIER)
+        return float((inside * (size - inside / 2)).mean())
+
+    def slopes(self, logs: FloatArray, now: FloatArray, width: float = 0.02) -> FloatArray:
+        """Return the change of each residual with each logarithm."""
+        moved = [self.residuals(logs + width * unit) for unit in np.eye(logs.size)]
+        slopes: FloatArray = (np.array(moved).T - now[:, None]) / width
+        return slopes
+
+    def run(self, start: FloatArray) -> tuple[float, FloatArray]:
+        """Return the loss and the logarithms that the search ends with."""
+        logs = np.log(start)
+        now = self.residuals(logs)
+        loss, damping = self.loss(now), 1e-2
+        # Who is let in when is decided in whole iterations, so that the loss is rough: where
+        # slopes of one width lead nowhere, those of another may.
+        widths = list(_WIDTHS)
+        for _ in range(_MOST_ROUNDS):
+            weights = np.sqrt(np.minimum(1, _OUTLIER / np.maximum(np.abs(now), 1e-12)))
+            slopes = self.slopes(logs, now, widths[0]) * weights[:, None]
+            normal, gradient = slopes.T @ slopes, slopes.T @ (now * weights)
+            scale = np.diag(np.diag(normal) + 1e-9 * now.size)
+            before = loss
+            for _ in range(4):
+                change = np.clip(np.linalg.solve(normal + damping * scale, -gradient), -1, 1)
+                after = self.residuals(logs + change)
+                if self.loss(after) < loss:
+                    logs, now, loss = logs + change, after, self.loss(after)
+                    break
+                damping *= 5
+            damping = max(damping / 10, 1e-6)
+            if loss > before * (1 - 3e-3):
+                widths.pop(0)
+                damping = 1e-2
+                if not widths:
+                    break
+        return loss, logs
 
 
-def _polished(
-    measurement: Measurement,
-    server: LLMServer,
-    coefficients: FloatArray,
-    usable: npt.NDArray[np.bool_],
-) -> FloatArray:
-    """Correct the coefficients by simulating: damped Gauss-Newton on their logarithms."""
+def _fit(
+    measurement: Measurement, server: LLMServer, used: BoolArray, *, quick: bool
+) -> tuple[FloatArray, _Search]:
+    """Return the best coefficients for the requests that are used."""
+    starts = _starts(measurement, server, used)
+    search = _Search(measurement, server, used)
+    best, logs = search.run(starts[0])
+    for start in () if quick else starts[1:]:
+        loss, other = search.run(start)
+        # The regression is near the truth: a rival has to be clearly better.
+        if loss < 0.95 * best:
+            best, logs = loss, other
+    return np.exp(logs), search
 
-    def residuals(values: FloatArray) -> FloatArray:
-        return _residuals(measurement, _simulated(measurement, server, values), usable)
 
+def _without_idle(search: _Search, coefficients: FloatArray) -> FloatArray:
+    """Return the coefficients, those set to 0 without which the run comes out as well."""
+    now = search.residuals(np.log(coefficients))
+    most = search.loss(now) * 1.001 + 1e-12
+    strength = np.linalg.norm(search.slopes(np.log(coefficients), now), axis=0)
+    kept = coefficients.copy()
+    for i in np.argsort(strength):
+        fewer = kept.copy()
+        fewer[i] = 0.0
+        # Without prompts to compute a step has to take time too.
+        if fewer[[0, 1, 3]].any():
+            with np.errstate(divide="ignore"):
+                if search.loss(search.residuals(np.log(fewer))) <= most:
+                    kept = fewer
+    return kept
+
+
+def _remarks(search: _Search, coefficients: FloatArray, groups: int) -> tuple[str, ...]:
+    """Say which coefficients the run leaves open, from the curvature of the loss."""
     active = np.flatnonzero(coefficients)
-    now = residuals(coefficients)
-    loss = float(np.abs(now).mean())
-    for _ in range(_MOST_ROUNDS):
-        columns = []
-        for i in active:
-            moved = coefficients.copy()
-            moved[i] *= 1.03
-            columns.append((residuals(moved) - now) / np.log(1.03))
-        change = np.linalg.lstsq(np.column_stack(columns), -now, rcond=1e-6)[0]
-        for damping in (1.0, 0.5, 0.25, 0.1):
-            tried = coefficients.copy()
-            tried[active] *= np.exp(np.clip(damping * change, -1, 1))
-            after = residuals(tried)
-            if np.abs(after).mean() < loss:
-                coefficients, now = tried, after
-                break
-        gained = loss - float(np.abs(now).mean())
-        loss -= gained
-        if gained < 1e-4 * (loss + 1e-12):
-            break
-    return coefficients
+    remarks = [
+        f"The run does not show {_NAMES[i]}: it comes out as well with 0."
+        for i in np.flatnonzero(coefficients == 0)
+    ]
+    logs = np.log(np.where(coefficients > 0, coefficients, 1e-300))
+    now = search.residuals(logs)
+    slopes = search.slopes(logs, now)[:, active]
+    # Neighbours share their batch, so that a group counts once.
+    scatter = max(float(np.median(np.abs(now))) / 0.6745, _MODEL_ERROR) ** 2 / groups
+    covariance = np.linalg.pinv(slopes.T @ slopes / now.size, hermitian=True) * scatter
+    spread = np.sqrt(np.diag(covariance))
+    for i, j in combinations(range(active.size), 2):
+        alike = covariance[i, j] / max(spread[i] * spread[j], 1e-300)
+        if abs(alike) > 0.9 and min(spread[i], spread[j]) > 0.1:
+            remarks.append(
+                f"The run cannot tell {_NAMES[active[i]]} and {_NAMES[active[j]]} apart: "
+                "one may be larger and the other smaller, and it comes out the same. "
+                "Predictions at this load do not depend on it; at another they do."
+            )
+    return tuple(remarks)
 
 
-def calibrate(
-    measurement: Measurement, server: LLMServer, *, train_share: float = 0.7
-) -> Calibration:
+def calibrate(measurement: Measurement, server: LLMServer, *, blocks: int = 5) -> Calibration:
     """Fit the coefficients of a linear iteration time to a measured run.
 
     Parameters
     ----------
     measurement : Measurement
-        The run, at least 20 requests.
+        The run, at least 5 requests: an open loop, a closed one, or all at once.
     server : LLMServer
         The policies under which it was measured; its own step time is not used.
-    train_share : float, optional
-        Share of the requests, the first to arrive, that the fit may see, in (0, 1).
+    blocks : int, optional
+        Parts into which the requests are divided, at least 2; each is held out once.
 
     Returns
     -------
     Calibration
-        Coefficients and errors on both parts of the run.
+        Coefficients, errors with intervals, and what the run cannot tell.
 
     Raises
     ------
     ValueError
-        If there are too few requests, or too few of them end before the held-out part
-        begins, the server batches statically or decodes
-        speculatively, or an argument is out of range.
+        If there are too few requests, the server batches statically, decodes speculatively
+        or rejects a request of the run, or an argument is out of range.
 
     Notes
     -----
     A regression first: the decode time of a request is ``(n - 1) (t0 + a D + b ctx)`` with
     the batch and context that were measured beside it, plus the prompts that were computed
-    meanwhile; a TTFT without a queue is a prompt plus the rest of an iteration. Then at most
-    ten rounds of simulating the run and correcting the coefficients, on relative errors of
-    TTFT and E2E.
+    meanwhile; a TTFT without a queue is a prompt plus the rest of an iteration. From there a
+    least-squares search in the logarithms of the coefficients simulates the whole run and
+    compares TTFT, E2E and decode time of each request, as shares.
 
-    The split is by time, not at random: requests that share a batch would otherwise be on
-    both sides, and the error on the held-out part would flatter the fit. Requests of the
-    first part that are still there when the second begins are not fitted. A coefficient
-    that the run hardly depends on is poorly known, however small the error is; the batch and
-    its context grow together, so `per_decode_s` and `per_context_token_s` trade places. Near
-    saturation a queue magnifies every error: expect 1 to 3 % of E2E on exact measurements at
-    moderate load, and up to 8 % there.
+    Requests are simulated in the order and at the instants at which they were sent, so that
+    a burst and a closed loop are runs like any other. Held out are groups of neighbours, up
+    to 20 groups in all, dealt in turn to the blocks: neighbours share a batch, and on both
+    sides of a split they would flatter the fit. What is held out is still sent in the
+    simulation, since others had to share with it, but none of its times is looked at.
+    Intervals draw whole groups again (bootstrap, 400 times, always the same draws); with few
+    groups they are too narrow.
+
+    A time that is missing (NaN) is not compared. A coefficient that the run hardly depends
+    on is poorly known, however small the error is: in a saturated run the batch and its
+    context are always full, and `base_s`, `per_decode_s` and `per_context_token_s` trade
+    places. `Calibration.remarks` says so.
 
     Examples
     --------
-    A run "measured" on a simulated server is predicted within a few percent:
+    A burst "measured" on a simulated server is predicted within a percent:
 
     >>> import numpy as np
-    >>> from servemath_helpers.sim import LinearStep, LLMServer, simulate_llm, synthetic_azure
+    >>> from servemath_helpers.sim import LinearStep, LLMServer, Measurement, simulate_llm
+    >>> from servemath_helpers.sim import synthetic_azure
     >>> truth = LinearStep(base_s=0.012, per_decode_s=1e-4, per_prefill_token_s=6e-5,
     ...                    per_context_token_s=4e-8)
     >>> server = LLMServer(step_time=truth, max_batch=64, max_batched_tokens=8192)
-    >>> requests = synthetic_azure("conv", 800, np.random.default_rng(1))
+    >>> requests = synthetic_azure("conv", 200, np.random.default_rng(1), speedup=50)
     >>> run = simulate_llm(requests, server)
     >>> fit = calibrate(Measurement(requests, run.ttft_s, run.e2e_s), server)
-    >>> fit.held_out.n, fit.held_out.e2e_median < 0.03
-    (240, True)
+    >>> fit.held_out.e2e.n, fit.held_out.e2e.median < 0.01, abs(fit.held_out.e2e.bias) < 0.01
+    (200, True, True)
     """
     if not isinstance(measurement, Measurement):
         raise ValueError(f"measurement must be a Measurement, got {measurement!r}")
@@ -514,22 +501,23 @@ def calibrate(
         raise ValueError("server must not decode speculatively, got a speculation")
     if server.batching == "static":
         raise ValueError("server must batch continuously or in chunks, got 'static'")
-    share = probability("train_share", train_share, zero_allowed=False, one_allowed=False)
-    n_train = min(max(int(share * n), 1), n - 1)
-    seen = _first_part(measurement, n_train)
-    # Who is still being served when the held-out part begins has met some of it.
-    usable = seen.requests.arrival_s + seen.e2e_s <= measurement.requests.arrival_s[n_train]
-    if usable.sum() < _LEAST_REQUESTS // 2:
-        raise ValueError(
-            f"measurement must hold at least {_LEAST_REQUESTS // 2} requests that end before "
-            f"the held-out part begins, got {int(usable.sum())}"
-        )
-    rows, seconds = _equations(seen, server, usable)
-    coefficients = _non_negative_least_squares(rows, seconds)
-    coefficients = _polished(seen, server, coefficients, usable)
-    simulated = _simulated(measurement, server, coefficients)
+    server = replace(server, oversize="error")
+    groups = _groups(n)
+    count = min(whole("blocks", blocks, 2), int(groups[-1]) + 1)
+    everybody = np.ones(n, dtype=np.bool_)
+    found, search = _fit(measurement, server, everybody, quick=False)
+    coefficients = _without_idle(search, found)
+    ttft, e2e = np.full(n, np.nan), np.full(n, np.nan)
+    for block in range(count):
+        held_out = groups % count == block
+        seen, _ = _fit(measurement, server, ~held_out, quick=True)
+        for values, all_simulated in zip(
+            (ttft, e2e), _simulated(measurement, server, seen), strict=True
+        ):
+            values[held_out] = all_simulated[held_out]
     return Calibration(
         step=_step(coefficients),
-        train=_fit_error(measurement, simulated, np.flatnonzero(usable)),
-        held_out=_fit_error(measurement, simulated, np.arange(n_train, n)),
+        in_sample=_fit_error(measurement, _simulated(measurement, server, coefficients), groups),
+        held_out=_fit_error(measurement, (ttft, e2e), groups),
+        remarks=_remarks(search, coefficients, int(groups[-1]) + 1),
     )

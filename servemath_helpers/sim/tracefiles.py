@@ -1,28 +1,30 @@
-"""Reading request traces: the Azure LLM inference CSV and the Mooncake JSON lines.
+"""Reading request traces: Azure's and BurstGPT's CSV, Mooncake's JSON lines.
 
 Rows are read one at a time and checked as they come; what is wrong is reported with its
-row, counted from 1 as an editor counts lines.
+row, counted from 1 as an editor counts lines. Files may be gzipped, begin with a byte-order
+mark, or have been saved again by a spreadsheet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
-from servemath_helpers._validate import finite_non_negative, whole
+from servemath_helpers._validate import finite_non_negative, finite_positive, whole
+from servemath_helpers.sim._textfiles import Source, csv_rows, open_text
 from servemath_helpers.sim.requests import Requests
 
-__all__ = ["TraceRow", "load_azure", "load_mooncake", "read_azure", "read_mooncake"]
-
-Source = str | PathLike[str] | Iterable[str]
-
-_AZURE_COLUMNS = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
-_MOONCAKE_BLOCK_TOKENS = 512
+__all__ = [
+    "TraceRow",
+    "load_azure",
+    "load_burstgpt",
+    "load_mooncake",
+    "read_azure",
+    "read_burstgpt",
+    "read_mooncake",
+]
 
 
 @dataclass(frozen=True)
@@ -46,29 +48,21 @@ class TraceRow:
     block_hashes: tuple[int, ...] | None = None
 
 
-@contextmanager
-def _lines(source: Source) -> Iterator[Iterator[tuple[int, str]]]:
-    """Open a path, or take lines as they are; number the lines that are not blank."""
-    if isinstance(source, (str, PathLike)):
-        with Path(source).open(encoding="utf-8-sig") as file:
-            yield _numbered(file)
-    else:
-        yield _numbered(source)
-
-
-def _numbered(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            yield number, line.strip()
-
-
-def _count(name: str, text: str) -> int:
+def _count(name: str, text: str, minimum: int = 1) -> int:
+    """Return a count of tokens; spreadsheets and pandas write 374.0 for 374."""
     try:
-        value = int(text)
+        return whole(
+            name, float(text) if "." in text or "e" in text.lower() else int(text), minimum
+        )
     except ValueError:
-        value = 0
-    if value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, got {text!r}")
+        raise ValueError(
+            f"{name} must be a whole number of at least {minimum}, got {text!r}"
+        ) from None
+
+
+def _not_before(name: str, value: Any, before: Any, given: object) -> Any:
+    if before is not None and value < before:
+        raise ValueError(f"{name} must not be before the row above, got {given!r}")
     return value
 
 
@@ -97,8 +91,8 @@ def read_azure(source: Source) -> Iterator[TraceRow]:
     Parameters
     ----------
     source : path or iterable of str
-        A CSV file with the columns ``TIMESTAMP, ContextTokens, GeneratedTokens``, or its
-        lines.
+        A CSV file with the columns ``TIMESTAMP, ContextTokens, GeneratedTokens`` among
+        others, in any order, or its lines.
 
     Yields
     ------
@@ -123,41 +117,96 @@ def read_azure(source: Source) -> Iterator[TraceRow]:
     >>> [row.arrival_s for row in read_azure(lines)]
     [0.0, 4.314579]
     """
-    with _lines(source) as lines:
-        number, header = next(lines, (1, ""))
-        columns = tuple(name.strip() for name in header.split(","))
-        if columns != _AZURE_COLUMNS:
-            raise ValueError(
-                f"source must begin with the columns {','.join(_AZURE_COLUMNS)}, got {header!r}"
-            )
-        first = before = None
-        for number, line in lines:
-            cells = line.split(",")
-            if len(cells) != len(_AZURE_COLUMNS):
-                raise ValueError(f"row {number} must have 3 columns, got {line!r}")
-            instant = _instant(f"row {number}: TIMESTAMP", cells[0].strip())
-            if before is None or first is None:
-                first = before = instant
-            if instant < before:
-                raise ValueError(
-                    f"row {number}: TIMESTAMP must not be before the row above, got {cells[0]!r}"
-                )
-            before = instant
-            yield TraceRow(
-                float(instant - first),
-                _count(f"row {number}: ContextTokens", cells[1]),
-                _count(f"row {number}: GeneratedTokens", cells[2]),
-            )
+    columns = {name: (name,) for name in ("TIMESTAMP", "ContextTokens", "GeneratedTokens")}
+    first = before = None
+    for number, cells in csv_rows(source, columns):
+        where = f"row {number}"
+        text = cells["TIMESTAMP"]
+        instant = _instant(f"{where}: TIMESTAMP", text)
+        first = instant if first is None else first
+        before = _not_before(f"{where}: TIMESTAMP", instant, before, text)
+        yield TraceRow(
+            float(instant - first),
+            _count(f"{where}: ContextTokens", cells["ContextTokens"]),
+            _count(f"{where}: GeneratedTokens", cells["GeneratedTokens"]),
+        )
 
 
-def read_mooncake(source: Source) -> Iterator[TraceRow]:
-    """Read a Mooncake trace row by row.
+def read_burstgpt(source: Source) -> Iterator[TraceRow]:
+    """Read a BurstGPT trace row by row.
 
     Parameters
     ----------
     source : path or iterable of str
-        A file of JSON lines with ``timestamp`` [ms], ``input_length``, ``output_length`` and
-        ``hash_ids`` (one for each 512 tokens of the prompt), or its lines.
+        A CSV file with the columns ``Timestamp`` [s], ``Request tokens`` and ``Response
+        tokens`` among others, or its lines.
+
+    Yields
+    ------
+    TraceRow
+        In the order of the file; arrivals count from the first row. Requests that failed
+        (no response tokens) are left out.
+
+    Raises
+    ------
+    ValueError
+        If a row is not as it should be or comes before the one above it; the message names
+        the row.
+
+    References
+    ----------
+    Wang et al. (2025), "BurstGPT: A Real-World Workload Dataset to Optimize LLM Serving
+    Systems", KDD 2025, arXiv:2401.17644; data at github.com/HPMLL/BurstGPT.
+
+    Examples
+    --------
+    >>> lines = ["Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type",
+    ...          "5,ChatGPT,472,18,490,Conversation log", "45,ChatGPT,1087,0,1087,API log",
+    ...          "118,GPT-4,417,276,693,Conversation log"]
+    >>> [(row.arrival_s, row.output_tokens) for row in read_burstgpt(lines)]
+    [(0.0, 18), (113.0, 276)]
+    """
+    columns = {name: (name,) for name in ("Timestamp", "Request tokens", "Response tokens")}
+    first = before = None
+    for number, cells in csv_rows(source, columns):
+        where = f"row {number}"
+        text = cells["Timestamp"]
+        try:
+            instant = finite_non_negative(f"{where}: Timestamp", Fraction(text))
+        except (ValueError, ZeroDivisionError):
+            raise ValueError(
+                f"{where}: Timestamp must be a number of seconds of at least 0, got {text!r}"
+            ) from None
+        first = instant if first is None else first
+        before = _not_before(f"{where}: Timestamp", instant, before, text)
+        output = _count(f"{where}: Response tokens", cells["Response tokens"], 0)
+        prompt = _count(f"{where}: Request tokens", cells["Request tokens"], 1 if output else 0)
+        if output:
+            yield TraceRow(instant - first, prompt, output)
+
+
+def read_mooncake(
+    source: Source,
+    *,
+    block_tokens: int = 512,
+    output_tokens: int | None = None,
+    seconds_per_unit: float = 1e-3,
+) -> Iterator[TraceRow]:
+    """Read a trace in Mooncake's format row by row.
+
+    Parameters
+    ----------
+    source : path or iterable of str
+        A file of JSON lines with ``timestamp``, ``input_length``, ``output_length`` and
+        ``hash_ids`` (one for each block of the prompt), or its lines. ``hash_ids`` may be
+        missing; so may ``timestamp``, in all rows: then everything comes at 0.
+    block_tokens : int, optional
+        Tokens of a block that has a hash, at least 1: 512 in Mooncake's traces, 16 in some
+        of other tools.
+    output_tokens : int, optional
+        Length of an answer where ``output_length`` is missing, at least 1.
+    seconds_per_unit : float, optional
+        Unit of ``timestamp`` [s], greater than 0: a millisecond in Mooncake's traces.
 
     Yields
     ------
@@ -183,37 +232,58 @@ def read_mooncake(source: Source) -> Iterator[TraceRow]:
     """
     import json
 
-    before = 0.0
-    with _lines(source) as lines:
-        for number, line in lines:
+    block = whole("block_tokens", block_tokens, 1)
+    unit_s = Fraction(str(finite_positive("seconds_per_unit", seconds_per_unit)))
+    usual = None if output_tokens is None else whole("output_tokens", output_tokens, 1)
+    before: float | None = None
+    timed: bool | None = None
+    with open_text(source) as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            where = f"row {number}"
             try:
                 row: Any = json.loads(line)
             except ValueError:
-                raise ValueError(f"row {number} must be a JSON object, got {line[:80]!r}") from None
+                row = None
             if not isinstance(row, dict):
-                raise ValueError(f"row {number} must be a JSON object, got {line[:80]!r}")
-            missing = {"timestamp", "input_length", "output_length", "hash_ids"} - row.keys()
-            if missing:
-                raise ValueError(f"row {number} lacks {', '.join(sorted(missing))}")
-            arrival_ms = finite_non_negative(f"row {number}: timestamp", row["timestamp"])
-            if arrival_ms < before:
-                raise ValueError(
-                    f"row {number}: timestamp must not be before the row above, got {arrival_ms!r}"
-                )
-            before = arrival_ms
-            prompt = whole(f"row {number}: input_length", row["input_length"], 1)
-            ids = row["hash_ids"]
-            if not isinstance(ids, list) or len(ids) > -(-prompt // _MOONCAKE_BLOCK_TOKENS):
-                raise ValueError(
-                    f"row {number}: hash_ids must be a list with one number for each "
-                    f"{_MOONCAKE_BLOCK_TOKENS} of {prompt} tokens, got {str(ids)[:80]}"
-                )
+                raise ValueError(f"{where} must be a JSON object, got {line.strip()[:80]!r}")
+            row = {name: value for name, value in row.items() if value is not None}
+            timed = "timestamp" in row if timed is None else timed
+            needed = {"input_length"}
+            needed |= {"timestamp"} if timed else set()
+            needed |= {"output_length"} if usual is None else set()
+            if missing := needed - row.keys():
+                hint = "; pass output_tokens" if missing == {"output_length"} else ""
+                raise ValueError(f"{where} lacks {', '.join(sorted(missing))}{hint}")
+            given = row.get("timestamp", 0)
+            arrival = finite_non_negative(f"{where}: timestamp", given)
+            before = _not_before(f"{where}: timestamp", arrival, before, given)
+            prompt = whole(f"{where}: input_length", row["input_length"], 1)
+            ids = row.get("hash_ids")
             yield TraceRow(
-                arrival_ms / 1000,
+                float(Fraction(arrival) * unit_s),
                 prompt,
-                whole(f"row {number}: output_length", row["output_length"], 1),
-                tuple(whole(f"row {number}: hash_ids[{i}]", x) for i, x in enumerate(ids)),
+                whole(f"{where}: output_length", row.get("output_length", usual), 1),
+                None if ids is None else _hashes(where, ids, prompt, block),
             )
+
+
+def _hashes(where: str, ids: Any, prompt: int, block: int) -> tuple[int, ...]:
+    blocks = -(-prompt // block)
+    if not isinstance(ids, list) or len(ids) > blocks:
+        got = str(ids)[:80]
+        if isinstance(ids, list):
+            fitting = [
+                size for size in (16, 32, 64, 128, 256, 512) if -(-prompt // size) == len(ids)
+            ]
+            got = f"{len(ids)} of them"
+            got += f"; block_tokens={fitting[0]} would fit" if fitting else ""
+        raise ValueError(
+            f"{where}: hash_ids must be a list with one number for each {block} of {prompt} "
+            f"tokens, at most {blocks}, got {got}"
+        )
+    return tuple(whole(f"{where}: hash_ids[{i}]", x) for i, x in enumerate(ids))
 
 
 def _collect(rows: Iterator[TraceRow], limit: int | None) -> list[TraceRow]:
@@ -223,6 +293,15 @@ def _collect(rows: Iterator[TraceRow], limit: int | None) -> list[TraceRow]:
     if not taken:
         raise ValueError("source must hold at least one row, got none")
     return taken
+
+
+def _requests(rows: list[TraceRow], **more: Any) -> Requests:
+    return Requests(
+        [row.arrival_s for row in rows],
+        [row.prompt_tokens for row in rows],
+        [row.output_tokens for row in rows],
+        **more,
+    )
 
 
 def load_azure(source: Source, limit: int | None = None) -> Requests:
@@ -252,16 +331,47 @@ def load_azure(source: Source, limit: int | None = None) -> Requests:
     >>> requests.prompt_tokens.tolist(), requests.output_tokens.tolist()
     ([374], [44])
     """
-    rows = _collect(read_azure(source), limit)
-    return Requests(
-        [row.arrival_s for row in rows],
-        [row.prompt_tokens for row in rows],
-        [row.output_tokens for row in rows],
-    )
+    return _requests(_collect(read_azure(source), limit))
 
 
-def load_mooncake(source: Source, limit: int | None = None) -> Requests:
-    """Load a Mooncake trace, or its first rows.
+def load_burstgpt(source: Source, limit: int | None = None) -> Requests:
+    """Load a BurstGPT trace, or its first rows.
+
+    Parameters
+    ----------
+    source : path or iterable of str
+        As for `read_burstgpt`.
+    limit : int, optional
+        Requests to read at most, at least 1; the rest of the file is not looked at.
+
+    Returns
+    -------
+    Requests
+        Arrivals from 0 on, without requests that failed.
+
+    Raises
+    ------
+    ValueError
+        As for `read_burstgpt`, or if there is no request.
+
+    Examples
+    --------
+    >>> lines = ["Timestamp,Request tokens,Response tokens", "5,472,18", "45.5,1087,230"]
+    >>> load_burstgpt(lines).arrival_s.tolist()
+    [0.0, 40.5]
+    """
+    return _requests(_collect(read_burstgpt(source), limit))
+
+
+def load_mooncake(
+    source: Source,
+    limit: int | None = None,
+    *,
+    block_tokens: int = 512,
+    output_tokens: int | None = None,
+    seconds_per_unit: float = 1e-3,
+) -> Requests:
+    """Load a trace in Mooncake's format, or its first rows.
 
     Parameters
     ----------
@@ -269,11 +379,13 @@ def load_mooncake(source: Source, limit: int | None = None) -> Requests:
         As for `read_mooncake`.
     limit : int, optional
         Rows to read at most, at least 1; the rest of the file is not looked at.
+    block_tokens, output_tokens, seconds_per_unit
+        As for `read_mooncake`.
 
     Returns
     -------
     Requests
-        With block hashes, for a server with a prefix cache.
+        With block hashes, for a server with a prefix cache, if any row has them.
 
     Raises
     ------
@@ -285,12 +397,22 @@ def load_mooncake(source: Source, limit: int | None = None) -> Requests:
     >>> line = '{"timestamp": 0, "input_length": 600, "output_length": 52, "hash_ids": [0, 9]}'
     >>> load_mooncake([line]).block_hashes
     ((0, 9),)
+    >>> load_mooncake(['{"input_length": 600, "output_length": 52}']).block_hashes is None
+    True
     """
-    rows = _collect(read_mooncake(source), limit)
-    return Requests(
-        [row.arrival_s for row in rows],
-        [row.prompt_tokens for row in rows],
-        [row.output_tokens for row in rows],
+    rows = _collect(
+        read_mooncake(
+            source,
+            block_tokens=block_tokens,
+            output_tokens=output_tokens,
+            seconds_per_unit=seconds_per_unit,
+        ),
+        limit,
+    )
+    if all(row.block_hashes is None for row in rows):
+        return _requests(rows)
+    return _requests(
+        rows,
         block_hashes=[row.block_hashes or () for row in rows],
-        hash_block_tokens=_MOONCAKE_BLOCK_TOKENS,
+        hash_block_tokens=block_tokens,
     )
