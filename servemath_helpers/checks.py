@@ -8,19 +8,24 @@ true type alone: neither its own ``==`` nor its own ``repr`` is ever asked.
 
 from __future__ import annotations
 
+import copy
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 __all__ = [
+    "check_calls",
     "check_close",
     "check_equal",
+    "check_forms",
     "check_raises",
+    "check_refused",
     "check_true",
     "check_yourself",
     "header",
@@ -35,6 +40,7 @@ _MESSAGE_SHOWN = 200
 _ITEMS_SHOWN = 8
 _DEPTH_SHOWN = 3
 _BITS_SHOWN = 256
+_ARGUMENT_SHOWN = 120
 # Past this exponent a Decimal is beyond every float, and its Fraction could fill the memory.
 _DECIMAL_EXPONENT_LIMIT = 400
 
@@ -261,6 +267,10 @@ class _Comparison:
         return None
 
 
+# What `check_close` allows unless it is told otherwise.
+_CLOSE = _Comparison(rel_tol=1e-9, abs_tol=1e-12)
+
+
 def _fail(sentence: str, hint: str) -> AssertionError:
     return AssertionError(f"{sentence}\nHint: {hint}" if hint else sentence)
 
@@ -438,6 +448,12 @@ def check_raises(
     AssertionError: littles_law(lam=-12, W=2) should raise ValueError, but it returned -24.
     """
     __tracebackhide__ = True
+    _refused(call, error, what, hint)
+    print(f"✓ {what} raises {error.__name__}")
+
+
+def _refused(call: Callable[[], object], error: type[BaseException], what: str, hint: str) -> None:
+    __tracebackhide__ = True
     try:
         returned = call()
     except Exception as caught:
@@ -456,7 +472,288 @@ def check_raises(
             f"{_message_of(raised)}.",
             hint,
         )
-    print(f"✓ {what} raises {error.__name__}")
+
+
+#: The arguments of a call: a tuple of them, or a mapping for a call by name.
+_Call = Sequence[Any] | Mapping[str, Any]
+
+
+class _Asked:
+    """One call of a table, the text of it, and its arguments as they were."""
+
+    def __init__(self, function: Callable[..., object], call: _Call) -> None:
+        self._function = function
+        self._named: dict[str, Any] = dict(call) if isinstance(call, Mapping) else {}
+        self._given: tuple[Any, ...] = () if isinstance(call, Mapping) else tuple(call)
+        self._before = copy.deepcopy((self._given, self._named))
+        parts = [*map(_typed, self._given), *(f"{k}={_typed(v)}" for k, v in self._named.items())]
+        self.text = f"{_name_of(function)}({', '.join(parts)})"
+
+    def answer(self) -> object:
+        return self._function(*self._given, **self._named)
+
+    def check_untouched(self, when: str = "") -> None:
+        """Raise unless every argument is what it was before the call."""
+        __tracebackhide__ = True
+        given, named = self._before
+        changed = [
+            f"argument {place}" if isinstance(place, int) else f"argument {place!r}"
+            for place, before, now in [
+                *((n + 1, *both) for n, both in enumerate(zip(given, self._given, strict=True))),
+                *((key, named[key], self._named[key]) for key in named),
+            ]
+            if not _untouched(before, now)
+        ]
+        if changed:
+            raise _fail(
+                f"{self.text} should leave its arguments as they are, but it changed "
+                f"{', '.join(changed)}{when}.",
+                "Work on a copy, such as list(x), dict(x) or sorted(x).",
+            )
+
+
+def _name_of(function: Callable[..., object]) -> str:
+    name = _plain(getattr(function, "__name__", None))
+    return _cut(name.data, _TEXT_SHOWN) if name.kind == "text" else "the function"
+
+
+def _typed(value: Any) -> str:
+    """Write an argument, which is a test's own, as one would type it."""
+    return _cut(repr(value), _ARGUMENT_SHOWN)
+
+
+def _negative(value: Any) -> bool:
+    """Tell whether an argument of a test is a negative number, or the text of one."""
+    if isinstance(value, str):
+        return value.startswith("-")
+    return isinstance(value, (int, float, Fraction, Decimal)) and value < 0
+
+
+def _untouched(before: Any, now: Any) -> bool:
+    """Tell whether a test's own data are still the same, type by type."""
+    if type(before) is not type(now):
+        return False
+    if isinstance(before, dict):
+        return before.keys() == now.keys() and all(_untouched(before[k], now[k]) for k in before)
+    if isinstance(before, (list, tuple)):
+        return len(before) == len(now) and all(map(_untouched, before, now))
+    if isinstance(before, np.ndarray):
+        same_shape = before.dtype == now.dtype and before.shape == now.shape
+        return same_shape and all(map(_untouched, before.ravel().tolist(), now.ravel().tolist()))
+    return bool(before == now) or (before != before and now != now)
+
+
+def check_calls(
+    function: Callable[..., object],
+    *rows: Sequence[Any],
+    hint: str = "",
+    what: str = "",
+    exact: bool = False,
+) -> None:
+    """Check a table of calls: what each returns, and that none changes its arguments.
+
+    Parameters
+    ----------
+    function : callable
+        The learner's function.
+    *rows : (call, expected) or (call, expected, hint)
+        A call is a tuple of arguments, or a dict for a call by name. Random draws with
+        the answers of an oracle are rows too.
+    hint : str, optional
+        The likely mistake, for rows that name none.
+    what : str, optional
+        The whole table in words, said once instead of a line for each call.
+    exact : bool, optional
+        Compare like `check_equal`; otherwise numbers may differ like in `check_close`.
+
+    Raises
+    ------
+    AssertionError
+        If a call returns something else, or an argument of it is changed, be it by a later call.
+
+    Examples
+    --------
+    >>> def largest(values, at_most=100):
+    ...     return max(value for value in values if value <= at_most)
+    >>> check_calls(
+    ...     largest,
+    ...     (([3, 1, 2],), 3),
+    ...     ({"values": [3, 1, 2], "at_most": 2}, 2, "A bound is within."),
+    ... )
+    ✓ largest([3, 1, 2])
+    ✓ largest(values=[3, 1, 2], at_most=2)
+    >>> check_calls(largest, *((([n, 5],), max(n, 5)) for n in range(9)), what="pairs")
+    ✓ largest: pairs
+    >>> def hasty(values):
+    ...     values.sort()
+    ...     return values[-1]
+    >>> check_calls(hasty, (([3, 1, 2],), 3))
+    Traceback (most recent call last):
+    AssertionError: hasty([3, 1, 2]) should leave its arguments as they are, but it changed \
+argument 1.
+    Hint: Work on a copy, such as list(x), dict(x) or sorted(x).
+    """
+    __tracebackhide__ = True
+    comparison = _Comparison() if exact else _CLOSE
+    done = []
+    for call, expected, *own in rows:
+        asked = _Asked(function, call)
+        answer = asked.answer()
+        found = comparison.difference(answer, expected)
+        if found or not what:
+            _report(answer, found, asked.text, own[0] if own else hint)
+        asked.check_untouched()
+        done.append(asked)
+    for asked in done:
+        asked.check_untouched(" in a later call")
+    if what:
+        print(f"✓ {_name_of(function)}: {what}")
+
+
+def check_refused(
+    function: Callable[..., object],
+    good: Mapping[str, Any],
+    broken: Mapping[str, Iterable[Any]],
+    hint: str = "",
+) -> None:
+    """Check that a good call is refused with `ValueError` once an argument of it is not.
+
+    Parameters
+    ----------
+    function : callable
+        The learner's function.
+    good : dict
+        The arguments of a call that is fine, by name.
+    broken : dict
+        By name of an argument, the values of it that must be refused. Each is tried alone,
+        negative ones also beside those of every other argument: two wrong signs may cancel.
+    hint : str, optional
+        What may be asked of the arguments.
+
+    Raises
+    ------
+    AssertionError
+        If a call returns, raises something else, or changes an argument.
+    NotImplementedError
+        If the function has not been written yet.
+
+    Examples
+    --------
+    >>> def mean_gap(span_s, n):
+    ...     if n < 1 or span_s / n < 0:
+    ...         raise ValueError("span_s must not be negative, n must be at least 1")
+    ...     return span_s / n
+    >>> check_refused(mean_gap, {"span_s": 6, "n": 3}, {"span_s": [-1], "n": [0, -3]})
+    ✓ mean_gap refuses span_s = -1; n = 0, -3
+    >>> check_refused(lambda x, y: (x / y) ** 0.5, {"x": 1, "y": 2}, {"y": [0]})
+    Traceback (most recent call last):
+    AssertionError: <lambda>(x=1, y=0) should raise ValueError, but it raised ZeroDivisionError: \
+division by zero.
+    """
+    __tracebackhide__ = True
+    _Asked(function, good).answer()
+    values = {name: list(refused) for name, refused in broken.items()}
+    changes = [{name: value} for name, refused in values.items() for value in refused]
+    changes += [
+        {one: x, other: y}
+        for one, other in itertools.combinations(values, 2)
+        for x, y in itertools.product(values[one], values[other])
+        if _negative(x) and _negative(y)
+    ]
+    for change in changes:
+        asked = _Asked(function, {**good, **change})
+        _refused(asked.answer, ValueError, asked.text, hint)
+        asked.check_untouched()
+    said = (f"{name} = {', '.join(map(_typed, refused))}" for name, refused in values.items())
+    print(f"✓ {_name_of(function)} refuses {'; '.join(said)}")
+
+
+def check_forms(
+    function: Callable[..., object],
+    call: _Call,
+    expected: object,
+    hint: str = "",
+    *,
+    exact: bool = False,
+) -> None:
+    """Check a call with each argument in every form that it may take, in every pair.
+
+    Parameters
+    ----------
+    function : callable
+        The learner's function.
+    call : tuple or dict
+        Arguments in order or by name. A text that reads as a number is also given as `float`,
+        `Decimal`, `Fraction` and, if whole, `int`; a list of numbers also as tuple and array,
+        both inside other lists, tuples and dicts too. Anything else stays as it is.
+    expected : object
+        What all of them return.
+    hint : str, optional
+        The likely mistake.
+    exact : bool, optional
+        Compare like `check_equal`; otherwise numbers may differ like in `check_close`.
+
+    Raises
+    ------
+    AssertionError
+        If a form makes a difference, or an argument is changed.
+
+    Notes
+    -----
+    Any two of up to six arguments meet in every pair of forms, so a mistake that only
+    shows for a float beside a text is found.
+
+    Examples
+    --------
+    >>> from fractions import Fraction
+    >>> def times(x, y):
+    ...     return Fraction(str(x)) * Fraction(str(y))
+    >>> check_forms(times, ("0.1", "3"), Fraction(3, 10), exact=True)
+    ✓ times: '0.1', '3' in every form
+    >>> check_forms(lambda x: Fraction(x), ("0.1",), Fraction(1, 10), exact=True)
+    Traceback (most recent call last):
+    AssertionError: <lambda>(0.1) should return 1/10, but it returned \
+3602879701896397/36028797018963968.
+    """
+    __tracebackhide__ = True
+    values = list(call.values() if isinstance(call, Mapping) else call)
+    calls: dict[str, _Call] = {}
+    # Slot j takes form first + step j: as the number of forms is prime, any two slots meet
+    # in all their pairs.
+    for step, first in itertools.product(range(_FORMS), repeat=2):
+        formed = [_formed(value, (first + step * j) % _FORMS) for j, value in enumerate(values)]
+        asked = dict(zip(call, formed, strict=True)) if isinstance(call, Mapping) else formed
+        calls.setdefault(repr(asked), asked)
+    rows = ((asked, expected) for asked in calls.values())
+    said = f"{', '.join(map(_typed, values))} in every form"
+    check_calls(function, *rows, hint=hint, what=said, exact=exact)
+
+
+# Text, float, Decimal, Fraction, int; list, tuple, array.
+_FORMS = 5
+
+
+def _formed(value: Any, form: int) -> Any:
+    """Return a value of a test in one of the forms that it may take."""
+    if isinstance(value, str):
+        return _number_formed(value, form)
+    if isinstance(value, list) and all(type(item) in (int, float) for item in value):
+        return (value, tuple(value), np.array(value))[form % 3]
+    if isinstance(value, (list, tuple)):
+        return type(value)(_formed(item, form) for item in value)
+    if isinstance(value, dict):
+        return {key: _formed(item, form) for key, item in value.items()}
+    return value
+
+
+def _number_formed(text: str, form: int) -> Any:
+    try:
+        decimal = Decimal(text)
+        exact = Fraction(decimal)
+    except (InvalidOperation, ValueError, OverflowError):  # a text that is no finite number
+        return text
+    whole = exact.numerator if exact.denominator == 1 else text
+    return (text, float(text), decimal, exact, whole)[form]
 
 
 def check_yourself(answer: object, expected: object, what: str, hint: str = "") -> None:

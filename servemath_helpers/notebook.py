@@ -19,9 +19,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from servemath_helpers.checks import (
+    check_calls,
     check_close,
     check_equal,
+    check_forms,
     check_raises,
+    check_refused,
     check_true,
     check_yourself,
     header,
@@ -34,9 +37,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COLORS",
+    "check_calls",
     "check_close",
     "check_equal",
+    "check_forms",
     "check_raises",
+    "check_refused",
     "check_true",
     "check_yourself",
     "header",

@@ -9,7 +9,7 @@ import json
 import math
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -27,13 +27,19 @@ REL_TOL, ABS_TOL = 1e-9, 1e-12
 
 @dataclass(frozen=True)
 class Answer:
-    """What a function made of one call: a value, or the name of an exception's type."""
+    """What a function made of one call: a value, or the name of an exception's type.
+
+    `changed` says whether it changed an argument.
+    """
 
     value: Any = None
     error: str = ""
+    changed: bool = False
 
     def same_as(self, other: Answer) -> bool:
         """Tell whether both are the same answer."""
+        if self.changed != other.changed:
+            return False
         if self.error or other.error:
             return self.error == other.error
         return same_value(self.value, other.value)
@@ -115,7 +121,14 @@ def _answer(code: str, function: str, arguments: str) -> Answer:
     if not callable(implementation):
         return NO_ANSWER
     args, kwargs = map(codec.decode, json.loads(arguments))
-    return _in_time(lambda: implementation(*args, **kwargs))
+    answer = _in_time(lambda: implementation(*args, **kwargs))
+    if answer is NO_ANSWER:
+        return answer
+    try:
+        now = json.dumps([codec.encode(args), codec.encode(kwargs)])
+    except codec.NotPlainData:
+        return answer
+    return replace(answer, changed=now != arguments)
 
 
 @functools.lru_cache(maxsize=1_000)

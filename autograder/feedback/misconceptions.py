@@ -84,10 +84,11 @@ def _call(entry: Any) -> Call | None:
         asked = [entry.get("args", ["l"]), entry.get("kwargs", ["d"])]
         if [type(codec.decode(part)) for part in asked] not in ([list, dict], [tuple, dict]):
             return None
+        changed = entry.get("changed") is True
         if "error" in entry:
-            answer = Answer(error=str(entry["error"][0]))
+            answer = Answer(error=str(entry["error"][0]), changed=changed)
         else:
-            answer = Answer(codec.decode(entry["result"]))
+            answer = Answer(codec.decode(entry["result"]), changed=changed)
         return Call(str(entry["function"]), json.dumps(asked), answer)
     except (AttributeError, KeyError, IndexError, TypeError, ValueError):
         return None

@@ -27,10 +27,10 @@
 # << overview >>
 #
 # In all << count >>, "error" means: raise `ValueError`. Results are compared as values, to nine digits: an
-# `int` for a `float`, a NumPy number or a list for a tuple are fine. GB are $10^9$ bytes and GiB
-# are $2^{30}$ bytes, a multiply-add is 2 FLOP, and peaks are dense. The package
-# `servemath_helpers` teaches the same formulas. Use it as much as you like, except to return its
-# own answer to the very question asked: that earns no points.
+# `int` for a `float`, a NumPy number or a list for a tuple are fine. No function changes its
+# arguments. GB are $10^9$ bytes and GiB are $2^{30}$ bytes, a multiply-add is 2 FLOP, and peaks are
+# dense. The package `servemath_helpers` teaches the same formulas. Use it as much as you like,
+# except to return its own answer to the very question asked: that earns no points.
 #
 # [Symbols](../../docs/symbols.md) · [glossary](../../docs/glossary.md)
 
@@ -106,64 +106,56 @@ pass  # the hidden tests stand here when your notebook is graded
 
 ### BEGIN HIDDEN TESTS
 def hidden_tests():
+    import math
     import random
-    from decimal import Decimal
     from fractions import Fraction
 
-    from servemath_helpers.notebook import check_close, check_raises
+    from servemath_helpers.notebook import check_calls, check_forms, check_refused
 
-    for shape, size, hint in (
+    check_calls(
+        kv_bytes_per_token,
         ((80, 8, 128), 327_680, "Only the key/value heads are cached, 8 of them."),
         ((126, 8, 128), 516_096, "126 layers."),
         ((96, 96, 128), 4_718_592, "Multi-head attention: every head keeps its own."),
         ((26, 4, 256), 106_496, "Heads need not have 128 elements."),
         ((1, 1, 1), 4, "One key and one value of 2 bytes each."),
-    ):
-        check_close(kv_bytes_per_token(*shape), size, f"kv_bytes_per_token{shape}", hint)
-
-    for size in (0.5, "0.5", Decimal("0.5"), Fraction(1, 2)):
-        check_close(
-            kv_bytes_per_token(80, 8, 128, size),
-            81_920,
-            f"kv_bytes_per_token(80, 8, 128, {size!r})",
-            "Half a byte an element: read every form of input with Fraction(str(x)).",
-        )
-    check_close(
-        kv_bytes_per_token(3, 1, 1, "0.5625"),
-        3.375,
-        "kv_bytes_per_token(3, 1, 1, '0.5625')",
-        "The result need not be whole: round nothing.",
     )
-    check_close(kv_bytes_per_token(80, 8, 128, 4), 655_360, "kv_bytes_per_token(80, 8, 128, 4)")
 
-    for call in (
-        (0, 8, 128),
-        (80, 0, 128),
-        (80, 8, 0),
-        (-80, 8, 128),
-        (-80, -8, 128),
-        (80, 8, -128),
-        (80, 8, 128, 0),
-        (80, 8, 128, -2),
-        (80, 8, 128, "-0.5"),
-        (-80, 8, 128, -2),
-    ):
-        check_raises(
-            lambda call=call: kv_bytes_per_token(*call),
-            ValueError,
-            f"kv_bytes_per_token{call}",
-            "Counts are at least 1, and an element takes more than 0 bytes.",
-        )
+    check_forms(
+        kv_bytes_per_token,
+        (80, 8, 128, "0.5"),
+        81_920,
+        "Half a byte an element: read every form of input with Fraction(str(x)).",
+    )
+    check_calls(
+        kv_bytes_per_token,
+        ((3, 1, 1, "0.5625"), 3.375, "The result need not be whole: round nothing."),
+        ((80, 8, 128, 4), 655_360),
+    )
+
+    check_refused(
+        kv_bytes_per_token,
+        {"n_layers": 80, "n_kv_heads": 8, "head_dim": 128, "bytes_per_elem": 2},
+        {
+            "n_layers": (0, -80),
+            "n_kv_heads": (0, -8),
+            "head_dim": (0, -128),
+            "bytes_per_elem": (0, -2, "-0.5"),
+        },
+        "Counts are at least 1, and an element takes more than 0 bytes.",
+    )
 
     dice = random.Random(31)
-    got, want = {}, {}
-    for _ in range(40):
-        layers, heads, dim = dice.randint(1, 130), dice.randint(1, 128), dice.choice((64, 128, 192))
-        eighths = dice.randint(1, 32)
-        call = f"kv_bytes_per_token({layers}, {heads}, {dim}, {eighths / 8})"
-        got[call] = kv_bytes_per_token(layers, heads, dim, eighths / 8)
-        want[call] = Fraction(layers * heads * dim * eighths, 4)
-    check_close(got, want, "kv_bytes_per_token for many shapes", "Linear in each argument.")
+    shapes = [
+        (*(dice.randint(1, top) for top in (130, 128, 192)), dice.randint(1, 32) / 8)
+        for _ in range(40)
+    ]
+    check_calls(
+        kv_bytes_per_token,
+        *((shape, 2 * math.prod(map(Fraction, shape))) for shape in shapes),
+        what="many shapes",
+        hint="Linear in each argument.",
+    )
 
 
 hidden_tests()
@@ -234,66 +226,60 @@ pass  # the hidden tests stand here when your notebook is graded
 
 ### BEGIN HIDDEN TESTS
 def hidden_tests():
+    import math
     import random
     from fractions import Fraction
 
-    from servemath_helpers.notebook import check_close, check_raises
+    from servemath_helpers.notebook import check_calls, check_refused
 
-    check_close(
-        kv_cache_size(4096, 1, 327_680),
-        {"bytes": 1_342_177_280, "gb": 1.34217728, "gib": 1.25},
-        "kv_cache_size(4096, 1, 327_680)",
-        "GB with 10**9, GiB with 2**30.",
+    check_calls(
+        kv_cache_size,
+        (
+            (4096, 1, 327_680),
+            {"bytes": 1_342_177_280, "gb": 1.34217728, "gib": 1.25},
+            "GB with 10**9, GiB with 2**30.",
+        ),
+        (
+            (4096, 64, 327_680),
+            {"bytes": 64 * 1_342_177_280, "gb": 85.89934592, "gib": 80},
+            "All three are for the whole batch.",
+        ),
+        (
+            (1, 1, 1),
+            {"bytes": 1, "gb": 1e-9, "gib": 2**-30},
+            "Round nothing: one byte is a little of a GB.",
+        ),
+        (
+            (10, 3, 81_920.5),
+            {"bytes": 2_457_615, "gb": 0.002457615, "gib": 2_457_615 / 2**30},
+            "A cache below a byte an element may give k a fraction.",
+        ),
     )
-    check_close(
-        kv_cache_size(4096, 64, 327_680),
-        {"bytes": 64 * 1_342_177_280, "gb": 85.89934592, "gib": 80},
-        "kv_cache_size(4096, 64, 327_680)",
-        "All three are for the whole batch.",
+    check_calls(
+        kv_cache_size,
+        *(
+            (call, {"bytes": 0, "gb": 0, "gib": 0})
+            for call in ((0, 8, 327_680), (4096, 0, 327_680), (0, 0, 327_680))
+        ),
+        hint="Nothing stored takes 0 bytes; it is no error.",
     )
-    check_close(
-        kv_cache_size(1, 1, 1),
-        {"bytes": 1, "gb": 1e-9, "gib": 2**-30},
-        "kv_cache_size(1, 1, 1)",
-        "Round nothing: one byte is a little of a GB.",
+    check_refused(
+        kv_cache_size,
+        {"seq": 4096, "batch": 8, "k": 327_680},
+        {"seq": (-1,), "batch": (-8,), "k": (-1,)},
+        "seq, batch and k are never negative.",
     )
-    check_close(
-        kv_cache_size(10, 3, 81_920.5),
-        {"bytes": 2_457_615, "gb": 0.002457615, "gib": 2_457_615 / 2**30},
-        "kv_cache_size(10, 3, 81_920.5)",
-        "A cache below a byte an element may give k a fraction.",
-    )
-    for call in ((0, 8, 327_680), (4096, 0, 327_680), (0, 0, 327_680)):
-        check_close(
-            kv_cache_size(*call),
-            {"bytes": 0, "gb": 0, "gib": 0},
-            f"kv_cache_size{call}",
-            "Nothing stored takes 0 bytes; it is no error.",
-        )
-    for call in ((-1, 8, 327_680), (4096, -8, 327_680), (4096, 8, -1), (-4096, -8, 1), (0, 8, -1)):
-        check_raises(
-            lambda call=call: kv_cache_size(*call),
-            ValueError,
-            f"kv_cache_size{call}",
-            "seq, batch and k are never negative.",
-        )
+    check_refused(kv_cache_size, {"seq": 0, "batch": 8, "k": 1}, {"k": (-1,)}, "Even for nothing.")
 
     dice = random.Random(32)
-    got, want, ratio = {}, {}, {}
-    for _ in range(40):
-        seq, batch, k = dice.randint(1, 131_072), dice.randint(1, 500), dice.randint(1, 5_000_000)
-        call = f"kv_cache_size({seq}, {batch}, {k})"
-        got[call] = kv_cache_size(seq, batch, k)
-        total = seq * batch * k
-        want[call] = {
-            "bytes": total,
-            "gb": Fraction(total, 1_000_000_000),
-            "gib": Fraction(total, 1_073_741_824),
-        }
-        ratio[call] = got[call]["gb"] / got[call]["gib"]
-    check_close(got, want, "kv_cache_size for many batches")
-    check_close(
-        ratio, dict.fromkeys(ratio, 1.073741824), "GB over GiB for many batches", "2**30 / 10**9."
+    batches = [[dice.randint(1, top) for top in (131_072, 500, 5_000_000)] for _ in range(40)]
+    check_calls(
+        kv_cache_size,
+        *(
+            (batch, {"bytes": total, "gb": Fraction(total, 10**9), "gib": Fraction(total, 2**30)})
+            for batch, total in ((batch, math.prod(batch)) for batch in batches)
+        ),
+        what="many batches",
     )
 
 
@@ -374,13 +360,12 @@ pass  # the hidden tests stand here when your notebook is graded
 ### BEGIN HIDDEN TESTS
 def hidden_tests():
     import random
-    from decimal import Decimal
-    from fractions import Fraction
 
-    from servemath_helpers.notebook import check_equal, check_raises
+    from servemath_helpers.notebook import check_calls, check_forms, check_refused
 
     card = 80 * 10**9
-    for call, gpus, hint in (
+    check_calls(
+        min_gpus,
         ((405_853_388_800, 16, card), 11, "811.7 GB need more than ten cards, and not sixteen."),
         ((405_853_388_800, 8, card), 6, "Five cards hold 400 GB, and the weights take 405.9."),
         ((70_553_706_496, 4, card), 1, "4 bits are half a byte, not none."),
@@ -393,61 +378,45 @@ def hidden_tests():
         ((3, 3, 1), 2, "9 bits take 2 bytes."),
         ((8, 5, 5), 1, "40 bits are 5 bytes."),
         ((3, 4, 3, "0.5"), 2, "12 bits take 2 bytes, and half of 3 bytes is less than that."),
-    ):
-        check_equal(min_gpus(*call), gpus, f"min_gpus{call}", hint)
-
-    for reserve in (0.1, "0.1", Decimal("0.1"), Fraction(1, 10)):
-        check_equal(
-            min_gpus(108 * 10**9, 16, card, reserve),
-            3,
-            f"min_gpus(108 * 10**9, 16, 80 * 10**9, {reserve!r})",
-            "Each card keeps a tenth free and offers 72 GB: three of them fit exactly.",
-        )
-    check_equal(
-        min_gpus(108 * 10**9 + 1, 16, card, "0.1"),
-        4,
-        "min_gpus(108 * 10**9 + 1, 16, 80 * 10**9, '0.1')",
-        "The reserve leaves 72 GB of each card, not more.",
+        exact=True,
     )
-    check_equal(
-        min_gpus(12 * 10**9, 16, card, "0.9"),
+
+    check_forms(
+        min_gpus,
+        (108 * 10**9, 16, card, "0.1"),
         3,
-        "min_gpus(12 * 10**9, 16, 80 * 10**9, '0.9')",
-        "As doubles, 1 - 0.9 is a little too small: compute with Fraction.",
+        "Each card keeps a tenth free and offers 72 GB: three of them fit exactly.",
+        exact=True,
+    )
+    check_calls(
+        min_gpus,
+        ((108 * 10**9 + 1, 16, card, "0.1"), 4, "The reserve leaves 72 GB, not more."),
+        ((12 * 10**9, 16, card, "0.9"), 3, "1 - 0.9 is a little too small as doubles."),
+        exact=True,
     )
 
-    for call in (
-        (0, 16, card),
-        (-5, 16, card),
-        (10, 0, card),
-        (10, -16, card),
-        (10, 16, 0),
-        (10, 16, -card),
-        (10, -16, -card),
-        (10, 16, card, 1),
-        (10, 16, card, "1.2"),
-        (10, 16, card, "-0.1"),
-        (10, 16, card, 10),
-    ):
-        check_raises(
-            lambda call=call: min_gpus(*call),
-            ValueError,
-            f"min_gpus{call}",
-            "n_params is at least 1, bits and gpu_bytes are above 0, reserve is in [0, 1).",
-        )
+    check_refused(
+        min_gpus,
+        {"n_params": 10, "bits": 16, "gpu_bytes": card},
+        {
+            "n_params": (0, -5),
+            "bits": (0, -16),
+            "gpu_bytes": (0, -card),
+            "reserve": (1, "1.2", "-0.1", 10),
+        },
+        "n_params is at least 1, bits and gpu_bytes are above 0, reserve is in [0, 1).",
+    )
 
     dice = random.Random(33)
-    got, want = {}, {}
+    rows = []
     for _ in range(60):
         gpus, percent, unit = dice.randint(1, 64), dice.randint(0, 99), dice.randint(1, 10**9)
         # usable memory is unit * (100 - percent) bytes a card, filled to the last byte
         weights = gpus * unit * (100 - percent)
         reserve = f"{percent / 100:.2f}"
-        call = f"min_gpus({weights}, 8, {100 * unit}, '{reserve}')"
-        got[call], want[call] = min_gpus(weights, 8, 100 * unit, reserve), gpus
-        call = f"min_gpus({weights + 1}, 8, {100 * unit}, '{reserve}')"
-        got[call], want[call] = min_gpus(weights + 1, 8, 100 * unit, reserve), gpus + 1
-    check_equal(got, want, "min_gpus for many exact fits, and for one byte more")
+        rows.append(((weights, 8, 100 * unit, reserve), gpus))
+        rows.append(((weights + 1, 8, 100 * unit, reserve), gpus + 1))
+    check_calls(min_gpus, *rows, what="many exact fits, and one byte more", exact=True)
 
 
 hidden_tests()
@@ -530,13 +499,12 @@ pass  # the hidden tests stand here when your notebook is graded
 ### BEGIN HIDDEN TESTS
 def hidden_tests():
     import random
-    from decimal import Decimal
-    from fractions import Fraction
 
-    from servemath_helpers.notebook import check_equal, check_raises
+    from servemath_helpers.notebook import check_calls, check_forms, check_refused
 
     card, weights, k = 80 * 10**9, 141_107_412_992, 327_680
-    for call, users, hint in (
+    check_calls(
+        max_users,
         ((1, card, weights, k, 4096), 0, "The weights do not fit: nobody, not less than nobody."),
         ((2, card, weights, k, 4096), 14, "Two cards leave 18.9 GB for caches."),
         ((8, card, weights, k, 8192), 185, "Twice the tokens, half the users, rounded down."),
@@ -551,56 +519,48 @@ def hidden_tests():
         ((1, 101, 100, 1, 1), 1, "The last byte counts."),
         ((1, 100, 0, 10, 1), 10, "Without weights, all memory is cache."),
         ((2, 15, 0, 10, 1), 3, "The memories of all GPUs add up before you round."),
-    ):
-        check_equal(max_users(*call), users, f"max_users{call}", hint)
-
-    for reserve in (0.1, "0.1", Decimal("0.1"), Fraction(1, 10)):
-        check_equal(
-            max_users(8, card, weights, k, 4096, reserve),
-            324,
-            f"max_users(8, 80 * 10**9, 141_107_412_992, 327_680, 4096, {reserve!r})",
-            "The reserve is a share of the memory, not of what the weights leave.",
-        )
-    for reserve in ("0.1", "0.7", 0.7, "0.9"):
-        free = 100 - int(100 * Fraction(str(reserve)))
-        check_equal(
-            max_users(1, 1000, 0, free, 1, reserve),
-            10,
-            f"max_users(1, 1000, 0, {free}, 1, {reserve!r})",
-            "Ten users fill the memory exactly: compute with exact numbers.",
-        )
-    check_equal(
-        max_users(1, 100, 99, 1, 1, "0.5"),
-        0,
-        "max_users(1, 100, 99, 1, 1, '0.5')",
-        "The reserve can push the weights out.",
+        exact=True,
     )
 
-    for call in (
-        (0, card, weights, k, 4096),
-        (-8, card, weights, k, 4096),
-        (8, -card, weights, k, 4096),
-        (8, card, -weights, k, 4096),
-        (8, card, weights, 0, 4096),
-        (8, card, weights, -k, 4096),
-        (8, card, weights, k, 0),
-        (8, card, weights, k, -4096),
-        (8, card, weights, -k, -4096),
-        (8, card, weights, k, 4096, 1),
-        (8, card, weights, k, 4096, "1.5"),
-        (8, card, weights, k, 4096, "-0.1"),
-        (8, card, weights, k, 4096, 10),
-        (1, 10, weights, k, 0),
-    ):
-        check_raises(
-            lambda call=call: max_users(*call),
-            ValueError,
-            f"max_users{call}",
+    check_forms(
+        max_users,
+        (8, card, weights, k, 4096, "0.1"),
+        324,
+        "The reserve is a share of the memory, not of what the weights leave.",
+        exact=True,
+    )
+    for reserve, free in (("0.1", 90), ("0.7", 30), ("0.9", 10)):
+        check_forms(
+            max_users,
+            (1, 1000, 0, free, 1, reserve),
+            10,
+            "Ten users fill the memory exactly: compute with exact numbers.",
+            exact=True,
+        )
+    check_calls(
+        max_users,
+        ((1, 100, 99, 1, 1, "0.5"), 0, "The reserve can push the weights out."),
+        exact=True,
+    )
+
+    fine = {"n_gpus": 8, "gpu_bytes": card, "weight_bytes": weights, "k": k, "seq": 4096}
+    for good in (fine, fine | {"n_gpus": 1, "gpu_bytes": 10}):
+        check_refused(
+            max_users,
+            good,
+            {
+                "n_gpus": (0, -8),
+                "gpu_bytes": (-card,),
+                "weight_bytes": (-weights,),
+                "k": (0, -k),
+                "seq": (0, -4096),
+                "reserve": (1, "1.5", "-0.1", 10),
+            },
             "Counts are at least 1, k is above 0, no size is negative, reserve is in [0, 1).",
         )
 
     dice = random.Random(34)
-    got, want = {}, {}
+    rows = []
     for _ in range(60):
         users, seq, k = dice.randint(1, 900), dice.randint(1, 9000), dice.randint(1, 500_000)
         n_gpus, percent = dice.randint(1, 16), dice.randint(0, 99)
@@ -609,8 +569,8 @@ def hidden_tests():
         weights = n_gpus * unit * (100 - percent) - users * seq * k
         for excess, fits in ((0, users), (1, users - 1)):
             case = (n_gpus, 100 * unit, weights + excess, k, seq, f"{percent / 100:.2f}")
-            got[f"max_users{case}"], want[f"max_users{case}"] = max_users(*case), fits
-    check_equal(got, want, "max_users for many exact fits, and for one byte less of room")
+            rows.append((case, fits))
+    check_calls(max_users, *rows, what="many exact fits, and one byte less of room", exact=True)
 
 
 hidden_tests()
@@ -690,45 +650,31 @@ pass  # the hidden tests stand here when your notebook is graded
 def hidden_tests():
     import random
 
-    import numpy as np
+    from servemath_helpers.notebook import check_calls, check_forms, check_refused
 
-    from servemath_helpers.notebook import check_close, check_raises, check_true
-
-    for lengths, block, answer, hint in (
-        ([4096], 16, (256, 4096, 0), "A multiple of the block gets no further block."),
-        ([16, 32, 48], 16, (6, 96, 0), "A multiple of the block gets no further block."),
-        ([1, 1, 1, 1], 16, (4, 64, 60 / 64), "No block is shared between sequences."),
-        ([17], 16, (2, 32, 15 / 32), "One token more opens a new block."),
-        ([5, 9], 1, (14, 14, 0), "Blocks of one token waste nothing."),
-        ([3, 5], 4096, (2, 8192, 1 - 8 / 8192), "A block may be longer than any sequence."),
-        ([0, 20], 16, (2, 32, 12 / 32), "A sequence of length 0 takes no block."),
-        ((35, 18), 16, (5, 80, 27 / 80), "A tuple is as good as a list."),
-        (np.array([35, 18]), 16, (5, 80, 27 / 80), "An array is as good as a list."),
-    ):
-        check_close(paged_blocks(lengths, block), answer, f"paged_blocks({lengths}, {block})", hint)
-    for lengths in ([], (), [0], [0, 0, 0], np.array([], dtype=int)):
-        check_close(
-            paged_blocks(lengths, 16),
-            (0, 0, 0.0),
-            f"paged_blocks({lengths}, 16)",
-            "Nothing to store takes nothing and wastes nothing: mind the division by 0.",
-        )
-    for lengths, block in (
-        ([5], 0),
-        ([], 0),
-        ([5], -16),
-        ([-5], 16),
-        ([40, -1], 16),
-        ([0, -16], 16),
-    ):
-        check_raises(
-            lambda lengths=lengths, block=block: paged_blocks(lengths, block),
-            ValueError,
-            f"paged_blocks({lengths}, {block})",
+    check_calls(
+        paged_blocks,
+        (([4096], 16), (256, 4096, 0), "A multiple of the block gets no further block."),
+        (([16, 32, 48], 16), (6, 96, 0), "A multiple of the block gets no further block."),
+        (([1, 1, 1, 1], 16), (4, 64, 60 / 64), "No block is shared between sequences."),
+        (([17], 16), (2, 32, 15 / 32), "One token more opens a new block."),
+        (([5, 9], 1), (14, 14, 0), "Blocks of one token waste nothing."),
+        (([3, 5], 4096), (2, 8192, 1 - 8 / 8192), "A block may be longer than any sequence."),
+        (([0, 20], 16), (2, 32, 12 / 32), "A sequence of length 0 takes no block."),
+    )
+    check_forms(paged_blocks, ([35, 18], 16), (5, 80, 27 / 80), "Tuples and arrays are fine.")
+    for lengths in ([], [0], [0, 0, 0]):
+        check_forms(paged_blocks, (lengths, 16), (0, 0, 0.0), "Mind the division by 0.")
+    for good in ([5, 40], [], [0, 0]):
+        check_refused(
+            paged_blocks,
+            {"lengths": good, "block": 16},
+            {"block": (0, -16), "lengths": ([-5], [40, -1], [0, -16])},
             "block is at least 1, and no length is negative.",
         )
 
     dice = random.Random(35)
+    rows = []
     for _ in range(40):
         lengths = [dice.randint(0, 5000) for _ in range(dice.randint(1, 30))]
         block = dice.choice((1, 7, 8, 16, 64, 256, 1000))
@@ -738,13 +684,8 @@ def hidden_tests():
             blocks += full + (rest > 0)
         allocated = blocks * block
         waste = (allocated - sum(lengths)) / allocated if allocated else 0
-        got = paged_blocks(lengths, block)
-        call = f"paged_blocks({lengths}, {block})"
-        check_close(got, (blocks, allocated, waste), call, "Round up for each sequence.")
-        check_true(
-            got[1] - sum(lengths) < block * len(lengths),
-            f"{call} wastes less than one block a sequence",
-        )
+        rows.append(((lengths, block), (blocks, allocated, waste)))
+    check_calls(paged_blocks, *rows, what="many batches", hint="Round up for each sequence.")
 
 
 hidden_tests()
@@ -827,25 +768,25 @@ def hidden_tests():
     import random
     from fractions import Fraction
 
-    from servemath_helpers.notebook import check_close, check_raises
+    from servemath_helpers.notebook import check_calls, check_close, check_refused
 
-    check_close(
-        prefill_time_s(70_553_706_496, 512, 80, 8192, 8, 989.4e12),
-        0.01834207419536689,
-        "prefill_time_s(70_553_706_496, 512, 80, 8192, 8, 989.4e12)",
-        "A short prompt: nearly all of it is 2 N s.",
-    )
-    check_close(
-        prefill_time_s(10**9, 1, 1, 1, 1, 1e9, 1),
-        2 + 2e-9,
-        "prefill_time_s(10**9, 1, 1, 1, 1, 1e9, 1)",
-        "One token passes every parameter with one multiply-add: 2 FLOP.",
-    )
-    check_close(
-        prefill_time_s(1, 1000, 10, 64, 1, 1e9, 1),
-        1.280002,
-        "prefill_time_s(1, 1000, 10, 64, 1, 1e9, 1)",
-        "With one parameter, attention is all: 2 n_l d_q s**2.",
+    check_calls(
+        prefill_time_s,
+        (
+            (70_553_706_496, 512, 80, 8192, 8, 989.4e12),
+            0.01834207419536689,
+            "A short prompt: nearly all of it is 2 N s.",
+        ),
+        (
+            (10**9, 1, 1, 1, 1, 1e9, 1),
+            2 + 2e-9,
+            "One token passes every parameter with one multiply-add: 2 FLOP.",
+        ),
+        (
+            (1, 1000, 10, 64, 1, 1e9, 1),
+            1.280002,
+            "With one parameter, attention is all: 2 n_l d_q s**2.",
+        ),
     )
     twice, once = (prefill_time_s(1, seq, 4, 128, 2, 1e12, 0.25) for seq in (20_000, 10_000))
     check_close(
@@ -854,56 +795,46 @@ def hidden_tests():
         "t(2 s) - 2 t(s), which leaves the quadratic part",
         "Twice the prompt, four times the attention.",
     )
-    for call in (
-        (70_553_706_496, 0, 80, 8192, 8, 989.4e12),
-        (1, 0, 1, 1, 1, 1.0, 1),
-    ):
-        check_close(prefill_time_s(*call), 0, f"prefill_time_s{call}", "No prompt, no time.")
-
-    fine = [10**9, 100, 10, 64, 2, 1e12, 0.5]
-    for place, bad in (
-        (0, 0),
-        (0, -(10**9)),
-        (1, -1),
-        (2, 0),
-        (2, -10),
-        (3, 0),
-        (3, -64),
-        (4, 0),
-        (4, -2),
-        (5, 0),
-        (5, -1e12),
-        (6, 0),
-        (6, -0.5),
-        (6, 1.01),
-        (6, 50),
-    ):
-        call = list(fine)
-        call[place] = bad
-        check_raises(
-            lambda call=call: prefill_time_s(*call),
-            ValueError,
-            f"prefill_time_s({', '.join(map(str, call))})",
-            "Counts are at least 1, seq at least 0, peak_flops above 0, mfu a share in (0, 1].",
-        )
-    check_raises(
-        lambda: prefill_time_s(10**9, 0, 10, 64, 2, 1e12, 0),
-        ValueError,
-        "prefill_time_s(10**9, 0, 10, 64, 2, 1e12, 0)",
-        "An mfu of 0 is refused for an empty prompt too.",
+    check_calls(
+        prefill_time_s,
+        *(
+            (call, 0)
+            for call in (
+                (70_553_706_496, 0, 80, 8192, 8, 989.4e12),
+                (1, 0, 1, 1, 1, 1.0, 1),
+            )
+        ),
+        hint="No prompt, no time.",
     )
 
+    fine = {"n_params": 10**9, "seq": 100, "layers": 10, "d_attn": 64, "n_gpus": 2}
+    fine |= {"peak_flops": 1e12, "mfu": 0.5}
+    for good in (fine, fine | {"seq": 0}):
+        check_refused(
+            prefill_time_s,
+            good,
+            {
+                "n_params": (0, -(10**9)),
+                "seq": (-1,),
+                "layers": (0, -10),
+                "d_attn": (0, -64),
+                "n_gpus": (0, -2),
+                "peak_flops": (0, -1e12),
+                "mfu": (0, -0.5, 1.01, 50),
+            },
+            "Counts are at least 1, seq at least 0, peak_flops above 0, mfu a share in (0, 1].",
+        )
+
     dice = random.Random(36)
-    got, want = {}, {}
+    rows = []
     for _ in range(40):
         params, seq = dice.randint(1, 10**12), dice.randint(1, 131_072)
         layers, width, gpus = dice.randint(1, 130), dice.randint(64, 16_384), dice.randint(1, 16)
         tera, percent = dice.randint(1, 2000), dice.randint(1, 100)
-        case = (params, seq, layers, width, gpus, tera * 1e12, percent / 100)
         flop = 2 * seq * (params + layers * width * seq)
-        got[f"prefill_time_s{case}"] = prefill_time_s(*case)
-        want[f"prefill_time_s{case}"] = Fraction(100 * flop, gpus * tera * 10**12 * percent)
-    check_close(got, want, "prefill_time_s for many machines")
+        seconds = Fraction(100 * flop, gpus * tera * 10**12 * percent)
+        rows.append(((params, seq, layers, width, gpus, tera * 1e12, percent / 100), seconds))
+    check_calls(prefill_time_s, *rows, what="many machines")
 
 
 hidden_tests()
@@ -1014,7 +945,7 @@ def hidden_tests():
     import random
     from fractions import Fraction
 
-    from servemath_helpers.notebook import check_close, check_equal, check_raises
+    from servemath_helpers.notebook import check_calls, check_equal, check_refused
 
     llama = {"n_params": 70_553_706_496, "weight_bytes": 141_107_412_992, "k": 327_680}
     node = {"n_gpus": 8, "bw_Bps": 3.35e12, "peak_flops": 989.4e12}
@@ -1032,18 +963,23 @@ def hidden_tests():
         mbu = (weights + cache) / bandwidth / step_s
         return {"step_s": step_s, "bound": bound, "mfu": flop / peak / step_s, "mbu": mbu}
 
-    for batch, seq, hint in (
-        (512, 128, "Short contexts, many users: multiplying outlasts reading the weights."),
-        (371, 4096, "The larger of the two matrix terms counts, and the cache comes on top."),
-        (371, 32_768, "What bounds the matrices does not depend on the cache."),
-        (8, 0, "Without context there is no cache to read."),
-    ):
-        check_close(
-            decode_step_s(batch, seq, **llama, **node),
-            by_hand(batch, seq, **llama, **node),
-            f"decode_step_s({batch}, {seq}, **llama, **node)",
-            hint,
-        )
+    check_calls(
+        decode_step_s,
+        *(
+            (
+                {"batch": batch, "seq": seq, **llama, **node},
+                by_hand(batch, seq, **llama, **node),
+                hint,
+            )
+            for batch, seq, hint in (
+                (512, 128, "Short contexts, many users: multiplying outlasts reading the weights."),
+                (371, 4096, "The larger of the two matrix terms counts, and the cache on top."),
+                (371, 32_768, "What bounds the matrices does not depend on the cache."),
+                (8, 0, "Without context there is no cache to read."),
+            )
+        ),
+    )
+
     for batch, bound in ((295, "memory"), (296, "compute")):
         for seq in (0, 8192):
             check_equal(
@@ -1052,60 +988,55 @@ def hidden_tests():
                 f"decode_step_s({batch}, {seq}, **llama, **node)['bound']",
                 "Compare t_c with t_w alone; the batch decides, not the context.",
             )
-    check_close(
-        decode_step_s(4, 8, 1024, 2**20, 2**10, 2, 2**19, 2**12),
-        {"step_s": 1 + 2**-5, "bound": "memory", "mfu": 1 / (1 + 2**-5), "mbu": 1},
-        "decode_step_s(4, 8, 1024, 2**20, 2**10, 2, 2**19, 2**12)",
-        "t_c equals t_w here: on a tie the bound is memory.",
-    )
-    check_close(
-        decode_step_s(2, 100, 1000, 4000, 0, 1, 1e6, 1e9),
-        by_hand(2, 100, 1000, 4000, 0, 1, 1e6, 1e9),
-        "decode_step_s(2, 100, 1000, 4000, 0, 1, 1e6, 1e9)",
-        "k = 0 is a model without a cache.",
+    check_calls(
+        decode_step_s,
+        (
+            (4, 8, 1024, 2**20, 2**10, 2, 2**19, 2**12),
+            {"step_s": 1 + 2**-5, "bound": "memory", "mfu": 1 / (1 + 2**-5), "mbu": 1},
+            "t_c equals t_w here: on a tie the bound is memory.",
+        ),
+        (
+            (2, 100, 1000, 4000, 0, 1, 1e6, 1e9),
+            by_hand(2, 100, 1000, 4000, 0, 1, 1e6, 1e9),
+            "k = 0 is a model without a cache.",
+        ),
     )
 
     fine = {"batch": 4, "seq": 10, "n_params": 100, "weight_bytes": 200, "k": 8, "n_gpus": 2}
     fine |= {"bw_Bps": 1e6, "peak_flops": 1e9}
-    for name, bad in (
-        ("batch", 0),
-        ("batch", -4),
-        ("seq", -1),
-        ("n_params", 0),
-        ("n_params", -100),
-        ("weight_bytes", -200),
-        ("k", -8),
-        ("n_gpus", 0),
-        ("n_gpus", -2),
-        ("bw_Bps", 0),
-        ("bw_Bps", -1e6),
-        ("peak_flops", 0),
-        ("peak_flops", -1e9),
-    ):
-        check_raises(
-            lambda name=name, bad=bad: decode_step_s(**fine | {name: bad}),
-            ValueError,
-            f"decode_step_s with {name}={bad}",
-            "Counts are at least 1, bandwidth and peak above 0, nothing is negative.",
-        )
+    check_refused(
+        decode_step_s,
+        fine,
+        {
+            "batch": (0, -4),
+            "seq": (-1,),
+            "n_params": (0, -100),
+            "weight_bytes": (-200,),
+            "k": (-8,),
+            "n_gpus": (0, -2),
+            "bw_Bps": (0, -1e6),
+            "peak_flops": (0, -1e9),
+        },
+        "Counts are at least 1, bandwidth and peak above 0, nothing is negative.",
+    )
 
     dice = random.Random(37)
-    got, want = {}, {}
+    nodes = []
     for _ in range(40):
         params = dice.randint(10**8, 10**12)
-        case = {
-            "batch": dice.randint(1, 1000),
-            "seq": dice.randint(0, 32_768),
-            "n_params": params,
-            "weight_bytes": params * dice.choice((1, 2)),
-            "k": dice.randint(1, 10**6),
-            "n_gpus": dice.randint(1, 16),
-            "bw_Bps": dice.randint(1, 80) * 10**11,
-            "peak_flops": dice.randint(1, 200) * 10**13,
-        }
-        call = f"decode_step_s(**{case})"
-        got[call], want[call] = decode_step_s(**case), by_hand(**case)
-    check_close(got, want, "decode_step_s for many nodes")
+        nodes.append(
+            {
+                "batch": dice.randint(1, 1000),
+                "seq": dice.randint(0, 32_768),
+                "n_params": params,
+                "weight_bytes": params * dice.choice((1, 2)),
+                "k": dice.randint(1, 10**6),
+                "n_gpus": dice.randint(1, 16),
+                "bw_Bps": dice.randint(1, 80) * 10**11,
+                "peak_flops": dice.randint(1, 200) * 10**13,
+            }
+        )
+    check_calls(decode_step_s, *((case, by_hand(**case)) for case in nodes), what="many nodes")
 
 
 hidden_tests()
@@ -1203,68 +1134,66 @@ def hidden_tests():
     import random
     from fractions import Fraction
 
-    from servemath_helpers.notebook import check_equal, check_raises
+    from servemath_helpers.notebook import check_calls, check_refused
 
     llama = {"n_params": 70_553_706_496, "weight_bytes": 141_107_412_992, "k": 327_680}
     node = {"n_gpus": 8, "bw_Bps": 3.35e12, "peak_flops": 989.4e12}
-    for slo_s, seq, cap, batch, hint in (
-        (0.005, 4096, 371, 0, "Reading the weights alone takes longer: 0, not 1."),
-        (0, 4096, 371, 0, "No step takes no time."),
-        (0.006, 4096, 371, 14, "The largest within the bound, not a power of two."),
-        (0.008, 4096, 371, 54, "The largest within the bound."),
-        (0.020, 4096, 371, 294, "The largest within the bound."),
-        (0.050, 4096, 371, 371, "The bound leaves room for more than memory has."),
-        (0.050, 4096, 1, 1, "Memory has room for one."),
-        (0.050, 4096, 0, 0, "Memory has room for nobody."),
-        (0.010, 0, 2000, 560, "Without a cache to read, arithmetic sets the limit."),
-        (0.030, 1024, 1486, 988, "Beyond a batch of 295 arithmetic outlasts reading the weights."),
-        (1000.0, 4096, 371, 371, "Memory is the limit now."),
-    ):
-        check_equal(
-            best_batch(slo_s, seq, cap, **llama, **node),
-            batch,
-            f"best_batch({slo_s}, {seq}, {cap}, **llama, **node)",
-            hint,
-        )
+    check_calls(
+        best_batch,
+        *(
+            ({"tpot_slo_s": slo_s, "seq": seq, "mem_cap": cap, **llama, **node}, batch, hint)
+            for slo_s, seq, cap, batch, hint in (
+                (0.005, 4096, 371, 0, "Reading the weights alone takes longer: 0, not 1."),
+                (0, 4096, 371, 0, "No step takes no time."),
+                (0.006, 4096, 371, 14, "The largest within the bound, not a power of two."),
+                (0.008, 4096, 371, 54, "The largest within the bound."),
+                (0.020, 4096, 371, 294, "The largest within the bound."),
+                (0.050, 4096, 371, 371, "The bound leaves room for more than memory has."),
+                (0.050, 4096, 1, 1, "Memory has room for one."),
+                (0.050, 4096, 0, 0, "Memory has room for nobody."),
+                (0.010, 0, 2000, 560, "Without a cache to read, arithmetic sets the limit."),
+                (0.030, 1024, 1486, 988, "Beyond 295 arithmetic outlasts reading the weights."),
+                (1000.0, 4096, 371, 371, "Memory is the limit now."),
+            )
+        ),
+        exact=True,
+    )
 
     # one second for the weights, a quarter more for each sequence: exact in doubles
     exact = {"n_params": 2**10, "weight_bytes": 2**20, "k": 2**10, "n_gpus": 1}
     exact |= {"bw_Bps": 2**20, "peak_flops": 2**40}
-    for slo_s, batch in ((1, 0), (1.25, 1), (1.5, 2), (1.625, 2), (3, 8), (3.25, 8)):
-        check_equal(
-            best_batch(slo_s, 256, 8, **exact),
-            batch,
-            f"best_batch({slo_s}, 256, 8, ...) with steps of 1 + B / 4 s",
-            "A bound that is met exactly is met.",
-        )
+    check_calls(
+        best_batch,
+        *(
+            ({"tpot_slo_s": slo_s, "seq": 256, "mem_cap": 8, **exact}, batch)
+            for slo_s, batch in ((1, 0), (1.25, 1), (1.5, 2), (1.625, 2), (3, 8), (3.25, 8))
+        ),
+        hint="Steps take 1 + B / 4 s; a bound that is met exactly is met.",
+        exact=True,
+    )
 
     fine = {"tpot_slo_s": 0.01, "seq": 10, "mem_cap": 5, "n_params": 100, "weight_bytes": 200}
     fine |= {"k": 8, "n_gpus": 2, "bw_Bps": 1e6, "peak_flops": 1e9}
-    for name, bad in (
-        ("tpot_slo_s", -0.01),
-        ("seq", -1),
-        ("mem_cap", -1),
-        ("n_params", 0),
-        ("weight_bytes", -200),
-        ("k", -8),
-        ("n_gpus", 0),
-        ("n_gpus", -2),
-        ("bw_Bps", 0),
-        ("bw_Bps", -1e6),
-        ("peak_flops", 0),
-        ("peak_flops", -1e9),
-    ):
-        for cap in (5, 0):
-            case = fine | {"mem_cap": cap} | {name: bad}
-            check_raises(
-                lambda case=case: best_batch(**case),
-                ValueError,
-                f"best_batch with {name}={bad} and mem_cap={case['mem_cap']}",
-                "Refuse bad arguments before the search, even if there is nothing to search.",
-            )
+    for cap in (5, 0):
+        check_refused(
+            best_batch,
+            fine | {"mem_cap": cap},
+            {
+                "tpot_slo_s": (-0.01,),
+                "seq": (-1,),
+                "mem_cap": (-1,),
+                "n_params": (0, -100),
+                "weight_bytes": (-200,),
+                "k": (-8,),
+                "n_gpus": (0, -2),
+                "bw_Bps": (0, -1e6),
+                "peak_flops": (0, -1e9),
+            },
+            "Refuse bad arguments before the search, even if there is nothing to search.",
+        )
 
     dice = random.Random(38)
-    got, want = {}, {}
+    rows = []
     for _ in range(40):
         seq, cap, percent = dice.randint(0, 5000), dice.randint(0, 300), dice.randint(50, 500)
         params, k = dice.randint(10**9, 10**11), dice.randint(10**3, 10**6)
@@ -1278,8 +1207,9 @@ def hidden_tests():
             if cache + 2 * max(read, multiply * batch) > gpus * Fraction(slo_s):
                 break
             fits = batch
-        got[f"best_batch{case}"], want[f"best_batch{case}"] = best_batch(*case), fits
-    check_equal(got, want, "best_batch for many nodes", "Largest B in 0..mem_cap within the SLO.")
+        rows.append((case, fits))
+    hint = "Largest B in 0..mem_cap within the SLO."
+    check_calls(best_batch, *rows, what="many nodes", hint=hint, exact=True)
 
 
 hidden_tests()
@@ -1370,9 +1300,10 @@ def hidden_tests():
 
     import numpy as np
 
-    from servemath_helpers.notebook import check_close, check_equal, check_raises
+    from servemath_helpers.notebook import check_calls, check_close, check_refused
 
-    for call, answer, hint in (
+    check_calls(
+        speculative_speedup,
         ((0.8, 8, 0.05), (4.32891136, 4.32891136 / 1.4), "A geometric sum, not alpha * gamma."),
         ((0.8, 4, 0.05), (3.3616, 3.3616 / 1.2), "The draft takes time too."),
         ((0, 4, 0.1), (1, 1 / 1.4), "A useless draft still yields the large model's own token."),
@@ -1381,10 +1312,10 @@ def hidden_tests():
         ((1.0, 0, 0.1), (1, 1), "No draft: as before."),
         ((0.5, 1, 0), (1.5, 1.5), "A draft that costs nothing."),
         ((0.5, 3, 2), (1.875, 1.875 / 7), "A slow draft makes everything slower."),
-    ):
-        check_close(speculative_speedup(*call), answer, f"speculative_speedup{call}", hint)
+    )
 
-    for call, gamma, hint in (
+    check_calls(
+        best_gamma,
         ((0.8, 0.05, 32), 8, "A longer draft is not always better."),
         ((0.5, 0.05, 32), 3, "A longer draft is not always better."),
         ((0.3, 0.5, 32), 0, "Here the best is not to speculate."),
@@ -1397,22 +1328,22 @@ def hidden_tests():
         ((0.5, 0.5, 10), 0, "A tie of 0 and 1: take the smallest."),
         ((0, 0, 10), 0, "All are equal: take the smallest."),
         ((1, 1, 10), 0, "All are equal: take the smallest."),
-    ):
-        check_equal(best_gamma(*call), gamma, f"best_gamma{call}", hint)
+        exact=True,
+    )
 
-    for call in ((-0.1, 4, 0.1), (1.01, 4, 0.1), (80, 4, 0.1), (0.8, -1, 0.1), (0.8, 4, -0.1)):
-        check_raises(
-            lambda call=call: speculative_speedup(*call),
-            ValueError,
-            f"speculative_speedup{call}",
-            "alpha is a probability, gamma and c are not negative.",
-        )
-    for call in ((-0.1, 0.1, 4), (1.01, 0.1, 4), (0.8, -0.1, 4), (0.8, 0.1, -1), (1.5, 0.1, 0)):
-        check_raises(
-            lambda call=call: best_gamma(*call),
-            ValueError,
-            f"best_gamma{call}",
-            "alpha is a probability, c and gmax are not negative.",
+    hint = "alpha is a probability, and nothing else is negative."
+    check_refused(
+        speculative_speedup,
+        {"alpha": 0.8, "gamma": 4, "c": 0.1},
+        {"alpha": (-0.1, 1.01, 80), "gamma": (-1,), "c": (-0.1,)},
+        hint,
+    )
+    for gmax in (4, 0):
+        check_refused(
+            best_gamma,
+            {"alpha": 0.8, "c": 0.1, "gmax": gmax},
+            {"alpha": (-0.1, 1.01, 80), "c": (-0.1,), "gmax": (-1,)},
+            hint,
         )
 
     rng = np.random.default_rng(39)
@@ -1429,17 +1360,15 @@ def hidden_tests():
         )
 
     dice = random.Random(39)
-    got, want = {}, {}
+    rows = []
     for _ in range(40):
         percent, gamma, cost = dice.randint(0, 99), dice.randint(0, 20), dice.randint(0, 100)
-        alpha = Fraction(percent, 100)
         tokens = Fraction(0)
         for _ in range(gamma + 1):
-            tokens = 1 + alpha * tokens
-        call = f"speculative_speedup({percent / 100}, {gamma}, {cost / 100})"
-        got[call] = speculative_speedup(percent / 100, gamma, cost / 100)
-        want[call] = (tokens, tokens / (1 + gamma * Fraction(cost, 100)))
-    check_close(got, want, "speculative_speedup for many drafts")
+            tokens = 1 + Fraction(percent, 100) * tokens
+        speedup = tokens / (1 + gamma * Fraction(cost, 100))
+        rows.append(((percent / 100, gamma, cost / 100), (tokens, speedup)))
+    check_calls(speculative_speedup, *rows, what="many drafts")
 
 
 hidden_tests()
@@ -1525,10 +1454,11 @@ def hidden_tests():
     import random
     from fractions import Fraction
 
-    from servemath_helpers.notebook import check_close, check_raises
+    from servemath_helpers.notebook import check_calls, check_refused
 
     k, prefill_s = 327_680, 0.15159849306922174
-    for call, answer, hint in (
+    check_calls(
+        resume_plan,
         ((4096, k, 12.5e9, None, prefill_s, 0), ("transfer", 0.1073741824), "100 Gbit/s."),
         ((4096, k, 8.8e9, None, prefill_s, 0), ("recompute", prefill_s), "Just too slow a link."),
         ((4096, k, 8.9e9, None, prefill_s, 0), ("transfer", 4096 * k / 8.9e9), "Just fast enough."),
@@ -1548,35 +1478,27 @@ def hidden_tests():
         ((2, 4, 8, 8, 5, 0.5), ("transfer", 1.5), "A tie of both paths: transfer."),
         ((2, 4, None, 8, 1, 0), ("host", 1), "A tie of host and recompute: host."),
         ((2, 4, 8, 8, 0.5, 0), ("recompute", 0.5), "Sooner than both."),
-    ):
-        check_close(resume_plan(*call), answer, f"resume_plan{call}", hint)
+    )
 
-    for call in (
-        (-1, k, 50e9, 25e9, 0.1, 0),
-        (4096, -k, 50e9, 25e9, 0.1, 0),
-        (-4096, -k, 50e9, 25e9, 0.1, 0),
-        (4096, k, 0, 25e9, 0.1, 0),
-        (4096, k, 50e9, 0, 0.1, 0),
-        (4096, k, -50e9, 25e9, 0.1, 0),
-        (4096, k, 50e9, -25e9, 0.1, 0),
-        (4096, k, None, 0, 0.1, 0),
-        (4096, k, 0, None, 0.1, 0),
-        (4096, k, 50e9, 25e9, -0.1, 0),
-        (4096, k, 50e9, 25e9, 0.1, -1),
-        (-1, k, None, None, 0.1, 0),
-        (4096, -k, None, None, 0.1, 0),
-        (4096, k, None, None, 0.1, -1),
-        (0, k, 0, None, 0.1, 0),
-    ):
-        check_raises(
-            lambda call=call: resume_plan(*call),
-            ValueError,
-            f"resume_plan{call}",
-            "Nothing is negative, and a bandwidth is above 0 or None. Check before you choose.",
-        )
+    fine = {"tokens": 4096, "k": k, "prefill_s": 0.1, "latency_s": 0}
+    for link, host in ((50e9, 25e9), (50e9, None), (None, 25e9), (None, None)):
+        for tokens in (4096, 0):
+            check_refused(
+                resume_plan,
+                fine | {"tokens": tokens, "link_Bps": link, "host_Bps": host},
+                {
+                    "tokens": (-1,),
+                    "k": (-k,),
+                    "link_Bps": (0, -50e9),
+                    "host_Bps": (0, -25e9),
+                    "prefill_s": (-0.1,),
+                    "latency_s": (-1,),
+                },
+                "Nothing is negative, a bandwidth is above 0 or None. Check before you choose.",
+            )
 
     dice = random.Random(40)
-    got, want = {}, {}
+    rows = []
     for _ in range(60):
         tokens, k = dice.randint(0, 50_000), dice.randint(1, 500_000)
         link, host = (dice.choice((None, dice.randint(1, 900) * 10**8)) for _ in range(2))
@@ -1588,8 +1510,8 @@ def hidden_tests():
                 seconds = Fraction(latency_ms, 1000) + Fraction(tokens * k, path)
                 if seconds <= soonest:
                     best, soonest = name, seconds
-        got[f"resume_plan{case}"], want[f"resume_plan{case}"] = resume_plan(*case), (best, soonest)
-    check_close(got, want, "resume_plan for many conversations", "The soonest of the three.")
+        rows.append((case, (best, soonest)))
+    check_calls(resume_plan, *rows, what="many conversations", hint="The soonest of the three.")
 
 
 hidden_tests()

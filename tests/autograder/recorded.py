@@ -1,7 +1,6 @@
 """Transcripts made here: test cells run in this process, with the functions asked for watched."""
 
 import contextlib
-import copy
 import io
 
 from autograder.cells import iter_test_cells
@@ -13,11 +12,16 @@ def watched(function, name, calls):
         call = {"function": name, "args": codec.encode(list(args)), "kwargs": codec.encode(kwargs)}
         calls.append(call)
         try:
-            result = function(*copy.deepcopy(args), **copy.deepcopy(kwargs))
+            result = function(*args, **kwargs)
         except Exception as error:
             call["error"] = [type(error).__name__, str(error)]
             raise
-        call["result"] = codec.encode(result)
+        else:
+            call["result"] = codec.encode(result)
+        finally:
+            now = [codec.encode(list(args)), codec.encode(kwargs)]
+            if repr(now) != repr([call["args"], call["kwargs"]]):
+                call["changed"] = True
         return result
 
     return ask

@@ -120,16 +120,19 @@ def test_a_test_sees_functions_values_and_exceptions_of_the_learner(result_of):
 
 
 def test_a_changed_argument_is_changed_for_the_test_too(result_of):
-    outputs, _ = result_of(
+    outputs, result = result_of(
         code_cell("def sort_it(values, table):\n    values.sort()\n    table['n'] = len(values)"),
         code_cell(
             "held, table = [3, 1, 2], {}\n"
             "sort_it(held, table=table)\n"
-            "assert held == [1, 2, 3] and table == {'n': 3}",
+            "assert held == [1, 2, 3] and table == {'n': 3}\n"
+            "sort_it(held, table)",
             "s__visible__x",
         ),
     )
     assert outputs[1] == []
+    calls = result["transcripts"]["s__visible__x"]["calls"]
+    assert [call.get("changed") for call in calls] == [True, None]
 
 
 def test_a_test_runs_on_the_state_of_its_place_in_the_notebook(result_of):

@@ -128,6 +128,19 @@ def test_exceptions_agree_by_their_type():
     assert names(DOUBLE, recorded(call(ValueError, 3))) == set()
 
 
+def test_a_right_answer_that_changes_its_argument_is_recognised_by_that():
+    lowest = exercise(
+        ["def f(x): return min(x)"],
+        "def f(x):\n    x.sort()\n    return x[0]",
+        "def f(x): return x[0]",
+        "def f(x):\n    x.append(f)\n    return min(x[:-1])",
+    )
+    spoilt = {**call(1, [2, 1]), "changed": True}
+    assert names(lowest, recorded(call(1, [1, 2]), spoilt)) == {"wrong_0"}
+    assert names(lowest, recorded(call(1, [1, 2]), call(1, [2, 1]))) == set()
+    assert names(lowest, recorded(call(2, [2, 1]))) == {"wrong_1"}
+
+
 def test_any_of_the_right_solutions_will_do():
     either = exercise(
         ["def f(x): return [x]", "def f(x): return None"], "def f(x): return None if x else 1"
@@ -146,7 +159,9 @@ def test_other_exercises_and_helper_functions_do_not_count():
 
 def test_arguments_by_name_and_each_call_with_its_own():
     pops = exercise(["def f(items): return len(items)"], "def f(items): return items.pop()")
-    asked = recorded(call(7, items=[1, 7]), call(1, items=[1, 7, 1]))
+    asked = recorded(
+        *({**call(items[-1], items=items), "changed": True} for items in ([1, 7], [1, 7, 1]))
+    )
     assert names(pops, asked) == {"wrong_0"}
     assert names(pops, asked) == {"wrong_0"}  # what is remembered is not what was changed
 

@@ -1,5 +1,8 @@
 """The checks accept every honest form of a right answer and nothing else."""
 
+import copy
+import functools
+import itertools
 import math
 from collections import OrderedDict, namedtuple
 from decimal import Decimal
@@ -12,9 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servemath_helpers.checks import (
+    check_calls,
     check_close,
     check_equal,
+    check_forms,
     check_raises,
+    check_refused,
     check_true,
     check_yourself,
     header,
@@ -450,6 +456,196 @@ def test_a_starter_cell_never_passes_for_a_refusal(error):
 def test_check_raises_lets_an_interrupt_through():
     with pytest.raises(KeyboardInterrupt):
         check_raises(raising(KeyboardInterrupt()), ValueError, "f()")
+
+
+def test_a_table_says_each_call_or_all_in_one_line(capsys):
+    check_calls(divmod, ((7, 2), (3, 1)), ((7, -2), [-4, -1], "Towards minus infinity."))
+    check_calls(math.sqrt, *(((n * n,), n) for n in range(9)), what="squares")
+    assert capsys.readouterr().out == "✓ divmod(7, 2)\n✓ divmod(7, -2)\n✓ sqrt: squares\n"
+
+
+@pytest.mark.parametrize(
+    ("row", "given", "said"),
+    [
+        (((7, 2), (3, 2)), {}, r"divmod\(7, 2\): item 1 .* should be 2, but it is 1.$"),
+        (((7, 2), (3, 2)), {"hint": "Read."}, r"\nHint: Read.$"),
+        (((7, 2), (3, 2), "Own."), {"hint": "Read."}, r"\nHint: Own.$"),
+        (((7, 2), (3, 2)), {"what": "many"}, r"^divmod\(7, 2\): item 1"),
+        (((7.0, 2), (3, 1 + 1e-11)), {"exact": True}, "should be 1.00000000001"),
+        (((7, 2), 3), {}, "should return 3, but it returned the list"),
+        (((7, 2), None), {}, "should return None, but it returned the list"),
+    ],
+)
+def test_a_row_that_fails_says_the_call_and_its_hint(row, given, said):
+    with pytest.raises(AssertionError, match=said):
+        check_calls(divmod, row, **given)
+
+
+def test_a_table_is_close_or_exact():
+    check_calls(divmod, ((7.0, 2), (3, 1 + 1e-11)))
+
+
+def test_a_table_calls_by_name_too(capsys):
+    def f(lam, mu=2):
+        return lam / mu
+
+    check_calls(f, ({"lam": 3}, 1.5), ({"mu": 4, "lam": 3}, 0.75))
+    assert capsys.readouterr().out == "✓ f(lam=3)\n✓ f(mu=4, lam=3)\n"
+
+
+def spoil(how):
+    """Return a function of one argument that spoils it in one way, and gives 1."""
+
+    def spoils(value):
+        how(value)
+        return 1
+
+    return spoils
+
+
+@pytest.mark.parametrize(
+    ("value", "how"),
+    [
+        ([3, 1], lambda v: v.sort()),
+        ([3, 1], lambda v: v.pop()),
+        ([3, 1], lambda v: v.__setitem__(0, 3.0)),
+        ([3, 1], lambda v: v.__setitem__(0, True)),
+        ([[3], 1], lambda v: v[0].append(1)),
+        (([3], 1), lambda v: v[0].append(1)),
+        ({"a": 1}, lambda v: v.update(b=2)),
+        ({"a": [1]}, lambda v: v["a"].clear()),
+        ([{"a": 1}], lambda v: v[0].pop("a")),
+        ({"a": 1}, lambda v: v.update(a=2)),
+        (np.array([3, 1]), lambda v: v.sort()),
+        (np.array([[3.0, math.nan]]), lambda v: v.fill(3)),
+        (np.array([3, 1]), lambda v: v.resize(3, refcheck=False)),
+    ],
+)
+def test_a_changed_argument_fails_every_table(value, how):
+    said = r"spoils\(.*\) should leave its arguments as they are, but it changed argument "
+    for call, name in ((value,), "1"), ({"value": value}, "'value'"):
+        with pytest.raises(AssertionError, match=f"{said}{name}"):
+            check_calls(spoil(how), (copy.deepcopy(call), 1))
+    with pytest.raises(AssertionError, match=said):
+        check_forms(spoil(how), (copy.deepcopy(value),), 1)
+
+    def refuses(value, n):
+        if n < 1:
+            how(value)
+            raise ValueError
+
+    with pytest.raises(AssertionError, match="it changed argument 'value'"):
+        check_refused(refuses, {"value": copy.deepcopy(value), "n": 1}, {"n": [0]})
+
+
+def test_an_argument_that_is_left_alone_passes_even_with_nan_in_it():
+    whole = [1, math.nan, [np.array([math.nan, 2])], {"a": (None, "x")}, np.float64("nan")]
+    check_calls(lambda value: 1, ((whole,), 1))
+
+
+def test_an_argument_that_a_later_call_changes_fails():
+    kept = []
+
+    def remembers(values):
+        for earlier in kept:
+            earlier.clear()
+        kept.append(values)
+        return len(values)
+
+    with pytest.raises(AssertionError, match="it changed argument 1 in a later call"):
+        check_calls(remembers, (([1, 2],), 2), (([1, 2, 3],), 3))
+
+
+def test_a_function_without_a_name_is_called_the_function(capsys):
+    check_calls(functools.partial(divmod, 7), ((2,), (3, 1)))
+    assert capsys.readouterr().out == "✓ the function(2)\n"
+
+
+def test_long_arguments_are_cut(capsys):
+    check_calls(len, ((list(range(1000)),), 1000))
+    assert len(capsys.readouterr().out) < 150
+
+
+def test_refused_values_are_tried_alone_and_negative_ones_in_pairs(capsys):
+    calls = []
+
+    def f(x, y, z=1):
+        calls.append((x, y, z))
+        if (x, y, z) != (1, 2, 1):
+            raise ValueError
+
+    check_refused(f, {"x": 1, "y": 2}, {"x": [0, -1], "y": (-2,), "z": ["-3", None, [-1]]})
+    said = "✓ f refuses x = 0, -1; y = -2; z = '-3', None, [-1]\n"
+    assert capsys.readouterr().out == said
+    alone = [(0, 2, 1), (-1, 2, 1), (1, -2, 1), (1, 2, "-3"), (1, 2, None), (1, 2, [-1])]
+    assert calls == [(1, 2, 1), *alone, (-1, -2, 1), (-1, 2, "-3"), (1, -2, "-3")]
+
+
+def test_a_value_that_is_not_refused_says_the_call():
+    def product(x, y):
+        if x * y < 0:
+            raise ValueError
+        return x * y
+
+    with pytest.raises(
+        AssertionError, match=r"product\(x=-1, y=-2\) should raise ValueError, .* 2.\nHint: Signs."
+    ):
+        check_refused(product, {"x": 1, "y": 2}, {"x": [-1], "y": [-2]}, "Signs.")
+
+
+def test_the_call_that_is_fine_must_be():
+    def never(x):
+        raise ValueError("never")
+
+    with pytest.raises(ValueError, match="never"):
+        check_refused(never, {"x": 1}, {"x": [0]})
+
+
+@pytest.mark.parametrize(
+    ("value", "forms"),
+    [
+        ("0.5", ["'0.5'", "0.5", "Decimal('0.5')", "Fraction(1, 2)"]),
+        ("12", ["'12'", "12.0", "Decimal('12')", "Fraction(12, 1)", "12"]),
+        ([1, 2.5], ["[1, 2.5]", "(1, 2.5)", "array([1. , 2.5])"]),
+        ([], ["[]", "()", "array([], dtype=float64)"]),
+        ([True, "a"], ["[True, 'a']"]),
+        (7, ["7"]),
+        ("nan", ["'nan'"]),
+        ("1/2", ["'1/2'"]),
+        (
+            [("a", "4")],
+            [f"[('a', {x})]" for x in ("'4'", "4.0", "Decimal('4')", "Fraction(4, 1)", 4)],
+        ),
+        ({"b": [1]}, ["{'b': [1]}", "{'b': (1,)}", "{'b': array([1])}"]),
+    ],
+)
+def test_an_argument_takes_each_of_its_forms(value, forms):
+    seen = []
+    check_forms(lambda x: seen.append(repr(x)), (value,), None)
+    assert seen == forms
+
+
+def test_two_arguments_meet_in_every_pair_of_forms(capsys):
+    def kinds(x, y, z):
+        seen.append((type(x), type(y), type(z)))
+        return 1
+
+    seen = []
+    check_forms(kinds, {"x": "3", "y": "4", "z": "5"}, 1)
+    every = set(itertools.product((str, float, Decimal, Fraction, int), repeat=2))
+    for one, other in itertools.combinations(range(3), 2):
+        assert {(kind[one], kind[other]) for kind in seen} == every
+    assert len(seen) == 25
+    assert capsys.readouterr().out == "✓ kinds: '3', '4', '5' in every form\n"
+
+
+def test_a_form_that_is_read_wrongly_is_shown():
+    with pytest.raises(AssertionError, match=r"^f\(0.1, 3.0\) should return 3/10, .*\nHint: Read"):
+
+        def f(x, y):
+            return Fraction(x) * Fraction(str(y))
+
+        check_forms(f, ("0.1", "3"), Fraction(3, 10), "Read it as text.", exact=True)
 
 
 @pytest.mark.parametrize(

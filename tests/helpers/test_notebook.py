@@ -12,7 +12,17 @@ mpl.use("agg")
 
 from servemath_helpers import checks, notebook, plotting
 
-CHECKS = ["check_close", "check_equal", "check_raises", "check_true", "check_yourself", "header"]
+CHECKS = [
+    "check_calls",
+    "check_close",
+    "check_equal",
+    "check_forms",
+    "check_raises",
+    "check_refused",
+    "check_true",
+    "check_yourself",
+    "header",
+]
 
 
 @pytest.fixture(autouse=True)

@@ -501,12 +501,13 @@ class Asking:
                 "kwargs": _argument(name, kwargs),
             }
             reply = self._ask(request)
+            call = {"function": name, "args": request["args"], "kwargs": request["kwargs"]}
             after = reply.get("after")
             if isinstance(after, list) and len(after) == 2:
+                call["changed"] = True
                 with suppress(NotPlainData):
                     mutate(list(args), decode(after[0]))
                     mutate(dict(kwargs), decode(after[1]))
-            call = {"function": name, "args": request["args"], "kwargs": request["kwargs"]}
             if "result" in reply:
                 try:
                     result = decode(reply["result"])

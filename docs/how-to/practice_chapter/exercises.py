@@ -52,17 +52,19 @@ pass  # the hidden tests stand here when your notebook is graded
 
 ### BEGIN HIDDEN TESTS
 def hidden_tests():
-    from servemath_helpers.notebook import check_close, check_raises
+    from servemath_helpers.notebook import check_calls, check_refused
 
-    check_close(idle_share(0, 5), 1, "idle_share(0, 5)", "Never busy is always idle.")
-    check_close(idle_share(5, 5), 0, "idle_share(5, 5)", "Always busy is never idle.")
-    for call in ((-1, 5), (6, 5), (0, 0), (1, -1)):
-        check_raises(
-            lambda call=call: idle_share(*call),
-            ValueError,
-            f"idle_share{call}",
-            "Check both ends before you divide.",
-        )
+    check_calls(
+        idle_share,
+        ((0, 5), 1, "Never busy is always idle."),
+        ((5, 5), 0, "Always busy is never idle."),
+    )
+    check_refused(
+        idle_share,
+        {"busy_s": 0, "total_s": 5},
+        {"busy_s": (-1, 6), "total_s": (0, -1)},
+        "Check both ends before you divide.",
+    )
 
 
 hidden_tests()
