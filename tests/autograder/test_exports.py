@@ -14,7 +14,7 @@ from autograder.exports.mapping import read_mapping
 from autograder.exports.spreadsheet import FORMULA_STARTS, looks_like_formula, plain_text
 from autograder.grading.outcomes import database_url
 
-from .small_course import NAME, fill_gradebook, make, record
+from .small_course import NAME, POINTS, fill_gradebook, make, record
 
 MAPPING = """\
 student,name,canvas_id,sis_user_id,sis_login_id,section,email,id_number
@@ -43,11 +43,11 @@ def export(course, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "students.csv").write_text(MAPPING)
 
-    def run(exporter, mapping=None, **settings):
+    def run(exporter, mapping=None, of=course, **settings):
         if mapping is not None:
             (tmp_path / "students.csv").write_text(mapping)
         plugin = exporter(config=Config({exporter.__name__: settings}))
-        with Gradebook(database_url(course)) as gradebook:
+        with Gradebook(database_url(of)) as gradebook:
             path = plugin.write(gradebook)
         with (tmp_path / path).open(newline="", encoding="utf-8") as stream:
             return list(csv.reader(stream))
@@ -107,6 +107,27 @@ def test_who_has_no_grade_is_left_out_and_named(export, caplog):
     rows = export(CanvasExporter)
     assert not any("1003" in row or "1004" in row for row in rows)
     assert "without a grade yet, left out: s03" in caplog.text
+
+
+#: A cell that is graded and worth nothing: nobody has to look at it.
+WORTHLESS = "half__visible__a_try"
+
+
+@pytest.mark.parametrize(
+    ("shares", "penalty", "points"),
+    [
+        ({"double__visible__small": 1}, 3.0, "0"),
+        ({**dict.fromkeys(POINTS, 1), WORTHLESS: None}, None, "5"),
+        ({**dict.fromkeys(POINTS, 1), WORTHLESS: None}, 1.5, "3.5"),
+    ],
+    ids=["a penalty beyond the points", "a cell worth nothing", "both count"],
+)
+def test_what_a_final_grade_is(export, tmp_path, shares, penalty, points):
+    other = make(tmp_path / "other")
+    fill_gradebook(other, points=POINTS | {WORTHLESS: 0.0})
+    record(other, "s01", shares, penalty=penalty)
+    for exporter in (CanvasExporter, MoodleExporter):
+        assert export(exporter, of=other)[-1][-1] == points
 
 
 def test_who_handed_nothing_in_can_get_a_zero_but_who_waits_does_not(export):
