@@ -29,26 +29,10 @@ from autograder.cells import points_by_exercise
 from autograder.course import Course
 from autograder.course.settings import settings
 from autograder.findings import Finding
+from autograder.wording import few, first_line
 
 #: Pictures are compared as places: their bytes depend on fonts and platform.
 _PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=]+")
-
-#: How many names a finding lists before it says how many more there are.
-_SHOWN = 6
-
-
-def _few(names: list[str]) -> str:
-    """Return the first names, and how many more there are.
-
-    >>> _few(["a", "b"])
-    'a, b'
-    """
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _without_outputs(notebook: NotebookNode) -> str:
@@ -85,14 +69,14 @@ def notebooks(course: Course, chapter: str, execute: bool = False) -> Finding:
     advice = f"servemath build {chapter} --only notebooks"
     missing = [text.name for text in texts if not text.with_suffix(".ipynb").is_file()]
     if missing:
-        return Finding(subject, "fault", f"not built yet: {_few(missing)}", advice)
+        return Finding(subject, "fault", f"not built yet: {few(missing)}", advice)
     try:
         stale = [text.name for text in texts if not _is_current(text, execute)]
     except Exception as error:  # the author's text, numbers in prose, code of theory
         advice = "correct the text: the built notebook cannot be compared with it"
-        return Finding(subject, "fault", _first_line(error), advice)
+        return Finding(subject, "fault", first_line(error), advice)
     if stale:
-        return Finding(subject, "fault", f"not what the text gives: {_few(stale)}", advice)
+        return Finding(subject, "fault", f"not what the text gives: {few(stale)}", advice)
     seen = "outputs included" if execute else "outputs not looked at"
     return Finding(subject, "ok", f"{len(texts)} as the text gives them, {seen}")
 
@@ -109,7 +93,7 @@ def pages(course: Course) -> Finding:
     }
     stale = [str(path.relative_to(course.root)) for path in wanted if _text(path) != wanted[path]]
     if stale:
-        found = f"not what they are made from gives: {_few(stale)}"
+        found = f"not what they are made from gives: {few(stale)}"
         return Finding("pages", "fault", found, "servemath build --only notebooks")
     return Finding("pages", "ok", "symbols, glossary and command line are up to date")
 
@@ -193,11 +177,16 @@ def release(course: Course, chapter: str) -> Finding:
         try:
             fresh = fresh_release(course, chapter, Path(folder))
         except ValueError as error:
-            return Finding(subject, "fault", f"nbgrader refuses: {_first_line(error)}", advice)
+            return Finding(
+                subject,
+                "fault",
+                f"nbgrader refuses: {first_line(error)}",
+                advice,
+            )
     names = sorted(committed.keys() | fresh.keys())
     different = [name for name in names if committed.get(name) != fresh.get(name)]
     if different:
-        found = f"not what the notebooks give: {_few(different)}"
+        found = f"not what the notebooks give: {few(different)}"
         return Finding(subject, "fault", found, advice)
     return Finding(subject, "ok", f"{len(fresh)} as the notebooks give them")
 
@@ -231,10 +220,15 @@ def exercises(course: Course, chapter: str) -> Finding:
         notebook, known = nbformat.read(built, as_version=4), bank.load(chapter)
         points = points_by_exercise(notebook)
     except ValueError as error:
-        return Finding(subject, "fault", _first_line(error), "correct the file that it names")
+        return Finding(
+            subject,
+            "fault",
+            first_line(error),
+            "correct the file that it names",
+        )
     unknown = sorted(points.keys() ^ {exercise.slug for exercise in known})
     if unknown:
-        found = f"in the notebook or in the bank, and not in both: {_few(unknown)}"
+        found = f"in the notebook or in the bank, and not in both: {few(unknown)}"
         return Finding(subject, "fault", found, f"add or remove autograder/bank/{chapter}/*.toml")
     misjudged = [
         f"{exercise.slug}: {name} ({what})"

@@ -3,11 +3,11 @@
 import subprocess
 import sys
 
-from autograder import bank
 from autograder.authoring.release import release, scratch_course
 from autograder.course.commands import environment
 from autograder.demo.sample_class import Chapter, lay_out
-from autograder.grading.outcomes import class_table
+from autograder.gradebook.record import collect
+from autograder.gradebook.table import class_table
 
 
 class Graded:
@@ -30,6 +30,5 @@ class Graded:
             timeout=900,
             check=False,
         )
-        slugs = [exercise.slug for exercise in bank.load(chapter)]
-        self.table = class_table(self.course, chapter, slugs)
+        self.table = class_table(collect(self.course, chapter))
         self.rows = {row.student: row for row in self.table.rows}

@@ -16,17 +16,22 @@ from autograder.course import Course
 from autograder.course.commands import run_nbgrader
 from autograder.demo.run import DemoError, refuse_a_real_class, remove, run
 from autograder.demo.sample_class import PREFIX, cases
+from autograder.gradebook.record import collect
+from autograder.gradebook.table import (
+    TABLE_WIDTH,
+    ClassTable,
+    Row,
+    as_csv,
+    class_table,
+    show_table,
+)
 from autograder.grading.outcomes import (
     GRADED,
     NOT_GRADED,
     UNFINISHED,
-    ClassTable,
     Outcome,
-    Row,
-    class_table,
     load_outcome,
 )
-from autograder.grading.table import TABLE_WIDTH, as_csv, show_table
 
 from .autograder import leaks
 from .golden import Graded
@@ -181,7 +186,7 @@ def test_what_is_not_in_the_gradebook_is_not_a_zero(graded, tmp_path):
     student = PREFIX + "all_right_1"
     shutil.copytree(graded.course.submitted / student, course.submitted / student)
     Outcome(student, FIRST).save(course.root)
-    (row,) = class_table(course, FIRST, ["mm1"]).rows
+    (row,) = class_table(collect(course, FIRST)).rows
     assert row.scores is None
     assert row.notes == ("not in the gradebook; grade again",)
 

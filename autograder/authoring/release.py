@@ -8,6 +8,7 @@ from pathlib import Path
 
 from autograder.course import HOME, Course
 from autograder.course.commands import run_nbgrader
+from autograder.wording import last_lines
 
 
 class ReleaseError(RuntimeError):
@@ -26,8 +27,9 @@ def release(course: Course, chapter: str) -> list[Path]:
     course.texts(chapter)  # names the chapters there are, if this is none of them
     done = run_nbgrader(course.root, "generate_assignment", chapter, "--create", "--force")
     if done.returncode != 0:
-        last = "\n".join(done.stderr.strip().splitlines()[-6:])
-        raise ReleaseError(f"nbgrader generate_assignment {chapter} failed:\n{last}")
+        raise ReleaseError(
+            f"nbgrader generate_assignment {chapter} failed:\n{last_lines(done.stderr)}"
+        )
     return sorted((course.release / chapter).glob("*.ipynb"))
 
 

@@ -12,6 +12,7 @@ from autograder.cli.frame.bar import progress
 from autograder.cli.frame.exits import Mistake, told_as
 from autograder.cli.frame.names import ChapterOrAll, chapters_of, course_of, shown
 from autograder.course import Course
+from autograder.wording import first_line
 
 if TYPE_CHECKING:
     from nbclient.exceptions import CellExecutionError
@@ -66,7 +67,7 @@ def _notebooks(course: Course, chapters: list[str], stale: bool) -> None:
             except CellExecutionError as error:
                 raise Mistake(f"{name}: {_stopped_cell(error)}") from error
             except (ValueError, CellTimeoutError) as error:
-                raise Mistake(f"{name}: {str(error).splitlines()[0]}") from error
+                raise Mistake(f"{name}: {first_line(error)}") from error
             advance(name)
     for path, changed in results:
         typer.echo(f"{'built' if changed else 'unchanged'}  {shown(path)}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,15 +16,15 @@ from autograder.cli.frame.names import (
     chapters_of,
     complete_student,
     course_of,
-    few,
     meant,
     shown,
     students_of,
 )
 from autograder.course import Course
+from autograder.wording import few, first_line, last_lines
 
 if TYPE_CHECKING:
-    from autograder.grading.outcomes import ClassTable
+    from autograder.gradebook.table import ClassTable
 
 
 def grade(
@@ -61,7 +60,7 @@ def grade(
     _show(table)
     failed = [row.student for row in table.rows if row.scores is None and row.student in students]
     typer.echo(f"\n{_summary(students, done, failed)}")
-    typer.echo(f"Log: {shown(_log(course, assignment))}")
+    typer.echo(f"Log: {shown(course.log(assignment))}")
     if feedback:
         failed += _feedback(course, assignment, students, single=student is not None)
     if failed:
@@ -100,17 +99,10 @@ def _to_grade(course: Course, assignment: str, student: str | None) -> list[str]
 
 def need_gradebook(course: Course, assignment: str) -> None:
     """Refuse an assignment that the gradebook does not know."""
-    from nbgrader.api import Gradebook, MissingEntry
+    from autograder.gradebook.reader import assignment_of, opened
 
-    advice = f"The release tells it: servemath release {assignment}"
-    url = _gradebook_url(course)
-    if url.endswith(str(course.database)) and not course.database.is_file():
-        raise Mistake(f"there is no gradebook yet. {advice}")
-    with _gradebook_trouble(), Gradebook(url) as gradebook:
-        try:
-            gradebook.find_assignment(assignment)
-        except MissingEntry as error:
-            raise Mistake(f"the gradebook does not know {assignment}. {advice}") from error
+    with _gradebook_trouble(assignment), opened(course) as gradebook:
+        assignment_of(gradebook, assignment)
 
 
 def need_jail(course: Course) -> None:
@@ -124,42 +116,36 @@ def need_jail(course: Course) -> None:
         raise NotHere(reason)
 
 
-def _gradebook_url(course: Course) -> str:
-    from autograder.course.settings import SettingsError, gradebook_url
-
-    with told_as(Mistake, SettingsError):
-        return gradebook_url(course)
-
-
 @contextlib.contextmanager
-def _gradebook_trouble() -> Iterator[None]:
+def _gradebook_trouble(assignment: str) -> Iterator[None]:
     from sqlalchemy.exc import SQLAlchemyError
 
+    from autograder.course.settings import SettingsError
+    from autograder.gradebook.reader import NoGradebook
+
     try:
-        yield
+        with told_as(Mistake, SettingsError):
+            yield
+    except NoGradebook as error:
+        raise Mistake(f"{error}. The release tells it: servemath release {assignment}") from error
     except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        reason = first_line(getattr(error, "orig", None) or error)
         raise NotHere(f"the gradebook: {reason}. servemath doctor says more") from error
-
-
-def _log(course: Course, assignment: str) -> Path:
-    from autograder.cli.autograde import log_file
-
-    return log_file(course, assignment)
 
 
 def _autograde(
     course: Course, assignment: str, students: list[str], *, single: bool, force: bool
 ) -> list[str]:
     """Run nbgrader autograde; return whose submissions it dealt with."""
-    from autograder.cli.autograde import outcome_watch, run_watched, tail
+    from autograder.cli.frame.watch import news_of, outcome_watch
+    from autograder.course.commands import run_nbgrader
 
     arguments = ["autograde", assignment]
     arguments += ["--student", students[0]] if single else []
     arguments += ["--force"] if force else []
     watched = {name: outcome_watch(course, assignment, name) for name in students}
     done: list[str] = []
-    log = _log(course, assignment)
+    log = course.log(assignment)
     with progress(f"grading {assignment}", len(students)) as advance:
 
         def on_done(name: str) -> None:
@@ -167,59 +153,48 @@ def _autograde(
             advance(name)
 
         with told_as(NotHere, TimeoutError):
-            code = run_watched(course, arguments, log, watched, on_done)
-    if code != 0 and not done:
+            ended = run_nbgrader(course.root, *arguments, log=log, news=news_of(watched, on_done))
+    if ended.returncode != 0 and not done:
         raise NotHere(
             f"nbgrader autograde stopped before it had graded anything. "
-            f"The end of {shown(log)}:\n{tail(log)}"
+            f"The end of {shown(log)}:\n{last_lines(ended.stderr)}"
         )
     return done
 
 
 def _feedback(course: Course, assignment: str, students: list[str], *, single: bool) -> list[str]:
     """Write feedback pages; return the students who got none."""
-    from autograder.cli.autograde import Watched, run_watched, tail
+    from autograder.cli.frame.watch import Watched, news_of
+    from autograder.course.commands import run_nbgrader
 
     pages = {name: course.feedback / name / assignment / "exercises.html" for name in students}
     watched = {name: Watched(page) for name, page in pages.items()}
     arguments = ["generate_feedback", assignment, "--force"]
     arguments += ["--student", students[0]] if single else []
-    log = course.outcomes / f"{assignment}.feedback.log"
+    log = course.log(assignment, "feedback")
     with progress("writing feedback", len(pages)) as advance, told_as(NotHere, TimeoutError):
-        code = run_watched(course, arguments, log, watched, advance)
+        ended = run_nbgrader(course.root, *arguments, log=log, news=news_of(watched, advance))
     without = [name for name, page in pages.items() if not page.is_file()]
     typer.echo(f"Feedback pages ({len(pages) - len(without)}): {shown(course.feedback)}/")
     if without:
         typer.echo(f"No feedback page: {len(without)} ({few(without)}). Log: {shown(log)}")
-    elif code != 0:
-        raise NotHere(f"nbgrader generate_feedback failed:\n{tail(log)}")
+    elif ended.returncode != 0:
+        raise NotHere(f"nbgrader generate_feedback failed:\n{last_lines(ended.stderr)}")
     return without
 
 
 def _class_table(course: Course, assignment: str) -> ClassTable:
-    from autograder.grading.outcomes import class_table
+    from autograder.gradebook.record import collect
+    from autograder.gradebook.table import class_table
 
-    with _gradebook_trouble():
-        return class_table(course, assignment, _slugs(course, assignment), _gradebook_url(course))
-
-
-def _slugs(course: Course, assignment: str) -> list[str]:
-    """Return the exercises of an assignment in their order."""
-    import nbformat
-
-    from autograder import bank
-    from autograder.cells import points_by_exercise
-
-    built = course.source / assignment / "exercises.ipynb"
-    if built.is_file():
-        return list(points_by_exercise(nbformat.read(built, as_version=4)))
-    return [exercise.slug for exercise in bank.load(assignment)]
+    with _gradebook_trouble(assignment):
+        return class_table(collect(course, assignment))
 
 
 def _show(table: ClassTable) -> None:
     from rich.console import Console
 
-    from autograder.grading.table import TABLE_WIDTH, show_table
+    from autograder.gradebook.table import TABLE_WIDTH, show_table
 
     show_table(Console(width=max(TABLE_WIDTH, Console().width)), table)
 
@@ -240,10 +215,9 @@ def table(
     if not handed_in:
         raise Mistake(f"nothing was handed in for {', '.join(named)}")
 
-    from autograder.grading.table import as_csv
+    from autograder.gradebook.table import as_csv
 
     for name in handed_in:
-        need_gradebook(course, name)
         found = _class_table(course, name)
         if csv:
             typer.echo(as_csv(found), nl=False)

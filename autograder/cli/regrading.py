@@ -92,23 +92,22 @@ def _watching(
     course: Course, assignment: str, students: list[str], advance: Advance
 ) -> Iterator[None]:
     """Meanwhile, call `advance` for each submission that the scratch copy has an outcome of."""
-    from autograder.cli.autograde import LOOK_S, outcome_watch
+    from autograder.cli.frame.watch import news_of, outcome_watch
+    from autograder.course.commands import LOOK_S
     from autograder.regrade.workspace import workspace
 
     scratch = Course(workspace(course, assignment))
-    waiting = {name: outcome_watch(scratch, assignment, name) for name in students}
+    watched = {name: outcome_watch(scratch, assignment, name) for name in students}
+    look = news_of(watched, advance)
     ended = threading.Event()
 
-    def look() -> None:
-        while waiting:
+    def keep_looking() -> None:
+        last = False
+        while not last:
             last = ended.wait(LOOK_S)
-            for name in [name for name, watch in waiting.items() if watch.is_done()]:
-                del waiting[name]
-                advance(name)
-            if last:
-                return
+            look()
 
-    thread = threading.Thread(target=look)
+    thread = threading.Thread(target=keep_looking)
     thread.start()
     try:
         yield

@@ -11,7 +11,7 @@ from autograder.cli.frame.names import ChapterOrAll, chapters_of, course_of, sho
 from autograder.course import Course
 
 if TYPE_CHECKING:
-    from autograder.grading.outcomes import ClassTable
+    from autograder.gradebook.table import ClassTable
 
 
 def demo(context: typer.Context, chapter: ChapterOrAll = None) -> None:

@@ -57,9 +57,52 @@ class Course:
         return self.root / "outcomes"
 
     @property
+    def transcripts(self) -> Path:
+        """What tests asked of submissions and were answered, one JSON file each."""
+        return self.root / "transcripts"
+
+    @property
+    def timings(self) -> Path:
+        """How long exercises ran, one CSV file a chapter."""
+        return self.root / "timings"
+
+    @property
+    def reports(self) -> Path:
+        """Class reports and earlier runs, one folder a chapter."""
+        return self.root / "reports"
+
+    @property
+    def state(self) -> Path:
+        """What grading keeps for itself: results that need not be found again, scratch copies."""
+        return self.root / ".servemath"
+
+    @property
     def database(self) -> Path:
         """The gradebook that nbgrader uses when nothing else is configured."""
         return self.root / "gradebook.db"
+
+    @property
+    def database_url(self) -> str:
+        """The address of that gradebook, whatever the folder is called."""
+        from sqlalchemy import URL
+
+        return URL.create("sqlite", database=str(self.database)).render_as_string()
+
+    def outcome(self, assignment: str, student: str) -> Path:
+        """Return where the outcome of a submission is kept."""
+        return self.outcomes / assignment / f"{student}.json"
+
+    def log(self, assignment: str, about: str = "") -> Path:
+        """Return where the log of the last command about an assignment is kept."""
+        return self.outcomes / f"{assignment}{about and '.'}{about}.log"
+
+    def transcript(self, assignment: str, student: str) -> Path:
+        """Return where the transcript of a submission is kept."""
+        return self.transcripts / assignment / f"{student}.json"
+
+    def timing(self, assignment: str) -> Path:
+        """Return where the timings of an assignment are kept."""
+        return self.timings / f"{assignment}.csv"
 
     def chapters(self) -> list[str]:
         """Return the assignment names, in order."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
 from traitlets.config.loader import Config, PyFileConfigLoader
 
 from autograder.course import Course
@@ -31,9 +34,39 @@ def settings(course: Course) -> Config:
 
 
 def gradebook_url(course: Course) -> str:
-    """Return the address of the gradebook: the configured one, else the course's own file."""
-    configured = settings(course).CourseDirectory.get("db_url")
-    return str(configured) if configured else f"sqlite:///{course.database}"
+    """Return the address of the gradebook that nbgrader's commands use in the course folder.
+
+    A relative file is one in the course folder, where the commands run.
+
+    Raises
+    ------
+    SettingsError
+        If the configuration cannot be read, or names no address.
+    """
+    there = (course.root / CONFIG).is_file()
+    configured = settings(course).CourseDirectory.get("db_url") if there else None
+    if not configured:
+        return course.database_url
+    try:
+        url = make_url(str(configured))
+    except ArgumentError as error:
+        raise SettingsError(f"{CONFIG}: c.CourseDirectory.db_url: {error}") from error
+    file = _sqlite_file(url)
+    if file is not None:
+        url = url.set(database=str(course.root / file))
+    return url.render_as_string(hide_password=False)
+
+
+def gradebook_file(url: str) -> Path | None:
+    """Return the file that an address names, None for one of a database server."""
+    return _sqlite_file(make_url(url))
+
+
+def _sqlite_file(url: URL) -> Path | None:
+    name = url.database or ""
+    if url.get_backend_name() != "sqlite" or name in ("", ":memory:") or name.startswith("file:"):
+        return None
+    return Path(name)
 
 
 def needs_jail(course: Course) -> bool:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,15 +12,15 @@ from typing import TypeVar
 from nbgrader.api import Gradebook
 from rich.console import Console
 
-from autograder import bank
 from autograder.authoring.build import build
 from autograder.authoring.release import ReleaseError, release
 from autograder.course import Course
-from autograder.course.commands import TIMEOUT_S, environment, run_nbgrader
+from autograder.course.commands import run_nbgrader
 from autograder.demo.sample_class import PREFIX, Chapter, lay_out
 from autograder.files import write_atomically
-from autograder.grading.outcomes import ClassTable, class_table, database_url
-from autograder.grading.table import TABLE_WIDTH, show_table
+from autograder.gradebook.record import collect
+from autograder.gradebook.table import TABLE_WIDTH, ClassTable, class_table, show_table
+from autograder.wording import few
 
 T = TypeVar("T")
 
@@ -37,10 +35,9 @@ def refuse_a_real_class(course: Course) -> None:
         path.name for path in course.submitted.glob("*") if not path.name.startswith(PREFIX)
     )
     if real:
-        shown = ", ".join(real[:3]) + (", ..." if len(real) > 3 else "")
         raise DemoError(
-            f"{course.submitted} holds submissions of a real class ({shown}); the demo grades "
-            f"only its own sample class. Run it in another checkout."
+            f"{course.submitted} holds submissions of a real class ({few(real, 3)}); the demo "
+            "grades only its own sample class. Run it in another checkout."
         )
 
 
@@ -49,19 +46,8 @@ def grade(course: Course, chapter: str) -> int:
 
     Its log goes to ``outcomes/<chapter>.log``; the terminal gets a line a submission.
     """
-    log = course.outcomes / f"{chapter}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w", encoding="utf-8") as stream:
-        return subprocess.run(
-            [sys.executable, "-m", "nbgrader", "autograde", chapter, "--force"],
-            cwd=course.root,
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            timeout=TIMEOUT_S,
-            check=False,
-        ).returncode
+    arguments = ("autograde", chapter, "--force")
+    return run_nbgrader(course.root, *arguments, log=course.log(chapter)).returncode
 
 
 def generate_feedback(course: Course, chapter: str) -> list[Path]:
@@ -83,19 +69,19 @@ def remove(course: Course) -> int:
     for folder in (course.submitted, course.autograded, course.feedback):
         for path in folder.glob(f"{PREFIX}*"):
             shutil.rmtree(path)
-    for folder in (course.outcomes, course.root / "transcripts"):
+    for folder in (course.outcomes, course.transcripts):
         for path in folder.glob(f"*/{PREFIX}*.json"):
             path.unlink()
-    for path in (course.root / "timings").glob("*.csv"):
+    for path in course.timings.glob("*.csv"):
         kept = [
             line for line in path.read_text("utf-8").splitlines() if line[: len(PREFIX)] != PREFIX
         ]
         write_atomically(path, "\n".join(kept) + "\n")
-    for path in (course.root / "reports").glob("*"):
+    for path in course.reports.glob("*"):
         if not any(course.submitted.glob(f"*/{path.name}")):  # of the sample class alone
             shutil.rmtree(path)
     if course.database.is_file():
-        with Gradebook(database_url(course)) as gradebook:
+        with Gradebook(course.database_url) as gradebook:
             for student in [s.id for s in gradebook.students if s.id.startswith(PREFIX)]:
                 gradebook.remove_student(student)
     return len(students)
@@ -151,11 +137,11 @@ def _run_chapter(console: Console, course: Course, chapter: str, thorough: bool)
     pages = step(
         f"nbgrader generate_feedback {chapter}", lambda: generate_feedback(course, chapter)
     )
-    table = class_table(course, chapter, [exercise.slug for exercise in bank.load(chapter)])
+    table = class_table(collect(course, chapter))
     show_table(console, table)
     verdict = "all were graded" if code == 0 else "not all could be graded"
     console.print(f"\nnbgrader autograde ended with exit code {code}: {verdict}.")
-    console.print(f"Log: {_shown(course.outcomes / f'{chapter}.log')}", highlight=False)
+    console.print(f"Log: {_shown(course.log(chapter))}", highlight=False)
     console.print(f"Feedback pages ({len(pages)}):", highlight=False)
     for page in pages:
         console.print(f"  {_shown(page)}", highlight=False)

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from nbgrader.api import Assignment, Gradebook, MissingEntry
+from nbgrader.api import Assignment, Gradebook
 from nbgrader.plugins import ExportPlugin
 from traitlets import Dict, Enum, Unicode
 
 from autograder.exports.mapping import ExportError, Person, read_mapping
 from autograder.exports.spreadsheet import looks_like_formula
 from autograder.files import write_atomically
+from autograder.gradebook.reader import grades_of
 
 
 @dataclass
@@ -117,25 +118,18 @@ class PlatformExporter(ExportPlugin):
     ) -> Column:
         name = assignment.name
         column = Column(name, self.headings.get(name, name), float(assignment.max_score))
+        kept = grades_of(gradebook, name)
         students = dict.fromkeys([*people, *(student.id for student in gradebook.students)])
         for student in students:
             if self.student and student not in {str(one) for one in self.student}:
                 continue
-            try:
-                submission = gradebook.find_submission(name, student)
-            except MissingEntry:
+            if student not in kept:
                 if self.no_submission == "zero" and student in people:
                     column.points[student] = 0.0
-                continue
-            grades = [grade for notebook in submission.notebooks for grade in notebook.grades]
-            if any(
-                grade.max_score > 0 and grade.auto_score is None and grade.manual_score is None
-                for grade in grades
-            ):
+            elif kept[student].ungraded:
                 column.waiting.append(student)
-                continue
-            penalty = submission.late_submission_penalty or 0.0
-            column.points[student] = max(0.0, float(submission.score - penalty))
+            else:
+                column.points[student] = kept[student].final
         return column
 
     @staticmethod

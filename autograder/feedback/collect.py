@@ -7,19 +7,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nbformat import NotebookNode
-from nbgrader.api import MissingEntry
+from nbgrader.api import Gradebook
 
 from autograder import bank
 from autograder.cells import grade_id_of, is_test_cell
+from autograder.course import Course
 from autograder.feedback import safe
 from autograder.feedback.facts import Exercise, Link, Submission, Suspicion
-from autograder.feedback.gradebook import Graded, Score, read_gradebook, read_sources
-from autograder.feedback.hidden import HiddenTests
+from autograder.feedback.hidden import HiddenTests, split_source
 from autograder.feedback.misconceptions import load_transcript, match
 from autograder.feedback.notebooks import cells_without_id, read_json
 from autograder.feedback.results import name_of, result_of
 from autograder.feedback.theory import theory_link
 from autograder.feedback.work import HandedIn, last_error, pieces
+from autograder.gradebook.reader import CellGrade, comments_of, grades_of, sources_of
 from autograder.grading.outcomes import NOT_GRADED, load_outcome
 
 
@@ -49,7 +50,11 @@ class Collector:
         self._places, self._student = places, student
         self._assignment, self._notebook = assignment, notebook
         self._known = {exercise.slug: exercise for exercise in bank.load(assignment)}
-        self._sources = read_sources(places.db_url, assignment, notebook)
+        with Gradebook(places.db_url) as gradebook:
+            kept = sources_of(gradebook, assignment, notebook)
+            self._grades = grades_of(gradebook, assignment, student=student, notebook=notebook)
+            self._comments = comments_of(gradebook, assignment, student, notebook)
+        self._sources = {name: split_source(source) for name, source in kept.items()}
         self._hidden = HiddenTests(self._sources.values())
 
     def not_graded(self, reason: str) -> Submission:
@@ -68,29 +73,28 @@ class Collector:
         outcome = load_outcome(self._places.root, self._assignment, self._student)
         if outcome is not None and outcome.status == NOT_GRADED:
             return self.not_graded(outcome.reason)
-        try:
-            graded = read_gradebook(
-                self._places.db_url, self._student, self._assignment, self._notebook
-            )
-        except MissingEntry:
+        graded = self._grades.get(self._student)
+        if graded is None:
             return self.not_graded("the gradebook holds no grades for it")
-        transcript = load_transcript(self._places.root, self._assignment, self._student)
+        transcript = load_transcript(Course(self._places.root), self._assignment, self._student)
         remarks = [] if outcome is None else outcome.remarks
         if executed is None:
             remarks = [*remarks, "the graded notebook cannot be read any more: points only"]
         cells = executed.cells if executed is not None else []
-        exercises = self._exercises(graded, cells)
+        exercises = self._exercises(graded.cells, cells)
         return Submission(
             self._student,
             self._assignment,
             self._notebook,
             exercises=tuple(self._with_suspicions(one, transcript) for one in exercises),
             remarks=tuple(self._hidden.keep_out_of(safe.line_of_text(said)) for said in remarks),
-            late_penalty=graded.late_penalty,
+            late_penalty=graded.penalty,
         )
 
-    def _exercises(self, graded: Graded, cells: list[NotebookNode]) -> list[Exercise]:
-        slugs = self._slugs(graded.scores, cells)
+    def _exercises(
+        self, scores: Mapping[str, CellGrade], cells: list[NotebookNode]
+    ) -> list[Exercise]:
+        slugs = self._slugs(scores, cells)
         parts = _cells_by_exercise(cells, set(slugs))
         errors = {grade_id_of(cell) or "": last_error(cell) for cell in cells if is_test_cell(cell)}
         path = self._places.submitted / self._student / self._assignment
@@ -104,13 +108,13 @@ class Collector:
                     slug.replace("_", " ").capitalize(),
                     tests=tuple(
                         result_of(grade_id, score, self._sources, errors, self._hidden)
-                        for grade_id, score in _in_order(graded.scores, cells)
+                        for grade_id, score in _in_order(scores, cells)
                         if name_of(grade_id).slug == slug
                     ),
                     work=tuple(pieces(parts.get(slug, []), handed_in, self._hidden, ours)),
                     comments=tuple(
                         self._hidden.keep_out_of_lines(safe.clean_text(comment))
-                        for grade_id, comment in graded.comments.items()
+                        for grade_id, comment in self._comments.items()
                         if name_of(grade_id).slug == slug
                     ),
                 )
@@ -118,7 +122,7 @@ class Collector:
             for slug in slugs
         ]
 
-    def _slugs(self, scores: Mapping[str, Score], cells: Iterable[NotebookNode]) -> list[str]:
+    def _slugs(self, scores: Mapping[str, CellGrade], cells: Iterable[NotebookNode]) -> list[str]:
         """Return the exercises: in the bank's order, then as they stand in the notebook."""
         found = {name_of(name).slug for name in scores}
         standing = [name_of(name).slug for cell in cells if (name := grade_id_of(cell))]
@@ -169,7 +173,7 @@ def _cells_by_exercise(
 
 
 def _in_order(
-    scores: Mapping[str, Score], cells: Iterable[NotebookNode]
-) -> list[tuple[str, Score]]:
+    scores: Mapping[str, CellGrade], cells: Iterable[NotebookNode]
+) -> list[tuple[str, CellGrade]]:
     standing = {name: position for position, name in enumerate(map(grade_id_of, cells)) if name}
     return sorted(scores.items(), key=lambda item: (standing.get(item[0], len(standing)), item[0]))

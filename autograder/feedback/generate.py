@@ -18,14 +18,16 @@ from typing import Any
 
 from nbconvert.exporters import Exporter
 from nbconvert.exporters.exporter import ResourcesDict
+from nbgrader.api import Gradebook
 from traitlets import Unicode
 
+from autograder.course import Course
 from autograder.feedback import render
 from autograder.feedback.collect import Collector, Places
 from autograder.feedback.facts import Submission
-from autograder.feedback.gradebook import graded_notebooks
 from autograder.feedback.notebooks import read_notebook
 from autograder.files import write_atomically
+from autograder.gradebook.reader import graded_notebooks
 from autograder.grading.outcomes import NOT_GRADED, UNFINISHED, Outcome, load_outcome
 
 #: What nbgrader's exchange needs beside the pages, and what it writes there.
@@ -85,7 +87,8 @@ class FeedbackExporter(Exporter):
 
     def _graded_notebooks(self, assignment: str) -> list[str]:
         if assignment not in self._graded:
-            self._graded[assignment] = graded_notebooks(self._coursedir.db_url, assignment)
+            with Gradebook(self._coursedir.db_url) as gradebook:
+                self._graded[assignment] = graded_notebooks(gradebook, assignment)
         return self._graded[assignment]
 
     def _places(self) -> Places:
@@ -124,7 +127,7 @@ class FeedbackExporter(Exporter):
         """Write a page for each submission that nbgrader does not see: it was not graded."""
         coursedir = self._coursedir
         assignment, root = coursedir.assignment_id, Path(coursedir.root)
-        for path in sorted((root / "outcomes" / assignment).glob("*.json")):
+        for path in sorted((Course(root).outcomes / assignment).glob("*.json")):
             outcome = load_outcome(root, assignment, path.stem)
             if outcome is None or outcome.status != NOT_GRADED or outcome.reason == UNFINISHED:
                 continue

@@ -11,11 +11,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from autograder import bank
 from autograder.cells import parse_grade_id
+from autograder.course import Course
 from autograder.feedback.answers import Answer, Call, answer_of
 from autograder.grading.engine import codec
 
@@ -147,19 +147,10 @@ def _is_right(exercise: bank.Exercise, call: Call) -> bool:
     return any(answer_of(right.code, call).same_as(call.answer) for right in exercise.right)
 
 
-def load_transcript(root: Path, assignment: str, student: str) -> dict[str, Any]:
-    """Return what the tests asked of a submission, or nothing if that was not kept.
-
-    Parameters
-    ----------
-    root : Path
-        The course folder.
-    assignment, student : str
-        Whose.
-    """
-    path = root / "transcripts" / assignment / f"{student}.json"
+def load_transcript(course: Course, assignment: str, student: str) -> dict[str, Any]:
+    """Return what the tests asked of a submission, or nothing if that was not kept."""
     try:
-        transcript = json.loads(path.read_text(encoding="utf-8"))
+        transcript = json.loads(course.transcript(assignment, student).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
     return transcript if isinstance(transcript, dict) else {}

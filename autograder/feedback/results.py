@@ -9,8 +9,8 @@ from dataclasses import replace
 from autograder.cells import CellName, parse_grade_id
 from autograder.feedback import safe
 from autograder.feedback.facts import Result
-from autograder.feedback.gradebook import Score
 from autograder.feedback.hidden import CellSource, HiddenTests
+from autograder.gradebook.reader import CellGrade
 
 #: What became of a test, in our own words: an exception's text may hold anything.
 WORDS = {
@@ -52,7 +52,7 @@ def why_lost(name: str) -> str:
 
 def result_of(
     grade_id: str,
-    score: Score,
+    score: CellGrade,
     sources: Mapping[str, CellSource],
     errors: Mapping[str, tuple[str, str]],
     hidden: HiddenTests,
@@ -63,7 +63,7 @@ def result_of(
     ----------
     grade_id : str
         The cell.
-    score : Score
+    score : CellGrade
         Its points.
     sources : mapping
         The course's cells, by `grade_id`.

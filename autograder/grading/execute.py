@@ -22,6 +22,7 @@ from traitlets import Bool, Float, Integer, Unicode
 
 from autograder import bank
 from autograder.cells import grade_id_of, is_test_cell, nbgrader_metadata
+from autograder.course import Course
 from autograder.grading.engine.jail import JailSpec, JailUnavailable, probe, why_not
 from autograder.grading.engine.judge import COURSE, LEARNER, TEST
 from autograder.grading.engine.pipeline import Pipeline
@@ -153,7 +154,7 @@ class ExecuteGraded(NbGraderPreprocessor):
             slots=self.workers or os.cpu_count() or 1,
             scheduler=self.dask_scheduler,
             allow_unsandboxed=self.allow_unsandboxed,
-            store=root / ".servemath" / "results" if self.cache and root is not None else None,
+            store=Course(root).state / "results" if self.cache and root is not None else None,
         )
 
     def job(self, nb: NotebookNode, names: dict[str, str]) -> dict[str, Any]:

@@ -7,19 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from autograder.course import Course
 from autograder.files import write_atomically
 
 TIMING_COLUMNS = ("student", "exercise", "seconds")
-
-
-def transcript_path(root: Path, assignment: str, student: str) -> Path:
-    """Return where the transcript of a submission is kept in the course at `root`."""
-    return root / "transcripts" / assignment / f"{student}.json"
-
-
-def timings_path(root: Path, assignment: str) -> Path:
-    """Return where the timings of an assignment are kept in the course at `root`."""
-    return root / "timings" / f"{assignment}.csv"
 
 
 def seconds_by_exercise(job: dict[str, Any], result: dict[str, Any]) -> dict[str, float]:
@@ -39,10 +30,10 @@ def save_run(
 ) -> None:
     """Keep the transcript, and add the timings; a later line of a student's counts."""
     write_atomically(
-        transcript_path(root, assignment, student),
+        Course(root).transcript(assignment, student),
         json.dumps(result["transcripts"], separators=(",", ":")) + "\n",
     )
-    path = timings_path(root, assignment)
+    path = Course(root).timing(assignment)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")

@@ -10,6 +10,7 @@ from nbformat.validator import NotebookValidationError
 from nbgrader.converters.base import NbGraderException
 
 from autograder.grading.engine.codec import printable
+from autograder.wording import first_line
 
 
 class UngradableSubmission(NbGraderException):
@@ -26,8 +27,7 @@ def explain(error: BaseException, name: str) -> str:
         return f"{name} is not UTF-8 text, so it is not a notebook"
     if isinstance(error, NotebookValidationError):
         return f"{name} is JSON but not a valid notebook"
-    first_line = (str(error).strip().splitlines() or [""])[0]
-    return f"{name}: {type(error).__name__}: {first_line}"[:200]
+    return f"{name}: {type(error).__name__}: {first_line(error)}"[:200]
 
 
 def check_file(path: Path) -> None:

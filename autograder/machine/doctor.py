@@ -16,13 +16,14 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from sqlalchemy import URL, create_engine, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from autograder.course import Course
 from autograder.course.commands import environment
-from autograder.course.settings import SettingsError, gradebook_url, needs_jail
+from autograder.course.settings import SettingsError, gradebook_file, gradebook_url, needs_jail
 from autograder.findings import Finding
 from autograder.machine.setup_venv import NEWEST, OLDEST
+from autograder.wording import few, first_line
 
 LOCK = "requirements.lock"
 
@@ -77,8 +78,7 @@ def packages(course: Course) -> Finding:
     different = [told for told in map(_difference, pins) if told]
     if not different:
         return Finding("packages", "ok", f"{len(pins)}, all as pinned in {LOCK}")
-    shown = ", ".join(different[:3]) + (f" and {len(different) - 3} more" if different[3:] else "")
-    return Finding("packages", "fault", shown, f"make setup, or: pip install -r {LOCK}")
+    return Finding("packages", "fault", few(different, 3), f"make setup, or: pip install -r {LOCK}")
 
 
 def alembic() -> Finding:
@@ -114,12 +114,12 @@ def _writable_folder(folder: Path) -> None:
 def gradebook(course: Course) -> Finding:
     """Say whether the gradebook, or the folder it will be created in, can be written."""
     try:
-        address = make_url(gradebook_url(course))
-    except (SettingsError, ArgumentError) as error:
+        address = gradebook_url(course)
+    except SettingsError as error:
         return Finding("gradebook", "fault", str(error), "correct nbgrader_config.py")
-    if address.get_backend_name() != "sqlite":
-        return _server(address)
-    file = course.root / (address.database or "")
+    file = gradebook_file(address)
+    if file is None:
+        return _server(make_url(address))
     try:
         # SQLite keeps its journal beside the database: the folder must be writable too.
         _writable_folder(file.parent)
@@ -145,9 +145,8 @@ def _server(address: URL) -> Finding:
         with contextlib.closing(create_engine(address).connect()):
             return Finding("gradebook", "ok", f"{shown} answers")
     except (SQLAlchemyError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0]
         advice = "start it, or correct c.CourseDirectory.db_url in nbgrader_config.py"
-        return Finding("gradebook", "fault", f"{shown}: {reason}", advice)
+        return Finding("gradebook", "fault", f"{shown}: {first_line(error)}", advice)
 
 
 def _size(folder: Path) -> int:

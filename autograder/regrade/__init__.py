@@ -5,8 +5,10 @@ who would change. `apply` makes that the course's state and keeps the previous s
 `show` prints a plan. `recover` finishes or takes back what a killed `apply` left.
 """
 
+from autograder.regrade.changes import Changes
 from autograder.regrade.plan_table import show
 from autograder.regrade.promotion import apply, recover
-from autograder.regrade.rehearsal import Changes, RegradeError, discard, plan
+from autograder.regrade.rehearsal import discard, plan
+from autograder.regrade.workspace import RegradeError
 
 __all__ = ["Changes", "RegradeError", "apply", "discard", "plan", "recover", "show"]

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from autograder.regrade.rehearsal import Changes
+from autograder.regrade.changes import Changes
 from autograder.report.snapshots import LearnerChange
 
 

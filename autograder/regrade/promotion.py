@@ -16,10 +16,10 @@ import sqlite3
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from autograder.course import EXECUTED, Course
 from autograder.files import write_atomically
+from autograder.regrade.changes import Changes
 from autograder.regrade.workspace import (
     RegradeError,
     copy_gradebook,
@@ -28,10 +28,7 @@ from autograder.regrade.workspace import (
     state_of,
     workspace,
 )
-from autograder.report.snapshots import now, reports_folder
-
-if TYPE_CHECKING:
-    from autograder.regrade.rehearsal import Changes
+from autograder.report.snapshots import now
 
 
 def _version(database: Path) -> int:
@@ -51,8 +48,8 @@ def _to_replace(scratch: Course, assignment: str) -> list[str]:
     made = [
         scratch.release / assignment,
         scratch.outcomes / assignment,
-        scratch.root / "transcripts" / assignment,
-        scratch.root / "timings" / f"{assignment}.csv",
+        scratch.transcripts / assignment,
+        scratch.timing(assignment),
         *(text.with_suffix(".ipynb") for text in texts if text.stem not in EXECUTED),
         *scratch.autograded.glob(f"*/{assignment}"),
     ]
@@ -78,7 +75,7 @@ def _put_into_place(course: Course, assignment: str, names: list[str]) -> None:
 
 
 def _place_for_previous(course: Course, changes: Changes) -> Path:
-    parent = reports_folder(course, changes.assignment) / "regrades"
+    parent = course.reports / changes.assignment / "regrades"
     folder, number = parent / changes.before.taken, 1
     while folder.exists():
         number += 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from dataclasses import dataclass
 
 import nbformat
 from nbgrader.api import Gradebook, MissingEntry
@@ -13,51 +12,15 @@ from autograder.authoring.build import build_text
 from autograder.cells import grade_id_of, is_test_cell, nbgrader_metadata
 from autograder.course import EXECUTED, Course
 from autograder.course.commands import run_nbgrader
+from autograder.course.settings import gradebook_file, gradebook_url
 from autograder.files import write_atomically
-from autograder.grading.outcomes import UNFINISHED, database_url
+from autograder.gradebook.record import ClassRecord, collect
+from autograder.grading.outcomes import UNFINISHED
+from autograder.regrade.changes import Changes
 from autograder.regrade.promotion import finish_or_take_back
 from autograder.regrade.workspace import RegradeError, lay_out, locked, state_of, workspace
-from autograder.report.records import ClassRecord, collect, configured_url
-from autograder.report.snapshots import Comparison, Snapshot, compare, now
-
-__all__ = ["Changes", "RegradeError", "discard", "plan"]
-
-
-@dataclass(frozen=True)
-class Changes:
-    """What a regrade would change; learners stand under their ids.
-
-    `tests` are the graded cells whose text changed, by `grade_id`; `not_graded` says of
-    whom there would be no grade and why. `state` and `token` let `apply` tell whether
-    the course or the scratch copy changed since.
-    """
-
-    assignment: str
-    before: Snapshot
-    after: Snapshot
-    comparison: Comparison
-    tests: tuple[str, ...]
-    not_graded: dict[str, str]
-    state: str
-    token: str
-
-    @property
-    def any(self) -> bool:
-        """Whether somebody's points, or what exercises are worth, would change."""
-        found = self.comparison
-        return bool(found.changed or found.max_points_changed or found.came or found.went)
-
-
-def snapshot_of(record: ClassRecord) -> Snapshot:
-    """Return the scores of an assignment under the learners' ids."""
-    return Snapshot(
-        now(),
-        record.max_points,
-        {
-            one.student: None if one.cells is None else record.by_exercise(one)
-            for one in record.submissions
-        },
-    )
+from autograder.report.snapshots import compare, now, snapshot_of
+from autograder.wording import last_lines
 
 
 def _build(scratch: Course, assignment: str) -> None:
@@ -69,7 +32,7 @@ def _build(scratch: Course, assignment: str) -> None:
 
 def _sources(course: Course, assignment: str) -> dict[str, str]:
     """Return the text of each graded cell that the gradebook knows."""
-    with Gradebook(database_url(course)) as gradebook:
+    with Gradebook(course.database_url) as gradebook:
         try:
             notebooks = gradebook.find_assignment(assignment).notebooks
         except MissingEntry:
@@ -106,27 +69,25 @@ def _nbgrader(scratch: Course, *arguments: str) -> tuple[int, str]:
         scratch.root,
         *arguments,
         f"--CourseDirectory.root={scratch.root}",
-        f"--CourseDirectory.db_url={database_url(scratch)}",
+        f"--CourseDirectory.db_url={scratch.database_url}",
     )
     return done.returncode, done.stderr
 
 
 def _grade(scratch: Course, assignment: str) -> ClassRecord:
     code, log = _nbgrader(scratch, "generate_assignment", assignment, "--create", "--force")
-    last = "\n".join(log.strip().splitlines()[-6:])
     if code != 0:
-        raise RegradeError(f"nbgrader generate_assignment {assignment} failed:\n{last}")
+        raise RegradeError(f"nbgrader generate_assignment {assignment} failed:\n{last_lines(log)}")
     code, log = _nbgrader(scratch, "autograde", assignment)
     (scratch.root / "regrade.log").write_text(log, encoding="utf-8")
-    record = collect(scratch, assignment, database_url(scratch))
-    last = "\n".join(log.strip().splitlines()[-6:])
+    record = collect(scratch, assignment)
     unfinished = [
         one.student for one in record.submissions if one.reason in (UNFINISHED, "not graded yet")
     ]
     if unfinished or code not in (0, 1):
         raise RegradeError(
             f"nbgrader autograde {assignment} did not finish (exit code {code}, "
-            f"{len(unfinished)} submissions left):\n{last}"
+            f"{len(unfinished)} submissions left):\n{last_lines(log)}"
         )
     return record
 
@@ -152,7 +113,7 @@ def plan(course: Course, assignment: str) -> Changes:
         fails.
     """
     course.texts(assignment)  # names the chapters there are, if this is none of them
-    if configured_url(course) != database_url(course):
+    if gradebook_file(gradebook_url(course)) != course.database:
         raise RegradeError(
             f"nbgrader_config.py names another gradebook than {course.database.name} in the course "
             "folder; regrade copies that file, so it cannot work with another one"
@@ -164,7 +125,7 @@ def plan(course: Course, assignment: str) -> Changes:
     with locked(course):
         finish_or_take_back(course, assignment)
         state = state_of(course, assignment)
-        before = collect(course, assignment, database_url(course))
+        before = collect(course, assignment)
         known = _sources(course, assignment)
         scratch = lay_out(course, assignment)
         _build(scratch, assignment)
@@ -172,7 +133,7 @@ def plan(course: Course, assignment: str) -> Changes:
         after = _grade(scratch, assignment)
         token = secrets.token_hex(16)
         (scratch.root / "token").write_text(token, encoding="ascii")
-        old, new = snapshot_of(before), snapshot_of(after)
+        old, new = snapshot_of(before, now()), snapshot_of(after, now())
         return Changes(
             assignment=assignment,
             before=old,
@@ -183,7 +144,7 @@ def plan(course: Course, assignment: str) -> Changes:
                 for name, source in _sources(scratch, assignment).items()
                 if source != known.get(name)
             ),
-            not_graded={one.student: one.reason for one in after.submissions if one.cells is None},
+            not_graded={one.student: one.reason for one in after.submissions if one.grades is None},
             state=state,
             token=token,
         )

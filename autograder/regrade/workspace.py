@@ -15,9 +15,8 @@ from pathlib import Path
 
 from autograder.course import Course
 
-#: Under the course root, so that results move into place by renaming. Git ignores it.
-FOLDER = Path(".servemath", "regrade")
-
+#: Under the course root, so that results move into place by renaming.
+FOLDER = "regrade"
 
 #: Seconds to wait for a command that is writing to the gradebook.
 PATIENCE_S = 10.0
@@ -29,12 +28,12 @@ class RegradeError(RuntimeError):
 
 def workspace(course: Course, assignment: str) -> Path:
     """Return the folder of an assignment's scratch copy."""
-    return course.root / FOLDER / assignment
+    return course.state / FOLDER / assignment
 
 
 def journal(course: Course, assignment: str) -> Path:
     """Return the file that says what a regrade is about to put into place."""
-    return course.root / FOLDER / f"{assignment}.json"
+    return course.state / FOLDER / f"{assignment}.json"
 
 
 @contextlib.contextmanager
@@ -46,7 +45,7 @@ def locked(course: Course) -> Iterator[None]:
     RegradeError
         If another one is at work.
     """
-    path = course.root / FOLDER / "lock"
+    path = course.state / FOLDER / "lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as stream:
         try:

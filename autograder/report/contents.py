@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from autograder.course import Course
+from autograder.gradebook.record import ClassRecord, Submission
 from autograder.report import timings
 from autograder.report.held import Findings, find_held
 from autograder.report.pseudonyms import pseudonyms, salt
-from autograder.report.records import ClassRecord, Submission
 from autograder.report.similarity import Group, near_identical
-from autograder.report.snapshots import Comparison, Snapshot, compare, keep, now
+from autograder.report.snapshots import Comparison, compare, keep, now, snapshot_of
 from autograder.report.statistics import (
     ExerciseResult,
     PropertyLoss,
@@ -113,13 +113,7 @@ def _since(
     course: Course, record: ClassRecord, hidden: dict[str, str], called: dict[str, str], made: str
 ) -> Comparison | None:
     """Keep this run's scores under pseudonyms and compare it with the previous one."""
-    scores = {
-        hidden[submission.student]: None
-        if submission.cells is None
-        else record.by_exercise(submission)
-        for submission in record.submissions
-    }
-    snapshot = Snapshot(made, record.max_points, scores)
+    snapshot = snapshot_of(record, made, hidden)
     previous = keep(course, record.assignment, snapshot)
     if previous is None:
         return None
@@ -158,12 +152,12 @@ def gather(course: Course, record: ClassRecord, names: bool = False) -> Contents
     }
 
     def learner(one: Submission) -> Learner:
-        notes = one.remarks if one.cells is not None else (one.reason,)
+        notes = one.remarks if one.grades is not None else (one.reason,)
         if not names:
             notes = tuple(without_names(note, one, hidden[one.student]) for note in notes)
-        scores = None if one.cells is None else record.by_exercise(one)
-        who = called[one.student]
-        return Learner(who, scores, one.total, one.penalty, notes, one.waits_for_person)
+        waits = one.grades is not None and one.grades.waiting
+        scores = record.by_exercise(one)
+        return Learner(called[one.student], scores, one.total, one.penalty, notes, waits)
 
     known = find_held(course, record)
     held = (replace(one, learners=_called(one.learners, called)) for one in known.held)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from autograder import bank
 from autograder.course import Course
-from autograder.report.records import ClassRecord
+from autograder.gradebook.record import ClassRecord
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def find_held(course: Course, record: ClassRecord) -> Findings:
     about: dict[tuple[str, str], tuple[str, str]] = {}
     transcripts = 0
     for submission in record.graded:
-        transcript = load_transcript(course.root, record.assignment, submission.student)
+        transcript = load_transcript(course, record.assignment, submission.student)
         if not transcript:
             continue
         transcripts += 1

@@ -32,8 +32,8 @@ from rapidfuzz.distance import Indel
 
 from autograder import bank
 from autograder.course import Course
+from autograder.gradebook.record import ClassRecord
 from autograder.report.forms import tokens
-from autograder.report.records import ClassRecord
 
 #: Share of tokens, in order, that two forms of a solution have in common to be alike.
 ALIKE = 0.9

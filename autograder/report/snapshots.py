@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from autograder.course import Course
 from autograder.files import write_atomically
+from autograder.gradebook.record import ClassRecord
 
 #: Runs that are kept of an assignment; older ones are removed.
 KEPT_RUNS = 20
@@ -64,9 +66,15 @@ class Comparison:
     max_points_changed: dict[str, tuple[float, float]]
 
 
-def reports_folder(course: Course, assignment: str) -> Path:
-    """Return the folder that holds an assignment's reports and earlier runs."""
-    return course.root / "reports" / assignment
+def snapshot_of(
+    record: ClassRecord, taken: str, called: Mapping[str, str] | None = None
+) -> Snapshot:
+    """Return the scores of an assignment, learners under their ids or as they are `called`."""
+    scores = {
+        (called or {}).get(one.student, one.student): record.by_exercise(one)
+        for one in record.submissions
+    }
+    return Snapshot(taken, record.max_points, scores)
 
 
 def _total(scores: dict[str, float] | None) -> float | None:
@@ -142,7 +150,7 @@ def keep(course: Course, assignment: str, snapshot: Snapshot) -> Snapshot | None
     A run with the scores of the latest kept one is not kept again, so that writing a
     report twice still compares with the run before. Runs beyond `KEPT_RUNS` are removed.
     """
-    folder = reports_folder(course, assignment) / "runs"
+    folder = course.reports / assignment / "runs"
     kept = [(path, _load(path)) for path in sorted(folder.glob("*.json"))]
     known = [(path, run) for path, run in kept if run is not None]
     if not known or not known[-1][1].same_scores(snapshot):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from autograder.report.records import ClassRecord
+from autograder.gradebook.record import ClassRecord
 
 #: Graded submissions below which a correlation says nothing.
 LEAST_FOR_CORRELATION = 5
@@ -127,7 +127,7 @@ def corrected_item_total(item: npt.ArrayLike, total: npt.ArrayLike) -> tuple[flo
 
 def exercise_results(record: ClassRecord) -> list[ExerciseResult]:
     """Return difficulty and discrimination of each exercise that carries points."""
-    scores = [record.by_exercise(submission) for submission in record.graded]
+    scores = [record.by_exercise(submission) or {} for submission in record.graded]
     totals = [submission.total for submission in record.graded]
     results = []
     for slug, points in record.max_points.items():
@@ -155,8 +155,8 @@ def losses(record: ClassRecord) -> list[PropertyLoss]:
     found = []
     for prop in record.properties:
         missed = [
-            prop.points - (submission.cells or {}).get(prop.grade_id, 0.0)
-            for submission in record.graded
+            prop.points - (cells[prop.grade_id].points if prop.grade_id in cells else 0.0)
+            for cells in (one.grades.cells for one in record.submissions if one.grades)
         ]
         lost = [points for points in missed if points > 1e-9]
         if lost:

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 from autograder.course import Course
-from autograder.report.records import ClassRecord
+from autograder.gradebook.record import ClassRecord
 from autograder.report.statistics import Spread, spread
 
 
@@ -25,7 +25,7 @@ def read(course: Course, assignment: str) -> dict[str, dict[str, float]]:
 
     The exercise "" stands for the whole submission. Lines that make no sense are left out.
     """
-    path = course.root / "timings" / f"{assignment}.csv"
+    path = course.timing(assignment)
     seconds: dict[str, dict[str, float]] = {}
     if not path.is_file():
         return seconds

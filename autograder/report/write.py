@@ -6,10 +6,9 @@ from pathlib import Path
 
 from autograder.course import Course
 from autograder.files import write_atomically
+from autograder.gradebook.record import collect
 from autograder.report.contents import gather
 from autograder.report.page import render
-from autograder.report.records import collect
-from autograder.report.snapshots import reports_folder
 from autograder.report.tables import as_csv, as_json
 
 
@@ -41,8 +40,10 @@ def write_report(
 
     Raises
     ------
+    NoGradebook
+        If there is no gradebook, or it does not know the assignment.
     ValueError
-        If the gradebook does not know the assignment, or `out` is no place for a page.
+        If `out` is no place for a page.
     """
     path = _place(course, assignment, names, out)
     contents = gather(course, collect(course, assignment), names)
@@ -58,7 +59,7 @@ def write_report(
 def _place(course: Course, assignment: str, names: bool, out: Path | None) -> Path:
     name = "report_with_names.html" if names else "report.html"
     if out is None:
-        return reports_folder(course, assignment) / name
+        return course.reports / assignment / name
     if out.is_dir():
         return out / name
     if out.suffix.lower() not in (".html", ".htm"):

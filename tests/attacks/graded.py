@@ -20,7 +20,8 @@ from autograder.cells import is_test_cell
 from autograder.course import HOME
 from autograder.course.commands import environment
 from autograder.demo.sample_class import EXERCISES, Chapter, solution_cell
-from autograder.grading.outcomes import class_table, database_url
+from autograder.gradebook.record import collect
+from autograder.gradebook.table import class_table
 
 from .attack import Attack, Hall, backwards
 from .course import CHAPTER, PLAIN, throw_away
@@ -79,8 +80,7 @@ class GradedAttacks:
             self.before = self._untouchable()
             self.log, self.report = self._grade(folder)
             self.received = list(listeners.received)
-        slugs = list(self.chapter.points)
-        self.table = class_table(self.course, CHAPTER, slugs)
+        self.table = class_table(collect(self.course, CHAPTER))
         self.rows = {row.student: row for row in self.table.rows}
 
     def _known(self, listeners: Listeners) -> dict[str, str]:
@@ -207,7 +207,7 @@ class GradedAttacks:
 
     def gradebook_facts(self) -> tuple[list[str], dict[str, float]]:
         """Return the students and the maximum scores that the gradebook holds."""
-        with Gradebook(database_url(self.course)) as gradebook:
+        with Gradebook(self.course.database_url) as gradebook:
             cells = [
                 cell
                 for notebook in gradebook.find_assignment(CHAPTER).notebooks

@@ -17,7 +17,7 @@ from autograder.cells import grade_id_of, is_test_cell, parse_grade_id, points_o
 from autograder.course import HOME
 from autograder.course.commands import run_nbgrader
 from autograder.demo.sample_class import EXERCISES, solution_cell
-from autograder.grading.table import as_csv
+from autograder.gradebook.table import as_csv
 
 from .attack import Hall, load
 from .course import CHAPTER

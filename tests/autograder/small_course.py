@@ -15,7 +15,7 @@ from autograder.authoring.build import build_text
 from autograder.course import HOME, Course
 from autograder.course.commands import environment
 from autograder.files import write_atomically
-from autograder.grading.outcomes import GRADED, NOT_GRADED, Outcome, database_url
+from autograder.grading.outcomes import GRADED, NOT_GRADED, Outcome
 
 NAME = "ch9_small"
 
@@ -135,7 +135,7 @@ def hand_in(course, student, timestamp=None, **solutions):
 
 
 def gradebook_of(course):
-    return Gradebook(database_url(course))
+    return Gradebook(course.database_url)
 
 
 @functools.cache

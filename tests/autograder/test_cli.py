@@ -23,16 +23,17 @@ import autograder.report
 from autograder import check, regrade
 from autograder.authoring import release
 from autograder.authoring.command_page import page, place
-from autograder.cli import autograde, regrading
+from autograder.cli import regrading
 from autograder.cli.app import app
-from autograder.cli.frame import bar, names
+from autograder.cli.frame import bar, names, watch
 from autograder.cli.frame.exits import Exit, Mistake, NotHere
-from autograder.course import HOME, Course
+from autograder.course import HOME, Course, commands
 from autograder.demo import run as demo
 from autograder.demo.sample_class import Chapter, cases
 from autograder.findings import Finding
+from autograder.gradebook.table import ClassTable, Row
 from autograder.grading.engine import jail
-from autograder.grading.outcomes import NOT_GRADED, UNFINISHED, ClassTable, Outcome, Row
+from autograder.grading.outcomes import NOT_GRADED, UNFINISHED, Outcome
 from autograder.regrade.workspace import workspace
 from autograder.report.snapshots import Comparison, LearnerChange, Snapshot
 
@@ -49,6 +50,12 @@ def invoke(*arguments, **extra):
 
 def servemath(course, *arguments, **extra):
     return invoke("--course", course.root, *arguments, **extra)
+
+
+def ends(monkeypatch, code, said=""):
+    """Let each command of nbgrader do nothing and end so."""
+    done = subprocess.CompletedProcess([], code, "", said)
+    monkeypatch.setattr(commands, "run_nbgrader", lambda *_, **__: done)
 
 
 @pytest.fixture
@@ -471,7 +478,7 @@ def test_progress_is_plain_lines_on_stderr_where_there_is_no_terminal(graded):
 
 def test_grading_again_says_what_it_left_alone(graded, monkeypatch):
     course, _ = graded
-    monkeypatch.setattr(autograde, "run_watched", lambda *_: 0)
+    ends(monkeypatch, 0)
     done = servemath(course, "grade", "ch9")
     assert "Graded now: 0\nGraded before: 2 (--force grades them again)" in done.stdout
     assert done.exit_code == Exit.NEEDS_A_LOOK
@@ -536,6 +543,25 @@ def test_an_assignment_that_the_gradebook_does_not_know_is_told(course):
     assert f"the gradebook does not know {NAME}. The release tells it" in done.stderr
 
 
+def test_a_relative_gradebook_is_one_in_the_course_folder_wherever_one_stands(course, monkeypatch):
+    with (course.root / "nbgrader_config.py").open("a") as config:
+        config.write('\nc.CourseDirectory.db_url = "sqlite:///grades.db"\n')
+    docs = course.root / "docs"
+    docs.mkdir()
+    small_course.hand_in(course, "u1")
+    monkeypatch.chdir(docs)
+    for command in ("table", "report"):
+        done = invoke(command, "ch9")
+        assert done.exit_code == Exit.WRONG_USAGE
+        assert "there is no gradebook yet. The release tells it" in done.stderr
+    small_course.fill_gradebook(course)
+    small_course.record(course, "u1", 1)
+    course.database.rename(course.root / "grades.db")
+    assert "u1,5,3,2," in invoke("table", "ch9", "--csv").stdout
+    assert invoke("report", "ch9").exit_code == 0
+    assert [path.name for path in docs.iterdir()] == [] and not course.database.exists()
+
+
 def test_a_gradebook_that_cannot_be_read_is_told(course):
     small_course.hand_in(course, "u1")
     course.database.write_bytes(b"not a database at all" * 100)
@@ -550,12 +576,7 @@ def test_a_command_that_stopped_before_it_began_is_told_with_the_end_of_its_log(
     small_course.fill_gradebook(course)
     small_course.hand_in(course, "u1")
 
-    def stop(course, arguments, log, watched, on_done):
-        log.parent.mkdir(exist_ok=True)
-        log.write_text("first\n\nthe reason\n")
-        return 1
-
-    monkeypatch.setattr(autograde, "run_watched", stop)
+    ends(monkeypatch, 1, "first\n\nthe reason\n")
     done = servemath(course, "grade", "ch9")
     assert done.exit_code == Exit.NOT_HERE
     assert "before it had graded anything" in done.stderr
@@ -565,10 +586,10 @@ def test_a_command_that_stopped_before_it_began_is_told_with_the_end_of_its_log(
 def test_who_got_no_feedback_page_is_named(graded, monkeypatch):
     course, _ = graded
     (course.feedback / "u3" / NAME / "exercises.html").unlink()
-    monkeypatch.setattr(autograde, "run_watched", lambda *_: 1)
+    ends(monkeypatch, 1)
     done = servemath(course, "grade", "ch9", "--student", "u1", "--feedback")
     assert done.exit_code == Exit.NOT_HERE, "nothing was graded and nbgrader ended with 1"
-    monkeypatch.setattr(autograde, "run_watched", lambda *_: 0)
+    ends(monkeypatch, 0)
     done = servemath(course, "grade", "ch9", "--feedback")
     assert "Feedback pages (2): " in done.stdout and "No feedback page: 1 (u3)" in done.stdout
     assert done.exit_code == Exit.NEEDS_A_LOOK
@@ -579,26 +600,25 @@ def test_who_got_no_feedback_page_is_named(graded, monkeypatch):
 
 def test_a_file_is_done_when_it_was_written_since(tmp_path):
     path = tmp_path / "page.html"
-    fresh = autograde.Watched(path)
+    fresh = watch.Watched(path)
     assert not fresh.is_done()
     path.write_text("one")
     assert fresh.is_done()
-    again = autograde.Watched(path)
+    again = watch.Watched(path)
     assert not again.is_done()
     os.utime(path, ns=(1, 1))
     assert again.is_done()
 
 
 def test_an_outcome_is_done_when_it_no_longer_says_unfinished(course):
-    watch = autograde.outcome_watch(course, NAME, "u1")
+    watched = watch.outcome_watch(course, NAME, "u1")
     Outcome("u1", NAME, NOT_GRADED, UNFINISHED).save(course.root)
-    assert not watch.is_done()
+    assert not watched.is_done()
     Outcome("u1", NAME).save(course.root)
-    assert watch.is_done()
+    assert watched.is_done()
 
 
 def test_a_command_that_does_nothing_for_too_long_is_ended(course, monkeypatch):
-    monkeypatch.setattr(autograde, "TIMEOUT_S", 0.0)
     started = []
 
     class Process(subprocess.Popen):
@@ -606,9 +626,9 @@ def test_a_command_that_does_nothing_for_too_long_is_ended(course, monkeypatch):
             super().__init__([sys.executable, "-c", "import time; time.sleep(600)"], **named)
             started.append(self)
 
-    monkeypatch.setattr(autograde.subprocess, "Popen", Process)
+    monkeypatch.setattr(commands.subprocess, "Popen", Process)
     with pytest.raises(TimeoutError, match="nbgrader autograde did nothing for 0 s"):
-        autograde.run_watched(course, ["autograde"], course.root / "log", {}, print)
+        commands.run_nbgrader(course.root, "autograde", timeout_s=0.0)
     assert started[0].returncode is not None
 
 
@@ -620,12 +640,13 @@ def test_what_a_command_wrote_last_is_reported_before_it_is_over(course, monkeyp
         code = f"open({str(target)!r}, 'w').close(); print('said')"
         return real([sys.executable, "-c", code], **named)
 
-    monkeypatch.setattr(autograde.subprocess, "Popen", writes_and_ends)
+    monkeypatch.setattr(commands.subprocess, "Popen", writes_and_ends)
     done = []
-    watched = {"u1": autograde.Watched(target), "u2": autograde.Watched(course.root / "never")}
-    code = autograde.run_watched(course, [], course.root / "log", watched, done.append)
-    assert (code, done) == (0, ["u1"])
-    assert (course.root / "log").read_text() == "said\n"
+    watched = {"u1": watch.Watched(target), "u2": watch.Watched(course.root / "never")}
+    log = course.root / "log"
+    ended = commands.run_nbgrader(course.root, log=log, news=watch.news_of(watched, done.append))
+    assert (ended.returncode, done) == (0, ["u1"])
+    assert ended.stderr == log.read_text() == "said\n"
 
 
 def test_progress_is_a_bar_in_a_terminal():

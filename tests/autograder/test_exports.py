@@ -12,7 +12,6 @@ from autograder.exports import CanvasExporter, ExportError, MoodleExporter
 from autograder.exports.lms import points_text
 from autograder.exports.mapping import read_mapping
 from autograder.exports.spreadsheet import FORMULA_STARTS, looks_like_formula, plain_text
-from autograder.grading.outcomes import database_url
 
 from .small_course import NAME, POINTS, fill_gradebook, make, record
 
@@ -47,7 +46,7 @@ def export(course, tmp_path, monkeypatch):
         if mapping is not None:
             (tmp_path / "students.csv").write_text(mapping)
         plugin = exporter(config=Config({exporter.__name__: settings}))
-        with Gradebook(database_url(of)) as gradebook:
+        with Gradebook(of.database_url) as gradebook:
             path = plugin.write(gradebook)
         with (tmp_path / path).open(newline="", encoding="utf-8") as stream:
             return list(csv.reader(stream))

@@ -18,7 +18,7 @@ from autograder.feedback.hidden import LEFT_OUT, HiddenTests, split_source
 from autograder.feedback.notebooks import read_json
 from autograder.feedback.results import why_lost
 from autograder.feedback.theory import theory_link
-from autograder.grading.outcomes import NOT_GRADED, UNFINISHED, Outcome, database_url
+from autograder.grading.outcomes import NOT_GRADED, UNFINISHED, Outcome
 
 from . import hostile
 from .conftest import code_cell, notebook_of
@@ -99,7 +99,7 @@ class Class:
     @property
     def gradebook(self):
         def opened():
-            return Saved(database_url(self.course))
+            return Saved(self.course.database_url)
 
         return opened
 
@@ -384,7 +384,7 @@ def test_names_that_no_file_system_expects(made):
 
 def places(made):
     course = made.course
-    return Places(course.root, database_url(course), course.source, course.submitted)
+    return Places(course.root, course.database_url, course.source, course.submitted)
 
 
 def test_theory_is_linked_where_staff_say():

@@ -21,7 +21,7 @@ from autograder.cells import grade_id_of, iter_test_cells, parse_grade_id, point
 from autograder.course import Course
 from autograder.demo.sample_class import solution_cell
 from autograder.feedback.hidden import LEFT_OUT
-from autograder.grading.outcomes import Outcome, database_url
+from autograder.grading.outcomes import Outcome
 
 from . import leaks
 from .in_process import Formgrader
@@ -82,7 +82,7 @@ class Submitted:
             path = folder / student / chapter / "exercises.ipynb"
             path.parent.mkdir(parents=True)
             nbformat.write(notebook, path)
-        with Gradebook(database_url(course)) as gradebook:
+        with Gradebook(course.database_url) as gradebook:
             gradebook.add_student(student)
             gradebook.add_submission(chapter, student)
             for grade in gradebook.find_submission_notebook("exercises", chapter, student).grades:
@@ -113,7 +113,7 @@ def leak_everywhere(course, chapter, student, built):
     nbformat.write(notebook, path)
     (path.parent / "hidden.txt").write_text(everything)
     (path.parent / "timestamp.txt").write_text(everything)
-    with Gradebook(database_url(course)) as gradebook:
+    with Gradebook(course.database_url) as gradebook:
         found = gradebook.find_submission_notebook("exercises", chapter, student)
         for grade in found.grades:
             grade.auto_score = 0

@@ -15,7 +15,6 @@ from nbgrader.api import Gradebook
 from autograder.authoring.release import release
 from autograder.course.commands import environment
 from autograder.grading.engine.jail import why_not
-from autograder.grading.outcomes import database_url
 
 from . import small_course
 from .small_course import NAME, RIGHT
@@ -132,7 +131,7 @@ def server(course, tmp_path_factory):
 
 
 def scores_of(course, student):
-    with Gradebook(database_url(course)) as gradebook:
+    with Gradebook(course.database_url) as gradebook:
         submission = gradebook.find_submission(NAME, student)
         return {
             grade.name: grade.auto_score

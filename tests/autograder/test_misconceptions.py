@@ -213,14 +213,14 @@ def test_damaged_entries_are_left_out(entry):
 
 def test_no_transcript_no_word(tmp_path):
     assert match(DOUBLE, {}) == []
-    assert load_transcript(tmp_path, "ch1", "nobody") == {}
+    assert load_transcript(Course(tmp_path), "ch1", "nobody") == {}
     path = tmp_path / "transcripts" / "ch1" / "somebody.json"
     path.parent.mkdir(parents=True)
     for damaged in ("", "{", "[1]", "[" * 100_000, '"text"'):
         path.write_text(damaged)
-        assert load_transcript(tmp_path, "ch1", "somebody") == {}
+        assert load_transcript(Course(tmp_path), "ch1", "somebody") == {}
     path.write_text(json.dumps(recorded(call(9, 3))))
-    assert names(DOUBLE, load_transcript(tmp_path, "ch1", "somebody")) == {"wrong_1"}
+    assert names(DOUBLE, load_transcript(Course(tmp_path), "ch1", "somebody")) == {"wrong_1"}
 
 
 NAN, INF = math.nan, math.inf

@@ -18,7 +18,8 @@ import pytest
 
 from autograder.authoring.release import scratch_course
 from autograder.course.commands import environment, run_nbgrader
-from autograder.grading.outcomes import class_table
+from autograder.gradebook.record import collect
+from autograder.gradebook.table import class_table
 
 from .test_killed import FIRST, GRADES, SIZE, copy_of, files_of, pristine, uninterrupted
 
@@ -184,7 +185,9 @@ def test_the_grades_are_those_of_sqlite(server, database, pristine, uninterrupte
     course.database.unlink()
     graders(course, server.url(database), "*")
     check(server, database, course, uninterrupted)
-    table = class_table(course, FIRST, [], server.url(database))
+    with (course.root / "nbgrader_config.py").open("a") as config:
+        config.write(f"\nc.CourseDirectory.db_url = {server.url(database)!r}\n")
+    table = class_table(collect(course, FIRST))
     assert table.all_graded and len(table.rows) == SIZE
 
 

@@ -17,10 +17,9 @@ from autograder.authoring.release import release
 from autograder.course import Course
 from autograder.course.commands import run_nbgrader
 from autograder.files import write_atomically
+from autograder.gradebook.record import collect
 from autograder.grading.outcomes import GRADED, load_outcome
 from autograder.regrade import promotion, workspace
-from autograder.report.records import collect
-from autograder.report.snapshots import reports_folder
 
 from .small_course import NAME, RIGHT, gradebook_of, hand_in, make, text_of
 
@@ -124,7 +123,7 @@ def test_applying_writes_what_was_shown_and_keeps_what_was(course):
     } == BEFORE
     assert {student: sum(one.values()) for student, one in kept["after"]["scores"].items()} == AFTER
     assert stat.S_IMODE(previous.stat().st_mode) == 0o700
-    assert previous.parent == reports_folder(course, NAME) / "regrades"
+    assert previous.parent == course.reports / NAME / "regrades"
     earlier = Course.at(course.root)
     shutil.copy(previous / "gradebook.db", earlier.database)
     assert totals(earlier) == BEFORE and len(old_gradebook) > 0

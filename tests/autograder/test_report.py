@@ -14,10 +14,10 @@ import pytest
 from autograder import bank
 from autograder.cells import iter_test_cells, points_by_exercise
 from autograder.course import Course
+from autograder.gradebook.record import property_in_words
 from autograder.grading.engine import codec
 from autograder.report import write_report
 from autograder.report.pseudonyms import pseudonyms, salt
-from autograder.report.records import property_in_words
 
 from .small_course import (
     NAME,
@@ -297,7 +297,7 @@ def test_a_place_of_one_s_own(course, tmp_path):
 
 
 def test_an_unknown_assignment_and_a_missing_gradebook_are_clear_errors(course):
-    with pytest.raises(ValueError, match=f"gradebook knows \\({NAME}\\), got 'ch0'"):
+    with pytest.raises(ValueError, match="does not know ch0"):
         write_report(course, "ch0")
     course.database.unlink()
     with pytest.raises(ValueError, match="no gradebook"):

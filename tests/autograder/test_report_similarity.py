@@ -8,8 +8,8 @@ import nbformat
 import pytest
 
 from autograder import bank
+from autograder.gradebook.record import ClassRecord, Submission
 from autograder.report.forms import tokens
-from autograder.report.records import ClassRecord, Submission
 from autograder.report.similarity import _solutions, look_at, near_identical
 
 CHAPTER = "ch1_serving_tradeoffs"

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from autograder.cells import parse_grade_id
-from autograder.report.figures import bin_counts
-from autograder.report.records import (
+from autograder.gradebook.reader import CellGrade, Grades
+from autograder.gradebook.record import (
     ClassRecord,
     Property,
     Submission,
     property_in_words,
 )
+from autograder.report.figures import bin_counts
 from autograder.report.statistics import (
     LEAST_FOR_CORRELATION,
     corrected_item_total,
@@ -36,9 +37,11 @@ def class_of(*rows):
     submissions = [
         Submission(
             f"s{number}",
-            cells=None
+            grades=None
             if row is None
-            else dict(zip([p.grade_id for p in PROPERTIES], row, strict=True)),
+            else Grades(
+                {p.grade_id: CellGrade(points) for p, points in zip(PROPERTIES, row, strict=True)}
+            ),
         )
         for number, row in enumerate(rows)
     ]

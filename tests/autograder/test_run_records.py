@@ -3,12 +3,8 @@
 import csv
 import json
 
-from autograder.grading.run_records import (
-    save_run,
-    seconds_by_exercise,
-    timings_path,
-    transcript_path,
-)
+from autograder.course import Course
+from autograder.grading.run_records import save_run, seconds_by_exercise
 
 JOB = {
     "cells": [
@@ -37,7 +33,7 @@ def test_seconds_are_added_up_by_exercise_and_in_all():
 def test_a_run_leaves_a_transcript_and_timings(tmp_path):
     save_run(tmp_path, "ch1", "s1", JOB, RESULT)
     save_run(tmp_path, "ch1", "s,2", JOB, RESULT)
-    with timings_path(tmp_path, "ch1").open(newline="") as stream:
+    with Course(tmp_path).timing("ch1").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["student"] for row in rows] == ["s1"] * 3 + ["s,2"] * 3
     assert {row["exercise"]: float(row["seconds"]) for row in rows} == {
@@ -45,5 +41,5 @@ def test_a_run_leaves_a_transcript_and_timings(tmp_path):
         "mm1": 1.5,
         "mmc": 2.0,
     }
-    kept = json.loads(transcript_path(tmp_path, "ch1", "s,2").read_text())
+    kept = json.loads(Course(tmp_path).transcript("ch1", "s,2").read_text())
     assert kept == RESULT["transcripts"]

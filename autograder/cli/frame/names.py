@@ -13,6 +13,7 @@ import typer
 from autograder.cli.frame.exits import Mistake
 from autograder.cli.frame.program import Session
 from autograder.course import Course
+from autograder.wording import few
 
 #: What makes a folder a course folder.
 MARKS = ("source", "nbgrader_config.py")
@@ -91,17 +92,6 @@ def meant(word: str, known: Iterable[str], what: str, begun: bool = True) -> str
     close = difflib.get_close_matches(word, names, n=1)
     ending = f" Did you mean {close[0]}?" if close else ""
     raise Mistake(f"no {what} is called {word!r}; there is {few(names)}.{ending}")
-
-
-def few(names: Iterable[str], most: int = 10) -> str:
-    """Return the first names, and how many more there are.
-
-    >>> few(["u1", "u2", "u3"], most=2)
-    'u1, u2 and 1 more'
-    """
-    listed = list(names)
-    more = len(listed) - most
-    return ", ".join(listed[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def chapters_of(course: Course, chapter: str | None) -> list[str]:

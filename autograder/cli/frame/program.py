@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from autograder import NAME
 from autograder.cli.frame.exits import Exit, Told
+from autograder.wording import first_line
 
 #: Errors of the operating system that say something about the machine, not about us.
 _MACHINE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EMFILE)
@@ -61,9 +62,8 @@ def _unexpected(error: Exception, arguments: Sequence[str]) -> int:
         name = f"{error.filename}: " if error.filename else ""
         tell(f"{name}{os.strerror(error.errno)}")
         return Exit.NOT_HERE
-    first_line = (str(error).strip().splitlines() or [""])[0]
     tell(
-        f"this is a mistake of ours: {type(error).__name__}: {first_line}{_where(error)}\n"
+        f"this is a mistake of ours: {type(error).__name__}: {first_line(error)}{_where(error)}\n"
         f"For the traceback: {shlex.join([NAME, '--debug', *arguments])}"
     )
     return Exit.BUG

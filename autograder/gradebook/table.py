@@ -4,17 +4,69 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import dataclass
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from autograder.grading.outcomes import ClassTable
+from autograder.gradebook.record import ClassRecord
 
 #: Columns that the table needs to be read without wrapping, and its notes' share of them.
 TABLE_WIDTH = 152
 NOTE_WIDTH = 66
+
+
+#: Cells that a test gives points to.
+_TESTED = ("visible", "hidden")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One submission of the class table; scores are None where it could not be graded."""
+
+    student: str
+    scores: dict[str, float] | None
+    notes: tuple[str, ...]
+
+    @property
+    def total(self) -> float | None:
+        """The sum over all exercises."""
+        return None if self.scores is None else sum(self.scores.values())
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """Automatic scores of a class, per exercise, with what a grader should know."""
+
+    assignment: str
+    max_points: dict[str, float]
+    rows: tuple[Row, ...]
+
+    @property
+    def all_graded(self) -> bool:
+        """Whether every submission has a grade."""
+        return all(row.scores is not None for row in self.rows)
+
+
+def class_table(record: ClassRecord) -> ClassTable:
+    """Return what tests gave to each submission of an assignment, by exercise."""
+    tested = [prop for prop in record.properties if prop.role in _TESTED]
+    max_points: dict[str, float] = {}
+    for prop in tested:
+        max_points[prop.slug] = max_points.get(prop.slug, 0.0) + prop.points
+    rows = []
+    for one in record.submissions:
+        if one.grades is None:
+            rows.append(Row(one.student, None, (one.reason,)))
+            continue
+        scores = dict.fromkeys(max_points, 0.0)
+        for prop in tested:
+            if prop.grade_id in one.grades.cells:
+                scores[prop.slug] += one.grades.cells[prop.grade_id].automatic
+        rows.append(Row(one.student, scores, one.remarks))
+    return ClassTable(record.assignment, max_points, tuple(rows))
 
 
 def one_line(notes: tuple[str, ...]) -> str:
