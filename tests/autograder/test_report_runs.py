@@ -8,7 +8,7 @@ import pytest
 
 from autograder.course import Course
 from autograder.report.pseudonyms import SALT_FILE, pseudonyms, salt
-from autograder.report.snapshots import KEPT_RUNS, Snapshot, compare, keep, reports_folder
+from autograder.report.snapshots import KEPT_RUNS, Snapshot, compare, keep
 
 
 @pytest.fixture
@@ -114,13 +114,13 @@ def test_a_report_written_twice_still_compares_with_the_run_before(course):
     assert keep(course, "ch", FIRST) is None
     assert keep(course, "ch", SECOND) == FIRST
     assert keep(course, "ch", SECOND) == FIRST
-    assert len(list((reports_folder(course, "ch") / "runs").iterdir())) == 2
+    assert len(list((course.reports / "ch" / "runs").iterdir())) == 2
 
 
 def test_old_runs_go(course):
     for number in range(KEPT_RUNS + 5):
         keep(course, "ch", run("2026-01-01T000000Z", a={"mm1": number / 100, "goodput": 0.0}))
-    left = sorted((reports_folder(course, "ch") / "runs").iterdir())
+    left = sorted((course.reports / "ch" / "runs").iterdir())
     assert len(left) == KEPT_RUNS
     newest = json.loads(left[-1].read_text())["scores"]["a"]["mm1"]
     assert newest == (KEPT_RUNS + 4) / 100
@@ -129,6 +129,6 @@ def test_old_runs_go(course):
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"taken": 3}', '{"other": 1}'])
 def test_a_damaged_run_is_passed_over(course, content):
     keep(course, "ch", FIRST)
-    folder = reports_folder(course, "ch") / "runs"
+    folder = course.reports / "ch" / "runs"
     (folder / "2026-01-01T120000Z-00.json").write_text(content)
     assert keep(course, "ch", SECOND) == FIRST
