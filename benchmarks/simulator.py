@@ -26,11 +26,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from servemath_helpers import facts
 from servemath_helpers.sim import (
+    ClosedLoop,
     LLMServer,
     Requests,
     RooflineStep,
     arrivals,
     services,
+    simulate_fleet,
     simulate_gg1,
     simulate_ggc,
     simulate_llm,
@@ -180,6 +182,38 @@ def batching(quick: bool) -> tuple[list[tuple[str, float]], dict[str, float | No
     return list(rates.items()), keys
 
 
+def fleets(quick: bool) -> tuple[list[tuple[str, float]], dict[str, float | None]]:
+    """Return the rates of eight replicas, and the keys; the baseline is each one alone."""
+    step = RooflineStep.of(facts.get_model("Llama-3-70B"), facts.get_accelerator("H100-SXM"), 8)
+    server, size, rng = LLMServer(step_time=step, max_batch=64), 8, np.random.default_rng(3)
+    n = 2_000 if quick else 10_000
+    total = size * n
+    everybody = Requests(
+        arrivals.poisson(total, 16 * size, rng), 512, rng.geometric(1 / 256, total)
+    )
+    alone = Requests(arrivals.poisson(n, 16, rng), 512, rng.geometric(1 / 256, n))
+    loop = ClosedLoop(32, alone.prompt_tokens, alone.output_tokens)
+
+    def fleet(router: str) -> Callable[[], object]:
+        return lambda: simulate_fleet(
+            everybody, server, size, router=router, rng=np.random.default_rng(1)
+        )
+
+    routers = ("round_robin", "random", "least_loaded", "power_of_two")
+    sides: dict[str, tuple[int, Callable[[], object]]] = {
+        "one server": (n, lambda: simulate_llm(alone, server)),
+        "  as a closed loop of 32 users": (n, lambda: simulate_fleet(loop, server)),
+        **{f"{size} replicas, {name}": (total, fleet(name)) for name in routers},
+    }
+    taken = medians({name: call for name, (_, call) in sides.items()}, 3 if quick else 7)
+    single = size * taken["one server"]
+    keys: dict[str, float | None] = {
+        f"fleet_{name}_vs_single": round(taken[f"{size} replicas, {name}"] / single, 2)
+        for name in routers
+    }
+    return [(name, count / taken[name]) for name, (count, _) in sides.items()], keys
+
+
 def main() -> None:
     """Print both tables and the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -187,7 +221,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     options = parser.parse_args()
     keys: dict[str, float | None] = {}
-    for title, measure in (("customers/s", queues), ("requests/s", batching)):
+    for title, measure in (
+        ("customers/s", queues),
+        ("requests/s", batching),
+        ("requests/s, fleets", fleets),
+    ):
         rows, found = measure(options.quick)
         keys.update(found)
         print(f"{title:<40}{'median rate':>14}")

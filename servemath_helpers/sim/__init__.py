@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from servemath_helpers.sim import arrivals, services
+from servemath_helpers.sim import arrivals, routing, services
 from servemath_helpers.sim.benchfiles import (
     TPOT_DEFINITIONS,
     load_aiperf,
@@ -16,6 +16,12 @@ from servemath_helpers.sim.benchfiles import (
     tpot_from,
 )
 from servemath_helpers.sim.calibration import Calibration, FitError, MetricError, calibrate
+from servemath_helpers.sim.fleet import (
+    DisaggregatedResult,
+    FleetResult,
+    simulate_disaggregated,
+    simulate_fleet,
+)
 from servemath_helpers.sim.llm import LLMResult, simulate_llm
 from servemath_helpers.sim.measurement import Measurement
 from servemath_helpers.sim.queues import simulate_batch, simulate_gg1, simulate_ggc, simulate_loss
@@ -40,13 +46,17 @@ from servemath_helpers.sim.tracefiles import (
     read_burstgpt,
     read_mooncake,
 )
+from servemath_helpers.sim.workloads import ClosedLoop, Sessions
 
 __all__ = [
     "TPOT_DEFINITIONS",
     "BatchResult",
     "Calibration",
+    "ClosedLoop",
     "CustomStep",
+    "DisaggregatedResult",
     "FitError",
+    "FleetResult",
     "LLMResult",
     "LLMServer",
     "LinearStep",
@@ -57,6 +67,7 @@ __all__ = [
     "QueueResult",
     "Requests",
     "RooflineStep",
+    "Sessions",
     "Speculation",
     "Stays",
     "StepFunction",
@@ -78,8 +89,11 @@ __all__ = [
     "read_azure",
     "read_burstgpt",
     "read_mooncake",
+    "routing",
     "services",
     "simulate_batch",
+    "simulate_disaggregated",
+    "simulate_fleet",
     "simulate_gg1",
     "simulate_ggc",
     "simulate_llm",

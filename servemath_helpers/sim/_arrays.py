@@ -61,10 +61,8 @@ def _one_dimensional(name: str, values: object) -> npt.NDArray[Any]:
     return array
 
 
-def times(
-    name: str, values: object, *, empty_allowed: bool = False, positive: bool = False
-) -> FloatArray:
-    """Return a fresh array of finite seconds of at least 0 (above 0 if `positive`)."""
+def times(name: str, values: object, *, empty_allowed: bool = False) -> FloatArray:
+    """Return a fresh array of finite seconds of at least 0."""
     array = np.array(_one_dimensional(name, values), dtype=np.float64)
     if not array.size:
         if empty_allowed:
@@ -75,8 +73,6 @@ def times(
     if not (low >= 0 and high < np.inf):
         bad = ~(np.isfinite(array) & (array >= 0))
         _reject_at(name, bad, array, "a finite number of at least 0")
-    if positive and low == 0:
-        _reject_at(name, array == 0, array, "a number greater than 0")
     return array
 
 

@@ -11,15 +11,20 @@ decode steps serves all sequences: who joins at g and has r steps to go finishes
 and a heap of these numbers gives the next to finish. The context is one sum.
 
 The loops below hold their state in local variables: that is where the time goes.
+
+One server alone knows all arrivals and runs to its end. In a fleet they are not known in
+advance: a `Live` server says when the row that it is about to begin will be over, and goes on
+when it is told that everybody who comes until then has been sent to it.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -73,6 +78,10 @@ class Outcome:
     interrupted: list[tuple[int, float, float, float, int, int]] = field(default_factory=list)
     #: ends of all steps, where they do not follow from the log
     step_ends: list[FloatArray] = field(default_factory=list)
+    #: tokens to compute when let in: the prompt, and what was lost
+    held: list[int] = field(default_factory=list)
+    #: the one valid number of each request in the heap of those that finish, for paged only
+    entry: list[int] = field(default_factory=list)
 
     @classmethod
     def empty(cls, plan: Plan) -> Outcome:
@@ -86,6 +95,30 @@ class Outcome:
             joined_s=[0.0] * n,
             joined_step=[0] * n,
             steps=list(plan.steps),
+            held=list(plan.prompt),
+            entry=[-1] * n,
+        )
+
+    def of_one_more_server(self) -> Outcome:
+        """Return an outcome that shares what belongs to requests, with a log of its own."""
+        return replace(self, rows=[], tables=[], interrupted=[], step_ends=[])
+
+    def of(self, chosen: Sequence[int], place: dict[int, int]) -> Outcome:
+        """Return what became of the chosen requests, numbered by `place`."""
+
+        def some(values: list[Any]) -> list[Any]:
+            return [values[i] for i in chosen]
+
+        return replace(
+            self,
+            start=some(self.start),
+            admitted=some(self.admitted),
+            first_token=some(self.first_token),
+            finish=some(self.finish),
+            joined_s=some(self.joined_s),
+            joined_step=some(self.joined_step),
+            steps=some(self.steps),
+            interrupted=[(place[row[0]], *row[1:]) for row in self.interrupted],
         )
 
     def interrupt(self, i: int, t: float, g: int, *, decoded: bool) -> None:
@@ -132,18 +165,52 @@ def _steps_until(first_s: float, q: float, until: float) -> int:
     return steps
 
 
+@dataclass
+class Live:
+    """A server whose arrivals become known as it goes."""
+
+    queue: list[int] = field(default_factory=list)  # who was sent to it, in order of arrival
+    finished: list[int] = field(default_factory=list)  # who left since it was last asked
+    ready_s: float = 0.0  # when it begins to serve
+    answers: bool = False  # whether who leaves decides who comes
+
+
 def run(plan: Plan, server: LLMServer) -> Outcome:
     """Serve the plan, under any policy, from event to event."""
+    outcome = Outcome.empty(plan)
+    for _ in serving(plan, server, outcome):  # a server alone never asks
+        raise AssertionError  # pragma: no cover
+    return outcome
+
+
+def serving(
+    plan: Plan,
+    server: LLMServer,
+    outcome: Outcome,
+    cache: PrefixCache | None = None,
+    live: Live | None = None,
+) -> Generator[tuple[float, bool], bool, None]:
+    """Serve the plan or, if `live`, those of it who are sent.
+
+    Yields
+    ------
+    end_s, open : float, bool
+        When the row that comes next will be over, infinite if there is nothing to do; and
+        whether an arrival before that changes it. Send True when all who come until then
+        have been queued, False to have it planned anew.
+    """
     n = len(plan.arrival)
     arrival, total, reserved = plan.arrival, plan.total, plan.reserved
     rank, by_rank = plan.rank, plan.by_rank
-    outcome = Outcome.empty(plan)
     start, first_token, finish = outcome.start, outcome.first_token, outcome.finish
     admitted, joined_s = outcome.admitted, outcome.joined_s
     joined_step, steps = outcome.joined_step, outcome.steps
     rows = outcome.rows
     note = rows.append
-    held = list(plan.prompt)  # tokens to compute when let in: the prompt, and what was lost
+    held, entry = outcome.held, outcome.entry
+    ready = plan.ready  # prompts that were computed elsewhere
+    queue: Sequence[int] = range(n) if live is None else live.queue
+    known = len(queue)
 
     iteration_s = server.step_time.iteration_s
     decoder = Decoder(server, plan.draws)
@@ -154,8 +221,8 @@ def run(plan: Plan, server: LLMServer) -> Outcome:
     chunked, static = server.batching == "chunked", server.batching == "static"
     limit = server.max_batched_tokens or UNLIMITED
     overtaking = server.order != "fcfs"
-    cache = pool = None
-    if plan.hashes is not None:
+    pool = None
+    if cache is None and plan.hashes is not None:
         cache = PrefixCache(plan.hashes, plan.hash_block, server.prefix_cache_tokens)
     if server.kv_policy == "paged":
         pool = BlockPool(plan.capacity, int(server.block_tokens))
@@ -163,19 +230,18 @@ def run(plan: Plan, server: LLMServer) -> Outcome:
 
     waiting: list[int] = []  # ranks, a heap
     finishing: list[int] = []  # (step at which it finishes) * n + request, a heap
-    entry = [-1] * n if pool else []  # the one valid number of each request in that heap
     inside: set[int] = set()  # ranks of all who are let in, for paged only
     computing: list[list[int]] = []  # [request, tokens computed, tokens to compute]
     computing_held = 0  # tokens for which they have room
-    t, g, coming = 0.0, 0, 0
+    t, g, coming = 0.0 if live is None else live.ready_s, 0, 0
     decoding, context, slots = 0, 0, max_batch
     short = False  # the cache has no room for the next step
     while True:
         if len(rows) > MOST_ROWS:
             outcome.flush()
         now = t + SAME_INSTANT_S
-        while coming < n and arrival[coming] <= now:
-            heappush(waiting, rank[coming])
+        while coming < known and arrival[queue[coming]] <= now:
+            heappush(waiting, rank[queue[coming]])
             coming += 1
 
         thrown_out = False
@@ -226,6 +292,8 @@ def run(plan: Plan, server: LLMServer) -> Outcome:
                     break
                 if cache is not None:
                     hit = cache.hit(i, size)
+                if ready is not None and ready[i]:
+                    hit, ready[i] = size, False  # what is lost later is computed here
                 piece = size - hit
                 if piece > budget:
                     if chunked:
@@ -275,11 +343,16 @@ def run(plan: Plan, server: LLMServer) -> Outcome:
                     given,
                 )
             )
+            if live is not None:
+                yield t + seconds, False
+                known = len(queue)
             t += seconds
             if together:
                 context += given
                 g += 1
                 outcome.mixed_end(t, closed_form)
+        elif complete:
+            pass  # prompts that came with their cache: they decode from now on
         elif decoding:
             if pool:
                 while entry[finishing[0] % n] != finishing[0]:
@@ -293,33 +366,48 @@ def run(plan: Plan, server: LLMServer) -> Outcome:
                 if thrown_out:
                     count = 1  # what they left may suffice for whoever waits
             # The stretch ends where somebody arrives who might be let in.
-            until = math.inf
-            if coming < n and slots and not static and (overtaking or not waiting):
-                until = arrival[coming] - now
-            if closed_form:
-                first_s = base[decoding] + rise * context
-                q = rise * decoding / 2
-                seconds = count * (first_s + q * (count - 1))
-                if seconds > until:
-                    count = min(count, _steps_until(first_s, q, until))
+            awaited = slots and not static and (overtaking or not waiting)
+            most = count
+            while True:
+                until = math.inf
+                if coming < known and awaited:
+                    until = arrival[queue[coming]] - now
+                if closed_form:
+                    first_s = base[decoding] + rise * context
+                    q = rise * decoding / 2
+                    count = most
                     seconds = count * (first_s + q * (count - 1))
-                given = count * decoding
-            else:
-                ends, given = decoder.stretch(g, decoding, context, count, until)
-                count, seconds = len(ends), float(ends[-1])
+                    if seconds > until:
+                        count = min(count, _steps_until(first_s, q, until))
+                        seconds = count * (first_s + q * (count - 1))
+                    given = count * decoding
+                else:
+                    ends, given = decoder.stretch(g, decoding, context, most, until)
+                    count, seconds = len(ends), float(ends[-1])
+                if not 0 <= seconds < math.inf:
+                    raise _no_time(seconds)
+                if live is None:
+                    break
+                over = yield t + seconds, bool(awaited) and until == math.inf
+                known = len(queue)
+                if over:
+                    break
+            if not closed_form:
                 outcome.step_ends.append(t + ends)
-            if not 0 <= seconds < math.inf:
-                raise _no_time(seconds)
             used = capacity - free
             note((t, seconds, count, decoding, context, 0, 0, decoding, context, used, given))
             t += seconds
             g += count
             context += given
-        elif coming < n:
-            t = max(t, arrival[coming])
+        elif coming < known:
+            t = max(t, arrival[queue[coming]])
+            continue
+        elif live is not None:
+            yield math.inf, True
+            known = len(queue)
             continue
         else:
-            return outcome
+            return
 
         edge = (g + 1) * n
         while finishing and finishing[0] < edge:
@@ -332,6 +420,10 @@ def run(plan: Plan, server: LLMServer) -> Outcome:
                 pool.leave(total[i], g)
                 inside.remove(rank[i])
             finish[i] = t
+            if live is not None:
+                live.finished.append(i)
+                if cache is not None and cache.answered is not None:
+                    cache.keep(i, answered=True)
             decoding -= 1
             slots += 1
             context -= total[i]
@@ -361,9 +453,16 @@ def run(plan: Plan, server: LLMServer) -> Outcome:
                     decoder.schedule(i, g, left)
             else:
                 finish[i] = t
+                if live is not None:
+                    live.finished.append(i)
+                    if cache is not None and cache.answered is not None:
+                        cache.keep(i, answered=True)
                 slots += 1
                 free += reserved[i]
                 if pool:
                     inside.remove(rank[i])
         if chunked and complete:
             computing = [job for job in computing if job[1] < job[2]]
+        if live is not None and live.answers and live.finished:
+            yield t, False  # whoever comes because of them may come at once
+            known = len(queue)

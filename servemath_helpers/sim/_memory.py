@@ -73,8 +73,15 @@ class BlockPool:
 class PrefixCache:
     """Blocks of finished prompts, the least recently finished thrown out first."""
 
-    def __init__(self, hashes: list[tuple[int, ...]], block_tokens: int, tokens: int | None):
+    def __init__(
+        self,
+        hashes: list[tuple[int, ...]],
+        block_tokens: int,
+        tokens: int | None,
+        answered: list[tuple[int, ...]] | None = None,
+    ) -> None:
         self.hashes = hashes
+        self.answered = answered  # blocks of prompt and answer, known when it is complete
         self.block = block_tokens
         self.limit = None if tokens is None else tokens // block_tokens
         self.kept: OrderedDict[int, None] = OrderedDict()
@@ -89,10 +96,11 @@ class PrefixCache:
         # The last token is always computed: the next one comes from it.
         return min(blocks * self.block, size - 1)
 
-    def keep(self, i: int) -> None:
+    def keep(self, i: int, *, answered: bool = False) -> None:
         """Keep the blocks of request i, the beginning longest."""
         kept = self.kept
-        for identity in reversed(self.hashes[i]):
+        hashes = self.answered if answered and self.answered else self.hashes
+        for identity in reversed(hashes[i]):
             kept[identity] = None
             kept.move_to_end(identity)
         if self.limit is not None:

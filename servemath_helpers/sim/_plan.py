@@ -45,6 +45,7 @@ class Plan:
     hash_block: int  # tokens in a block that is hashed
     draws: Draws | None
     capacity: int  # tokens of cache, 0 for no limit
+    ready: list[bool] | None = None  # whose prompt was computed elsewhere
 
 
 def draw_verifications(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
@@ -64,7 +62,7 @@ def _without_mark(lines: Iterator[str]) -> Iterator[str]:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[\s_]+", "", name).casefold()
+    return "".join(name.replace("_", " ").split()).casefold()
 
 
 def csv_rows(
@@ -88,6 +86,8 @@ def csv_rows(
         The number of the row as an editor counts lines (the last of a row that goes over
         several), and its cells by the wanted names, stripped; an absent one is missing.
     """
+    import csv
+
     with open_text(source) as lines:
         header, skipped = "", 0
         for header in lines:

@@ -10,6 +10,7 @@ are held out in turn.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -18,11 +19,14 @@ import numpy.typing as npt
 
 from servemath_helpers._validate import whole
 from servemath_helpers.sim._arrays import FloatArray, IntArray
+from servemath_helpers.sim.fleet import simulate_fleet
 from servemath_helpers.sim.llm import simulate_llm
 from servemath_helpers.sim.measurement import Measurement
 from servemath_helpers.sim.requests import Requests
 from servemath_helpers.sim.results import StepFunction
+from servemath_helpers.sim.served import Served
 from servemath_helpers.sim.steptime import LinearStep
+from servemath_helpers.sim.workloads import ClosedLoop
 
 if TYPE_CHECKING:
     from servemath_helpers.sim.server import LLMServer
@@ -289,10 +293,22 @@ def _starts(measurement: Measurement, server: LLMServer, used: BoolArray) -> lis
 
 
 def _simulated(
-    measurement: Measurement, server: LLMServer, coefficients: FloatArray
+    run: Measurement, server: LLMServer, coefficients: FloatArray, users: int | None
 ) -> tuple[FloatArray, FloatArray]:
-    run = simulate_llm(measurement.requests, replace(server, step_time=_step(coefficients)))
-    return run.ttft_s, run.e2e_s
+    """Return TTFT and E2E of each request of the run on the server with these coefficients."""
+    asked, server = run.requests, replace(server, step_time=_step(coefficients))
+    if users is None:
+        result: Served = simulate_llm(asked, server)
+        return result.ttft_s, result.e2e_s
+    # The client's pause between an answer and the next request.
+    ends = np.sort(asked.arrival_s + run.e2e_s)[: max(len(asked) - users, 0)]
+    pauses = asked.arrival_s[users:] - ends
+    pause = max(float(np.nanmedian(pauses)), 0.0) if np.isfinite(pauses).any() else 0.0
+    think = np.concatenate((asked.arrival_s[:users], np.full(pauses.size, pause)))
+    loop = ClosedLoop(users, asked.prompt_tokens, asked.output_tokens, think)
+    fleet = simulate_fleet(loop, server)
+    order = np.argsort(fleet.sent)
+    return fleet.ttft_s[order], fleet.e2e_s[order]
 
 
 class _Search:
@@ -304,8 +320,10 @@ class _Search:
     is short beside an iteration says little, and counts little.
     """
 
-    def __init__(self, measurement: Measurement, server: LLMServer, used: BoolArray) -> None:
-        self.measurement, self.server = measurement, server
+    def __init__(
+        self, measurement: Measurement, server: LLMServer, used: BoolArray, users: int | None
+    ) -> None:
+        self.simulated = partial(_simulated, measurement, server, users=users)
         ttft, e2e = measurement.ttft_s, measurement.e2e_s
         later = measurement.requests.output_tokens > 1
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -324,7 +342,7 @@ class _Search:
         )
 
     def residuals(self, logs: FloatArray) -> FloatArray:
-        ttft, e2e = _simulated(self.measurement, self.server, np.exp(logs))
+        ttft, e2e = self.simulated(np.exp(logs))
         parts = []
         for values, measured, known in zip(
             (ttft, e2e, e2e - ttft), self.measured, self.known, strict=True
@@ -376,11 +394,16 @@ class _Search:
 
 
 def _fit(
-    measurement: Measurement, server: LLMServer, used: BoolArray, *, quick: bool
+    measurement: Measurement,
+    server: LLMServer,
+    used: BoolArray,
+    users: int | None = None,
+    *,
+    quick: bool,
 ) -> tuple[FloatArray, _Search]:
     """Return the best coefficients for the requests that are used."""
     starts = _starts(measurement, server, used)
-    search = _Search(measurement, server, used)
+    search = _Search(measurement, server, used, users)
     best, logs = search.run(starts[0])
     for start in () if quick else starts[1:]:
         loss, other = search.run(start)
@@ -432,7 +455,9 @@ def _remarks(search: _Search, coefficients: FloatArray, groups: int) -> tuple[st
     return tuple(remarks)
 
 
-def calibrate(measurement: Measurement, server: LLMServer, *, blocks: int = 5) -> Calibration:
+def calibrate(
+    measurement: Measurement, server: LLMServer, *, blocks: int = 5, users: int | None = None
+) -> Calibration:
     """Fit the coefficients of a linear iteration time to a measured run.
 
     Parameters
@@ -443,6 +468,10 @@ def calibrate(measurement: Measurement, server: LLMServer, *, blocks: int = 5) -
         The policies under which it was measured; its own step time is not used.
     blocks : int, optional
         Parts into which the requests are divided, at least 2; each is held out once.
+    users : int, optional
+        If the run was a closed loop, how many requests were always in flight
+        (``--max-concurrency``), at least 1. The simulation then sends each request when an
+        answer is complete there, not when it was sent.
 
     Returns
     -------
@@ -463,8 +492,10 @@ def calibrate(measurement: Measurement, server: LLMServer, *, blocks: int = 5) -
     least-squares search in the logarithms of the coefficients simulates the whole run and
     compares TTFT, E2E and decode time of each request, as shares.
 
-    Requests are simulated in the order and at the instants at which they were sent, so that
-    a burst and a closed loop are runs like any other. Held out are groups of neighbours, up
+    Requests are simulated in the order and, without `users`, at the instants at which they
+    were sent, so that a burst is a run like any other. A closed loop without `users` is too,
+    but there a request that comes a moment before its slot is free waits for an iteration
+    that it did not meet, and TTFT says little. Held out are groups of neighbours, up
     to 20 groups in all, dealt in turn to the blocks: neighbours share a batch, and on both
     sides of a split they would flatter the fit. What is held out is still sent in the
     simulation, since others had to share with it, but none of its times is looked at.
@@ -505,19 +536,18 @@ def calibrate(measurement: Measurement, server: LLMServer, *, blocks: int = 5) -
     groups = _groups(n)
     count = min(whole("blocks", blocks, 2), int(groups[-1]) + 1)
     everybody = np.ones(n, dtype=np.bool_)
-    found, search = _fit(measurement, server, everybody, quick=False)
+    loop = None if users is None else whole("users", users, 1)
+    found, search = _fit(measurement, server, everybody, loop, quick=False)
     coefficients = _without_idle(search, found)
     ttft, e2e = np.full(n, np.nan), np.full(n, np.nan)
     for block in range(count):
         held_out = groups % count == block
-        seen, _ = _fit(measurement, server, ~held_out, quick=True)
-        for values, all_simulated in zip(
-            (ttft, e2e), _simulated(measurement, server, seen), strict=True
-        ):
+        seen, _ = _fit(measurement, server, ~held_out, loop, quick=True)
+        for values, all_simulated in zip((ttft, e2e), search.simulated(seen), strict=True):
             values[held_out] = all_simulated[held_out]
     return Calibration(
         step=_step(coefficients),
-        in_sample=_fit_error(measurement, _simulated(measurement, server, coefficients), groups),
+        in_sample=_fit_error(measurement, search.simulated(coefficients), groups),
         held_out=_fit_error(measurement, (ttft, e2e), groups),
         remarks=_remarks(search, coefficients, int(groups[-1]) + 1),
     )

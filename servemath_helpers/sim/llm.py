@@ -5,32 +5,27 @@ An argument out of range raises `ValueError`, which names it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from servemath_helpers import latency
-from servemath_helpers._validate import finite_non_negative, probability, whole
-from servemath_helpers.quantities import Exact
+from servemath_helpers._validate import whole
 from servemath_helpers.sim._arrays import FloatArray, IntArray, frozen
 from servemath_helpers.sim._engine import LOG_FIELDS, Outcome, run
 from servemath_helpers.sim._plan import Plan, make_plan
 from servemath_helpers.sim.requests import Requests
-from servemath_helpers.sim.results import StepFunction
+from servemath_helpers.sim.served import Served
 from servemath_helpers.sim.server import LLMServer
 from servemath_helpers.sim.steptime import RooflineStep
 from servemath_helpers.sim.timeline import Stays, Timeline
 
 __all__ = ["LLMResult", "simulate_llm"]
 
-LatencyMetric = Literal["queue", "ttft", "tpot", "e2e", "longest_gap"]
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class LLMResult:
+class LLMResult(Served):
     """One run of a model server, request by request in the order of arrival.
 
     Attributes
@@ -48,233 +43,12 @@ class LLMResult:
         The first request that statistics count, see `without_warmup`.
     """
 
-    requests: Requests
     server: LLMServer
-    start_s: FloatArray
-    first_token_s: FloatArray
-    finish_s: FloatArray
     preemptions: IntArray
-    first_counted: int = 0
     _plan: Plan = field(repr=False)
     _outcome: Outcome = field(repr=False)
 
-    @property
-    def arrival_s(self) -> FloatArray:
-        """When each request came."""
-        return self.requests.arrival_s
-
-    @cached_property
-    def status(self) -> npt.NDArray[np.str_]:
-        """``"ok"``, or ``"rejected"`` for a request that is larger than the cache."""
-        return frozen(np.where(np.isnan(self.finish_s), "rejected", "ok"))
-
-    @cached_property
-    def queue_s(self) -> FloatArray:
-        """Time from arrival until the request was first let in."""
-        return frozen(self.start_s - self.arrival_s)
-
-    @cached_property
-    def ttft_s(self) -> FloatArray:
-        """Time from arrival to the first token: queue and prefill."""
-        return frozen(self.first_token_s - self.arrival_s)
-
-    @cached_property
-    def e2e_s(self) -> FloatArray:
-        """Time from arrival to the last token."""
-        return frozen(self.finish_s - self.arrival_s)
-
-    @cached_property
-    def tpot_s(self) -> FloatArray:
-        """Mean time per token after the first; NaN for answers of one token."""
-        later = self.requests.output_tokens - 1
-        gaps = np.where(later > 0, later, np.nan)
-        return frozen((self.finish_s - self.first_token_s) / gaps)
-
-    @cached_property
-    def in_system(self) -> StepFunction:
-        """Number of served requests between arrival and last token against time."""
-        served = ~np.isnan(self.finish_s)
-        return StepFunction.counting(self.arrival_s[served], self.finish_s[served])
-
-    # statistics over requests -------------------------------------------------------
-
-    def _metric(self, metric: LatencyMetric) -> FloatArray:
-        if metric not in ("queue", "ttft", "tpot", "e2e", "longest_gap"):
-            raise ValueError(
-                f"metric must be 'queue', 'ttft', 'tpot', 'e2e' or 'longest_gap', got {metric!r}"
-            )
-        array: FloatArray = getattr(self, f"{metric}_s")
-        counted = array[self.first_counted :]
-        return counted[~np.isnan(counted)]
-
-    def percentile(self, metric: LatencyMetric, q: Exact) -> float:
-        """Return a nearest-rank percentile over the requests that have the number.
-
-        Parameters
-        ----------
-        metric : {"queue", "ttft", "tpot", "e2e", "longest_gap"}
-            Of what.
-        q : int, float, str, Decimal or Fraction
-            Quantile in (0, 1].
-
-        Returns
-        -------
-        float
-            Seconds.
-
-        Raises
-        ------
-        ValueError
-            If no request has the number.
-        """
-        return latency.percentile(self._metric(metric), q)
-
-    def percentile_interval(
-        self, metric: LatencyMetric, q: Exact, confidence: Exact = "0.95", *, every: int = 1
-    ) -> tuple[float, float]:
-        """Return a confidence interval of a percentile from order statistics.
-
-        Parameters
-        ----------
-        metric : {"queue", "ttft", "tpot", "e2e", "longest_gap"}
-            Of what.
-        q : int, float, str, Decimal or Fraction
-            Quantile in (0, 1).
-        confidence : int, float, str, Decimal or Fraction, optional
-            Least probability that the interval holds the true quantile.
-        every : int, optional
-            Take only every so many-th request, at least 1.
-
-        Returns
-        -------
-        low, high : float
-            Seconds.
-
-        Raises
-        ------
-        ValueError
-            If no request has the number.
-
-        Notes
-        -----
-        It supposes independent observations; requests that share a batch are not, so it is
-        too narrow. Thin the run with `every`, or repeat it with other seeds.
-        """
-        sample = self._metric(metric)[:: whole("every", every, 1)]
-        return latency.percentile_interval(sample, q, confidence)
-
-    def _met(
-        self, ttft_slo_s: float | None, tpot_slo_s: float | None, e2e_slo_s: float | None
-    ) -> int:
-        good = ~np.isnan(self.finish_s)
-        for name, bound, values in (
-            ("ttft_slo_s", ttft_slo_s, self.ttft_s),
-            ("tpot_slo_s", tpot_slo_s, self.tpot_s),
-            ("e2e_slo_s", e2e_slo_s, self.e2e_s),
-        ):
-            if bound is not None:
-                # An answer of one token has no TPOT and keeps any bound on it.
-                good &= ~(values > finite_non_negative(name, bound))
-        return int(good[self.first_counted :].sum())
-
-    def goodput_share(
-        self,
-        ttft_slo_s: float | None = None,
-        tpot_slo_s: float | None = None,
-        e2e_slo_s: float | None = None,
-    ) -> float:
-        """Return the share of the requests that were answered within all bounds.
-
-        Parameters
-        ----------
-        ttft_slo_s, tpot_slo_s, e2e_slo_s : float, optional
-            Bounds in seconds, at least 0; a bound met exactly is met, None is no bound.
-
-        Returns
-        -------
-        float
-            Between 0 and 1; rejected requests count as failures.
-        """
-        counted = len(self.requests) - self.first_counted
-        return self._met(ttft_slo_s, tpot_slo_s, e2e_slo_s) / counted
-
-    def goodput_rps(
-        self,
-        ttft_slo_s: float | None = None,
-        tpot_slo_s: float | None = None,
-        e2e_slo_s: float | None = None,
-    ) -> float:
-        """Return how many requests a second were answered within all bounds.
-
-        Parameters
-        ----------
-        ttft_slo_s, tpot_slo_s, e2e_slo_s : float, optional
-            Bounds in seconds, at least 0; a bound met exactly is met, None is no bound.
-
-        Returns
-        -------
-        float
-            Requests per second of the window.
-        """
-        return self._over_span(self._met(ttft_slo_s, tpot_slo_s, e2e_slo_s))
-
-    def without_warmup(self, share: float = 0.1) -> LLMResult:
-        """Return the run with statistics that leave out the first requests.
-
-        Parameters
-        ----------
-        share : float, optional
-            Share of the requests, who met an empty server, to leave out, in [0, 1).
-
-        Returns
-        -------
-        LLMResult
-            Its arrays and timeline are the same; percentiles and goodput count later
-            requests only, and what is averaged over time begins with the first of them.
-
-        Notes
-        -----
-        Nothing is left out unless you ask.
-        """
-        first = int(probability("share", share, one_allowed=False) * len(self.requests))
-        return replace(self, first_counted=first)
-
-    # statistics over time -----------------------------------------------------------
-
-    @property
-    def window_start_s(self) -> float:
-        """Where averages over time begin: 0, or the first arrival after the warm-up."""
-        return float(self.arrival_s[self.first_counted]) if self.first_counted else 0.0
-
-    @property
-    def window_end_s(self) -> float:
-        """Where averages over time end: when the last token is given."""
-        return max(self._outcome.finish[:], default=self.window_start_s)
-
-    def _over_span(self, amount: float) -> float:
-        span = self.window_end_s - self.window_start_s
-        return amount / span if span > 0 else 0.0
-
-    def throughput_rps(self) -> float:
-        """Return the requests answered per second of the window.
-
-        Returns
-        -------
-        float
-            Whatever their latency was.
-        """
-        return self._over_span(self._met(None, None, None))
-
-    def throughput_tok_s(self) -> float:
-        """Return the output tokens per second of the window.
-
-        Returns
-        -------
-        float
-            Tokens of the requests that are counted.
-        """
-        served = ~np.isnan(self.finish_s[self.first_counted :])
-        return self._over_span(int(self.requests.output_tokens[self.first_counted :][served].sum()))
+    _metrics = (*Served._metrics, "longest_gap")
 
     def _rows(self) -> npt.NDArray[np.bool_]:
         return self.timeline.start_s >= self.window_start_s
@@ -594,7 +368,11 @@ def simulate_llm(
         if not isinstance(value, kind):
             raise ValueError(f"{name} must be {kind.__name__}, got {value!r}")
     plan = make_plan(requests, server, rng)
-    outcome = run(plan, server)
+    return result_of(requests, server, plan, run(plan, server))
+
+
+def result_of(requests: Requests, server: LLMServer, plan: Plan, outcome: Outcome) -> LLMResult:
+    """Return what the engine left behind as a result."""
     n = len(requests)
 
     def over_all(values: list[float]) -> FloatArray:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from servemath_helpers.sim import (
+    ClosedLoop,
     LinearStep,
     LLMServer,
     Measurement,
@@ -15,6 +16,7 @@ from servemath_helpers.sim import (
     Speculation,
     calibrate,
     calibration,
+    simulate_fleet,
     simulate_llm,
     synthetic_azure,
 )
@@ -54,24 +56,20 @@ def test_an_exact_run_is_predicted_within_two_percent(server, speedup):
     assert fit.step.base_s == pytest.approx(0.012, rel=0.1)
 
 
-def closed_loop(server, users, n, prompt=500, output=100):
-    """Send the next request when one is done: iterate until arrivals follow from ends."""
-    arrival = np.zeros(n)
-    for _ in range(n):
-        run = simulate_llm(Requests(arrival, prompt, output), server)
-        again = np.concatenate((np.zeros(users), np.sort(run.finish_s)[: n - users]))
-        if np.allclose(again, arrival, atol=1e-9):
-            break
-        arrival = again
-    return Measurement(Requests(arrival, prompt, output), run.ttft_s, run.e2e_s)
-
-
-def test_a_closed_loop_is_predicted_and_says_what_it_leaves_open():
-    fit = calibrate(closed_loop(CHUNKED, users=8, n=64), CHUNKED)
-    assert abs(fit.held_out.e2e.bias) < 0.03
-    assert abs(fit.held_out.tpot.bias) < 0.02
-    # Eight of one size all the time: batch and context do not vary.
-    assert any("apart" in remark or "does not show" in remark for remark in fit.remarks)
+@pytest.mark.parametrize("pause", [0.0, 0.004])
+def test_a_closed_loop_is_predicted(pause):
+    rng = np.random.default_rng(8)
+    loop = ClosedLoop(8, rng.integers(200, 900, 96), rng.integers(20, 200, 96), pause)
+    run = simulate_fleet(loop, CHUNKED)
+    measurement = Measurement(run.requests, run.ttft_s, run.e2e_s)
+    fit = calibrate(measurement, CHUNKED, users=8, blocks=3)
+    for metric, most in ((fit.held_out.e2e, 0.02), (fit.held_out.ttft, 0.1)):
+        assert abs(metric.bias) < most
+        assert metric.median < most
+    # Sent when they were sent, E2E is right all the same.
+    assert abs(calibrate(measurement, CHUNKED, blocks=2).held_out.e2e.bias) < 0.03
+    # More users than requests are a burst.
+    assert calibrate(measurement, CHUNKED, users=99, blocks=2).held_out.e2e.n == 96
 
 
 def test_a_burst_of_equal_requests_cannot_tell_batch_from_context():
@@ -230,6 +228,10 @@ def test_what_is_held_out_is_not_looked_at():
         (
             lambda: calibrate(measured(CONTINUOUS, n=20), CONTINUOUS, blocks=1),
             "blocks must be a whole number of at least 2",
+        ),
+        (
+            lambda: calibrate(measured(CONTINUOUS, n=20), CONTINUOUS, users=0),
+            "users must be a whole number of at least 1",
         ),
         (
             lambda: calibrate(
