@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,28 @@ from traitlets import Bool, Float, Integer, Unicode
 from autograder import bank
 from autograder.cells import grade_id_of, is_test_cell, nbgrader_metadata
 from autograder.course import Course
-from autograder.grading.engine.jail import JailSpec, JailUnavailable, probe, why_not
+from autograder.grading.engine.jail import (
+    LANDLOCK,
+    NO_WALL,
+    JailSpec,
+    JailUnavailable,
+    describe,
+    probe,
+)
 from autograder.grading.engine.judge import COURSE, LEARNER, TEST
 from autograder.grading.engine.pipeline import Pipeline
 from autograder.grading.engine.service import files_of
 from autograder.grading.outcomes import remarks_of
 from autograder.grading.run_records import save_run
+
+#: Workers of a cluster find out for themselves which wall stands.
+ELSEWHERE = "elsewhere"
+
+#: What the second wall keeps less well, in one sentence; the threat model has it row by row.
+WEAKER = (
+    "from inside one can tell which paths and processes exist and what the machine is called, "
+    "not read or change them (docs/background/threat-model.md)"
+)
 
 
 def describe_cells(nb: NotebookNode, ids: list[str]) -> str:
@@ -105,21 +122,40 @@ class ExecuteGraded(NbGraderPreprocessor):
     def _dask_scheduler_default(self) -> str:
         return os.environ.get("SERVEMATH_DASK_SCHEDULER", "")
 
-    def is_jailed(self) -> bool:
-        """Tell whether learner code will run in a jail.
+    @functools.cached_property
+    def wall(self) -> str:
+        """Return which wall will stand around learner code, `jail.NO_WALL` for none.
 
         Raises
         ------
         JailUnavailable
             If it cannot be jailed here and nobody allowed to do without.
         """
-        if self.jail and (self.dask_scheduler or why_not() is None):
-            return True  # a cluster's workers find out for themselves
-        if self.allow_unsandboxed:
-            return False
-        if self.jail:
-            probe()
-        raise JailUnavailable("ExecuteGraded.jail is False.")
+        if self.jail and self.dask_scheduler:
+            return ELSEWHERE
+        try:
+            if self.jail:
+                return probe()
+            raise JailUnavailable("ExecuteGraded.jail is False.")
+        except JailUnavailable:
+            if not self.allow_unsandboxed:
+                raise
+        return NO_WALL
+
+    def _tell(self, wall: str) -> None:
+        """Say in the log what stands around learner code."""
+        if wall == NO_WALL:
+            self.log.warning(
+                "learner code runs WITHOUT a jail: it can read and write what this account can"
+            )
+        elif wall == LANDLOCK:
+            self.log.warning(
+                "learner code runs in a jail of %s, as namespaces are refused here; %s",
+                describe(wall),
+                WEAKER,
+            )
+        elif wall != ELSEWHERE:
+            self.log.info("learner code runs in a jail of %s", describe(wall))
 
     def make_pipeline(self) -> Pipeline:
         """Return what runs jobs, as configured.
@@ -131,11 +167,8 @@ class ExecuteGraded(NbGraderPreprocessor):
         EngineError
             If the Dask scheduler does not answer.
         """
-        jailed = self.is_jailed()
-        if not jailed:
-            self.log.warning(
-                "learner code runs WITHOUT a jail: it can read and write what this account can"
-            )
+        wall = self.wall
+        self._tell(wall)
         coursedir = getattr(getattr(self.parent, "parent", None), "coursedir", None)
         root = Path(coursedir.root) if coursedir is not None else None
         secret = [Path.home(), *([root] if root is not None else [])]
@@ -150,7 +183,7 @@ class ExecuteGraded(NbGraderPreprocessor):
         )
         return Pipeline(
             spec,
-            jailed=jailed,
+            wall=wall,
             slots=self.workers or os.cpu_count() or 1,
             scheduler=self.dask_scheduler,
             allow_unsandboxed=self.allow_unsandboxed,
@@ -239,6 +272,7 @@ class ExecuteGraded(NbGraderPreprocessor):
             if ran["stopped"]:
                 kept["stopped"].add(cell.id)
         kept["own_work"] = result["own_work"]
+        kept["wall"] = result["wall"]
         kept["seconds"] = sum(ran["seconds"] for ran in result["cells"].values())
         for what, ids in result["incidents"].items():
             remarks_of(resources).append(f"{what}: {describe_cells(nb, ids)}")

@@ -69,8 +69,10 @@ class SubmissionExporter(NotebookExporter):
         if convert != self._sanitise:
             for remark in self._remarks:
                 self.log.warning("%s: %s", names["student"], remark)
-            Outcome(*submission, remarks=self._remarks).save(Path.cwd())
-            self.run.count(names, resources["servemath"].get("seconds", 0.0))
+            kept = resources["servemath"]
+            outcome = Outcome(*submission, remarks=self._remarks, wall=kept.get("wall", ""))
+            outcome.save(Path.cwd())
+            self.run.count(names, kept.get("seconds", 0.0))
         return text, resources
 
     def _sanitise(self, filename: str, resources: dict[str, Any]) -> tuple[str, dict[str, Any]]:

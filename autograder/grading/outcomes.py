@@ -22,7 +22,7 @@ class Outcome:
     """What happened to one submission at its last grading.
 
     `reason` says why it could not be graded; `remarks` are what a grader should
-    know about one that was.
+    know about one that was, and `wall` is what stood around its code.
     """
 
     student: str
@@ -30,6 +30,7 @@ class Outcome:
     status: str = GRADED
     reason: str = ""
     remarks: list[str] = field(default_factory=list)
+    wall: str = ""
 
     def save(self, root: Path) -> None:
         """Keep this outcome in the course at `root`."""

@@ -184,11 +184,12 @@ def _gib(size: int) -> str:
 
 def jail(course: Course) -> Finding:
     """Say whether learners' code can be jailed here."""
-    from autograder.grading.engine.jail import why_not
+    from autograder.grading.engine.jail import JailUnavailable, describe, probe
 
-    reason = why_not()
-    if reason is None:
-        return Finding("jail", "ok", "learners' code can be shut in")
+    try:
+        return Finding("jail", "ok", f"learners' code can be shut in by {describe(probe())}")
+    except JailUnavailable as error:
+        reason = str(error)
     try:
         needed = needs_jail(course)
     except SettingsError:

@@ -14,6 +14,7 @@ import os
 import random
 import signal
 import sys
+import tempfile
 import threading
 import types
 from collections.abc import Iterator
@@ -186,8 +187,15 @@ def run_learner(
         with contextlib.suppress(OSError):
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(base64.b64decode(content))
+    tempfile.tempdir = None  # not where the engine's own go
+    try:
+        for descriptor in os.openpty():
+            os.close(descriptor)
+    except OSError:  # no terminal for shell escapes (!ls)
+        shell.system = shell.system_raw  # type: ignore[method-assign]
     sys.path[:0] = path
-    if len(path) > 1:  # no walls: a copy of the package stands before the installed one
+    if len(path) > 1:  # a copy of the package stands before the installed one
+        os.environ["PYTHONPATH"] = path[1]
         for name in [name for name in sys.modules if name.split(".")[0] == PACKAGE]:
             del sys.modules[name]
     reseed()

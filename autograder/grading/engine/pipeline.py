@@ -18,7 +18,7 @@ from typing import Any
 from autograder.files import write_atomically
 from autograder.grading.engine import trials
 from autograder.grading.engine.fingerprint import fingerprint
-from autograder.grading.engine.jail import JailSpec
+from autograder.grading.engine.jail import NO_WALL, JailSpec
 from autograder.grading.engine.service import Service
 
 
@@ -29,8 +29,9 @@ class Pipeline:
     ----------
     spec : JailSpec
         Limits of each jail.
-    jailed : bool
-        Whether learner code runs in a jail.
+    wall : str
+        What stands around learner code here, as `jail.probe` answers, or `jail.NO_WALL`; workers
+        of a cluster find out for themselves, unless it is that.
     slots : int
         Jobs that run at the same time on this machine; a cluster has its own number.
     scheduler : str
@@ -45,24 +46,25 @@ class Pipeline:
         self,
         spec: JailSpec,
         *,
-        jailed: bool,
+        wall: str,
         slots: int,
         scheduler: str = "",
         allow_unsandboxed: bool = False,
         store: Path | None = None,
     ) -> None:
-        self._setting = [jailed, dataclasses.asdict(spec)]
+        self._setting = [wall, dataclasses.asdict(spec)]
         self._store = store
         self._waiting: dict[str, Future[dict[str, Any]]] = {}
         self._runner: Any
         if scheduler:
             from autograder.grading.engine.dask.runner import DaskRunner
 
+            jailed = wall != NO_WALL
             self._runner = DaskRunner(
                 scheduler, spec, jailed=jailed, allow_unsandboxed=allow_unsandboxed
             )
         else:
-            self._runner = LocalRunner(spec, jailed=jailed, slots=slots)
+            self._runner = LocalRunner(spec, wall=wall, slots=slots)
 
     def __enter__(self) -> Pipeline:
         return self
@@ -140,8 +142,8 @@ class Pipeline:
 class LocalRunner:
     """Runs jobs on this machine, several at a time."""
 
-    def __init__(self, spec: JailSpec, *, jailed: bool, slots: int) -> None:
-        self._service = Service(spec, jailed=jailed)
+    def __init__(self, spec: JailSpec, *, wall: str, slots: int) -> None:
+        self._service = Service(spec, wall=wall)
         self._service.start()
         self.slots = slots
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="servemath-slot")

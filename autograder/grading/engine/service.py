@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import importlib.util
 import os
+import site
 import socket
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from autograder.grading.engine.channel import (
     ChannelGarbage,
     ChannelTimeout,
 )
-from autograder.grading.engine.jail import JailSpec
+from autograder.grading.engine.jail import NAMESPACES, JailSpec, describe
 from autograder.grading.engine.withheld import PACKAGE, package_without
 
 #: Imported before forking, so that no submission pays for them.
@@ -96,15 +97,16 @@ def package_folder() -> Path:
 class ZygoteProcess:
     """A running zygote; see `autograder.grading.engine.zygote`."""
 
-    def __init__(self, spec: JailSpec, *, jailed: bool, preload: Iterable[str]) -> None:
+    def __init__(self, spec: JailSpec, *, wall: str, preload: Iterable[str]) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="servemath-engine-")
         self._control, theirs = socket.socketpair()
         self._log = Path(self._folder.name, "log")
         settings = {
             "preload": list(preload),
-            "jailed": jailed,
+            "wall": wall,
             "spec": dataclasses.asdict(spec),
             "profile": str(Path(self._folder.name, "profile")),
+            "temporary": tempfile.gettempdir(),
         }
         command = [sys.executable, "-P", "-m", "autograder.grading.engine.zygote"]
         with self._log.open("wb") as log:
@@ -166,14 +168,18 @@ class Service:
     ----------
     spec : JailSpec
         Limits of each jail; what it may read is filled in here.
-    jailed : bool
-        Whether learner code runs in a jail.
+    wall : str
+        What stands around learner code, as `jail.probe` answers, or `jail.NO_WALL`.
     """
 
-    def __init__(self, spec: JailSpec, *, jailed: bool) -> None:
-        self._jailed = jailed
+    def __init__(self, spec: JailSpec, *, wall: str) -> None:
+        self._wall = wall
+        self._described = describe(wall)
         self._package = package_folder()
-        readable = (sys.prefix, sys.base_prefix, str(self._package))
+        readable = [sys.prefix, sys.base_prefix, str(self._package)]
+        user_site = site.getusersitepackages()
+        if user_site in sys.path:
+            readable.append(user_site)
         # Where everything is installed in one place, the bank lies among what is readable.
         staff = str(Path(__file__).resolve().parents[2])
         self._spec = dataclasses.replace(
@@ -182,6 +188,7 @@ class Service:
         self._zygote: ZygoteProcess | None = None
         self._copies: dict[frozenset[str], Path] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="servemath-withheld-")
+        Path(self._folder.name).chmod(0o755)  # a jail may have another user
         self._lock = threading.Lock()
         self._closed = False
 
@@ -209,7 +216,7 @@ class Service:
             if self._closed:  # a job that still ran must not start another
                 raise EngineError("the grading engine was closed")
             if self._zygote is None:
-                self._zygote = ZygoteProcess(self._spec, jailed=self._jailed, preload=PRELOAD)
+                self._zygote = ZygoteProcess(self._spec, wall=self._wall, preload=PRELOAD)
             return self._zygote
 
     def _drop(self, zygote: ZygoteProcess) -> None:
@@ -229,7 +236,7 @@ class Service:
             return self._copies[key]
 
     def run(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Run one job; return the judge's result.
+        """Run one job; return the judge's result, and which wall stood.
 
         Raises
         ------
@@ -251,7 +258,8 @@ class Service:
             # An installation behind a link is seen under both names.
             places = {str(self._package), str(self._package.resolve())}
             overlays = [(copy, place) for place in sorted(places)]
-            path = [""] if self._jailed else ["", str(Path(copy).parent)]
+            if self._wall != NAMESPACES:  # nothing can be mounted over the package
+                path = ["", str(Path(copy).parent)]
         zygote = self._running()
         limits = job["limits"]
         seconds = limits["notebook_s"] + MARGIN_S + 5 * limits["max_restarts"]
@@ -272,7 +280,7 @@ class Service:
                 raise JobTooLong(f"not done after {seconds:.0f} s") from None
         if "crash" in result:
             raise EngineError(result["crash"].strip().splitlines()[-1])
-        return result
+        return {**result, "wall": self._described}
 
 
 def files_of(folder: Path, paths: Iterable[Path]) -> dict[str, str]:

@@ -21,6 +21,7 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,16 +32,21 @@ import psutil
 from autograder.grading.engine import judge, learner, shell
 from autograder.grading.engine.channel import MAX_TRUSTED_MESSAGE, Channel
 from autograder.grading.engine.jail import (
+    NO_WALL,
     JailSpec,
     drop_privileges,
     enter_jail,
-    resident_bytes_inside,
-    settle_init,
+    outgrown,
+    settle_keeper,
     syscalls,
+    work_folder,
 )
 
-#: Seconds between two looks of a jail's first process at the memory in use.
+#: Seconds between two looks of a jail's keeper at what is in use, if a look takes no time.
 WATCH_S = 0.05
+
+#: Seconds that jails may take to be taken down, once nobody needs them.
+END_S = 5.0
 
 #: Address space of a judge, and processor seconds beyond the notebook's own limit.
 JUDGE_BYTES = 4 * 2**30
@@ -52,9 +58,10 @@ class Settings:
     """What a zygote is told when it starts."""
 
     preload: tuple[str, ...]
-    jailed: bool
+    wall: str
     spec: JailSpec
     profile: str
+    temporary: str
 
 
 class Zygote:
@@ -65,6 +72,7 @@ class Zygote:
         self._settings = settings
         self._asking: set[socket.socket] = set()
         self._judges: dict[int, socket.socket] = {}
+        tempfile.tempdir = settings.temporary
         for name in settings.preload:
             importlib.import_module(name)
         self._shell = shell.make_shell(settings.profile)
@@ -86,6 +94,7 @@ class Zygote:
             if self._control in ready and not self._start_judge():
                 for pid in self._judges:
                     os.kill(pid, signal.SIGKILL)
+                self._see_jails_end()
                 return
             self._end_unwanted()
             for asking in [sock for sock in ready if sock in self._asking]:
@@ -96,6 +105,14 @@ class Zygote:
             while pid := os.waitpid(-1, os.WNOHANG)[0]:
                 if pid in self._judges:
                     self._judges.pop(pid).close()
+
+    @staticmethod
+    def _see_jails_end() -> None:
+        deadline = time.monotonic() + END_S
+        with contextlib.suppress(ChildProcessError):
+            while time.monotonic() < deadline:
+                if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                    time.sleep(0.001)
 
     def _end_unwanted(self) -> None:
         """Kill judges whose result nobody waits for any more: their job's other end is closed."""
@@ -132,6 +149,8 @@ class Zygote:
             for sock in (self._control, ours, *self._asking, *self._judges.values()):
                 sock.close()
             end_with_parent()
+            if sys.platform == "linux":  # hidden tests are closed to others of this user
+                syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
             self._judge(job, theirs)
 
         with theirs:
@@ -214,8 +233,10 @@ class Zygote:
         for descriptor, number in ((nothing, 0), (out, 1), (err, 2)):
             os.dup2(descriptor, number)
             os.close(descriptor)
-        if self._settings.jailed:
-            enter_jail(spec, keep_fds=(sock.fileno(), leash.fileno()))
+        jailed = self._settings.wall != NO_WALL
+        if jailed:
+            kept = (sock.fileno(), leash.fileno())
+            enter_jail(spec, keep_fds=kept, wall=self._settings.wall)
             watch: Watch = Watch(leash, spec)
         else:
             os.setsid()
@@ -224,7 +245,7 @@ class Zygote:
         pid = os.fork()
         if pid == 0:
             leash.close()
-            if self._settings.jailed:
+            if jailed:
                 drop_privileges(spec)
             else:
                 limit_resources(spec)
@@ -232,15 +253,15 @@ class Zygote:
             learner.run_learner(channel, self._shell, wanted["files"], folder, wanted["path"])
             return
         sock.close()
-        if self._settings.jailed:
-            settle_init()
+        if jailed:
+            settle_keeper(spec)
         watch.keep(pid)
 
 
 class Watch:
-    """What a jail's first process does: pass on interrupts, watch the memory, end with its leash.
+    """What a jail's keeper does: pass on interrupts, watch what is in use, end with its leash.
 
-    When it ends, the kernel ends everything else in the jail.
+    When it ends, so does everything else in the jail.
     """
 
     def __init__(self, leash: socket.socket, spec: JailSpec) -> None:
@@ -249,19 +270,22 @@ class Watch:
 
     def folder(self) -> str:
         """Return the learner's working folder."""
-        return self._spec.work
+        return work_folder()
 
     def keep(self, pid: int) -> None:
         """Keep watch until the learner's process or the judge is gone."""
+        pause_s = WATCH_S
         while self._learner_lives(pid):
-            ready, _, _ = select.select([self._leash], [], [], WATCH_S)
+            ready, _, _ = select.select([self._leash], [], [], pause_s)
             if ready:
                 order = self._leash.recv(1)
                 if not order:
                     break
                 os.kill(pid, signal.SIGINT)
-            if self._resident_bytes() > self._spec.memory_bytes:
+            began = time.monotonic()
+            if self._outgrown():
                 break
+            pause_s = max(WATCH_S, 4 * (time.monotonic() - began))
         self._end()
 
     @staticmethod
@@ -276,11 +300,11 @@ class Watch:
             if pid == 0:
                 return True
 
-    def _resident_bytes(self) -> int:
-        return resident_bytes_inside()
+    def _outgrown(self) -> bool:
+        return outgrown(self._spec)
 
     def _end(self) -> None:
-        """Leave the rest to the kernel."""
+        """Leave the rest to the jail."""
 
 
 class UnjailedWatch(Watch):
@@ -297,12 +321,12 @@ class UnjailedWatch(Watch):
     def _started(self) -> list[psutil.Process]:
         return psutil.Process().children(recursive=True)
 
-    def _resident_bytes(self) -> int:
+    def _outgrown(self) -> bool:
         total = 0
         for process in self._started():
             with contextlib.suppress(psutil.Error):
                 total += process.memory_info().rss
-        return total
+        return total > self._spec.memory_bytes
 
     def _end(self) -> None:
         for process in self._started():
@@ -344,7 +368,9 @@ def main() -> NoReturn:
     told = Channel(control, MAX_TRUSTED_MESSAGE).receive()
     control.settimeout(None)
     spec = JailSpec(**{**told["spec"], "readable": tuple(told["spec"]["readable"])})
-    settings = Settings(tuple(told["preload"]), told["jailed"], spec, told["profile"])
+    settings = Settings(
+        tuple(told["preload"]), told["wall"], spec, told["profile"], told["temporary"]
+    )
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command; we end with it
     zygote = Zygote(control, settings)
     control.sendall(b"R")

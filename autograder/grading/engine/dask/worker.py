@@ -20,7 +20,7 @@ from typing import Any
 
 from autograder.grading.engine import trials
 from autograder.grading.engine.fingerprint import fingerprint, versions
-from autograder.grading.engine.jail import JailSpec
+from autograder.grading.engine.jail import NO_WALL, JailSpec
 from autograder.grading.engine.service import EngineError, Service
 
 #: The limits of a jail that the command sets; what it sees is the worker's own affair.
@@ -32,9 +32,14 @@ PROBE_S = 60.0
 #: Characters of a fingerprint that are shown.
 _SHOWN = 12
 
-_PROBE = (
-    "import json; from autograder.grading.engine.jail import why_not; print(json.dumps(why_not()))"
-)
+_PROBE = """
+import json
+from autograder.grading.engine.jail import JailUnavailable, probe
+try:
+    print(json.dumps([probe(), None]))
+except JailUnavailable as error:
+    print(json.dumps([None, str(error)]))
+"""
 
 
 class WorkerUnfit(EngineError):
@@ -77,7 +82,7 @@ def why_unfit(want: str) -> str | None:
     if told["fingerprint"] != fingerprint():
         return _difference(told)
     if told["jailed"] and not told["allow_unsandboxed"]:
-        return why_no_jail()
+        return wall_here()[1]
     return None
 
 
@@ -97,8 +102,8 @@ def _difference(told: dict[str, Any]) -> str:
 
 
 @functools.cache
-def why_no_jail() -> str | None:
-    """Return why this worker cannot jail learner code, or None if it can; tried once.
+def wall_here() -> tuple[str | None, str | None]:
+    """Return which wall stands on this worker, or None and why there is none; tried once.
 
     In a process of its own: the trial forks, and a worker has many threads.
     """
@@ -111,11 +116,11 @@ def why_no_jail() -> str | None:
         check=False,
     )
     try:
-        reason: str | None = json.loads(tried.stdout)
+        wall, reason = json.loads(tried.stdout)
     except ValueError:
         last = (tried.stderr.strip().splitlines() or ["no reason"])[-1]
-        reason = f"whether learner code can be jailed could not be tried: {last}"
-    return reason
+        return None, f"whether learner code can be jailed could not be tried: {last}"
+    return wall, reason
 
 
 def run_job(job: bytes, want: str) -> bytes:
@@ -147,13 +152,13 @@ class Services:
     def use(self, want: str) -> Iterator[Service]:
         """Lend the engine for what a command wants; one that nobody uses gives way to it."""
         told = json.loads(want)
-        jailed = told["jailed"] and why_no_jail() is None
-        key = json.dumps([told["limits"], jailed], sort_keys=True)
+        wall = (wall_here()[0] if told["jailed"] else None) or NO_WALL
+        key = json.dumps([told["limits"], wall], sort_keys=True)
         with self._lock:
             if key not in self._kept:
                 for other in [other for other in self._kept if not self._users[other]]:
                     self._kept.pop(other).close()
-                self._kept[key] = Service(_spec(told["limits"]), jailed=jailed)
+                self._kept[key] = Service(_spec(told["limits"]), wall=wall)
             service = self._kept[key]
             self._users[key] += 1
         try:

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from autograder.grading.engine.jail import syscalls
+from autograder.grading.engine.jail.limits import ENTRIES
 from autograder.grading.engine.jail.spec import JailSpec, step
 
 #: The system's programs, libraries and the few settings that libraries read.
-_SYSTEM = (
+SYSTEM = (
     "/usr",
     "/bin",
     "/sbin",
@@ -42,8 +43,9 @@ _OLD = "/.old"
 
 _PLAIN = syscalls.MS_NOSUID | syscalls.MS_NODEV
 _LOCKED = _PLAIN | syscalls.MS_RDONLY
-#: Files and folders that a private file system may hold.
-_ENTRIES = 16384
+#: Private file systems; with /dev, what may be written to at all.
+_PRIVATE = ("/tmp", "/dev/shm")
+WRITABLE = ("/tmp", "/dev")
 
 _MOUNT_OPTIONS = {
     "ro": syscalls.MS_RDONLY,
@@ -82,7 +84,7 @@ def build(spec: JailSpec, uid: int, gid: int) -> tuple[int, bool]:
         This machine refuses one of the mounts.
     """
     links, shown = _plan(spec)
-    overlays = [(_existing("overlays", outer), Path(inside)) for outer, inside in spec.overlays]
+    overlays = [(existing("overlays", outer), Path(inside)) for outer, inside in spec.overlays]
     outer_proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     with step("make mounts private"):
         syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
@@ -124,20 +126,21 @@ def _plan(spec: JailSpec) -> tuple[dict[Path, str], dict[Path, Path | None]]:
     """Return links to make, and what to show where: a resolved source, or None for nothing."""
     links: dict[Path, str] = {}
     shown: dict[Path, Path | None] = {}
-    for path in map(Path, _SYSTEM):
+    for path in map(Path, SYSTEM):
         if path.is_symlink() and path.is_dir():
             links[path] = str(path.readlink())
         elif path.exists():
             shown[path] = path.resolve()
     shown.update(dict.fromkeys(map(Path, spec.hidden)))
     for name in spec.readable:
-        source = _existing("readable", name)
+        source = existing("readable", name)
         shown[Path(name)] = source
         shown[source] = source
     return links, shown
 
 
-def _existing(argument: str, name: str) -> Path:
+def existing(argument: str, name: str) -> Path:
+    """Return a path without links; raise ValueError, naming the argument, if it is not there."""
     try:
         return Path(name).resolve(strict=True)
     except OSError as error:
@@ -194,7 +197,7 @@ def _mounts_at(target: str) -> Iterator[tuple[str, int]]:
 
 
 def _mount_private(target: str, size_bytes: int, mode: str) -> None:
-    options = f"mode={mode},size={size_bytes},nr_inodes={_ENTRIES}"
+    options = f"mode={mode},size={size_bytes},nr_inodes={ENTRIES}"
     syscalls.mount("tmpfs", target, "tmpfs", _PLAIN, options)
 
 
@@ -254,3 +257,9 @@ def _furnish_tmp(spec: JailSpec, uid: int, gid: int) -> None:
         if folder == tmp:
             break
         os.chown(folder, uid, gid)
+
+
+def private_bytes() -> int:
+    """Return how much memory the private files take, in bytes."""
+    states = map(os.statvfs, _PRIVATE)
+    return sum((state.f_blocks - state.f_bfree) * state.f_frsize for state in states)

@@ -28,7 +28,7 @@ def explain() -> str:
             return f"The kernel setting {name.replace('/', '.')} is {value}: {remedy}."
     if any(Path(mark).exists() for mark in _CONTAINER_MARKS):
         return (
-            "Containers forbid this by default: start this one with --security-opt "
+            "Containers forbid this by default, unless started with --security-opt "
             "seccomp=unconfined --security-opt systempaths=unconfined, or as privileged."
         )
     return "The kernel, or a sandbox around this process, forbids namespaces."

@@ -1,27 +1,37 @@
-"""How much learner code may use: limits the kernel keeps, and a measure for init to watch."""
+"""How much learner code may use: limits the kernel keeps, and measures to watch."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import resource
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from autograder.grading.engine.jail.spec import JailSpec
 
-_PRIVATE_FILES = ("/tmp", "/dev/shm")
+#: What `st_blocks` counts.
+_BLOCK_BYTES = 512
+
+#: Files and folders that a jail may have.
+ENTRIES = 16384
 
 
-def apply(spec: JailSpec, keepers: int) -> None:
+class Uncounted(Exception):
+    """Files cannot be counted: too many, or out of sight."""
+
+
+def apply(spec: JailSpec, processes: int | None) -> None:
     """Set this process's resource limits, hard and soft, to those of `spec`.
 
-    `keepers` is how many processes besides the learner's count as the same user's.
+    `processes` is how many its user may have, on the whole machine; None sets no limit.
     """
     limits = {
         "RLIMIT_AS": spec.memory_bytes,
         "RLIMIT_CPU": spec.cpu_s,
-        "RLIMIT_NPROC": spec.processes + keepers,
         "RLIMIT_FSIZE": spec.file_bytes,
         "RLIMIT_NOFILE": spec.open_files,
         "RLIMIT_CORE": 0,
@@ -31,6 +41,8 @@ def apply(spec: JailSpec, keepers: int) -> None:
         "RLIMIT_NICE": 0,
         "RLIMIT_RTPRIO": 0,
     }
+    if processes is not None:
+        limits["RLIMIT_NPROC"] = processes
     for name, value in limits.items():
         which = getattr(resource, name)
         ceiling = resource.getrlimit(which)[1]
@@ -39,9 +51,15 @@ def apply(spec: JailSpec, keepers: int) -> None:
         resource.setrlimit(which, (value, value))
 
 
+def children() -> list[int]:
+    """Return the children of this process."""
+    found = (Path(task, "children") for task in Path("/proc/self/task").iterdir())
+    return [int(child) for listed in found for child in listed.read_text().split()]
+
+
 @dataclass(frozen=True)
 class Watch:
-    """Where init sees the processes of its jail.
+    """Where a keeper sees the processes of its jail.
 
     Attributes
     ----------
@@ -55,10 +73,38 @@ class Watch:
     fresh: bool
 
     def resident_bytes(self) -> int:
-        """Return the memory of all processes but init, and of all private files."""
-        pages = sum(map(self._resident_pages, self._processes()))
-        files = sum(map(_used_bytes, _PRIVATE_FILES))
-        return pages * resource.getpagesize() + files
+        """Return the memory of all processes but the keeper."""
+        return sum(map(self._resident_pages, self._processes())) * resource.getpagesize()
+
+    def tasks(self) -> int:
+        """Return the number of all processes and threads but the keeper's."""
+        return sum(len(self._list(f"{process}/task")) for process in self._processes())
+
+    def file_bytes(self, folder: Path) -> int:
+        """Return how much the files in `folder` take, and deleted ones that are still open.
+
+        Raises
+        ------
+        Uncounted
+            There are more than `ENTRIES` of them, or one cannot be looked at.
+        """
+        found: dict[tuple[int, int], int] = {}
+        for number, state in enumerate(itertools.chain(_below(folder), self._deleted())):
+            if number > ENTRIES:
+                raise Uncounted
+            found[state.st_dev, state.st_ino] = state.st_blocks * _BLOCK_BYTES
+        return sum(found.values())
+
+    def _deleted(self) -> Iterator[os.stat_result]:
+        for process in self._processes():
+            for thread in self._list(f"{process}/task"):
+                for descriptor in self._list(f"{process}/task/{thread}/fd", told=True):
+                    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                        state = os.stat(
+                            f"{process}/task/{thread}/fd/{descriptor}", dir_fd=self.proc
+                        )
+                        if stat.S_ISREG(state.st_mode) and state.st_nlink == 0:
+                            yield state
 
     def _processes(self) -> Iterator[str]:
         if self.fresh:
@@ -76,13 +122,18 @@ class Watch:
         fields = self._read(f"{process}/statm").split()
         return int(fields[1]) if len(fields) > 1 else 0
 
-    def _list(self, folder: str) -> list[str]:
-        with contextlib.suppress(OSError):
+    def _list(self, folder: str, told: bool = False) -> list[str]:
+        try:
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY, dir_fd=self.proc)
             try:
                 return os.listdir(descriptor)  # noqa: PTH208
             finally:
                 os.close(descriptor)
+        except PermissionError:
+            if told:
+                raise Uncounted from None
+        except OSError:
+            pass  # it ended meanwhile
         return []
 
     def _read(self, name: str) -> str:
@@ -96,6 +147,18 @@ class Watch:
         return ""
 
 
-def _used_bytes(folder: str) -> int:
-    state = os.statvfs(folder)
-    return (state.f_blocks - state.f_bfree) * state.f_frsize
+def _below(folder: Path) -> Iterator[os.stat_result]:
+    """Yield what lies in a folder, however deep; links are not followed."""
+    folders = [str(folder)]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    with contextlib.suppress(FileNotFoundError):
+                        yield entry.stat(follow_symlinks=False)
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # gone, or replaced, meanwhile
+        except OSError:  # closed to its owner, or too deep to be named
+            raise Uncounted from None

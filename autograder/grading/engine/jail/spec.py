@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+#: The walls, in the order in which they are tried, and the name for going without.
+NAMESPACES, LANDLOCK, NO_WALL = "namespaces", "Landlock", "none"
+
 #: How to grade without a jail, knowingly.
 GO_ON = (
     "To grade without a jail, knowing that learners' code can then read and change what you "

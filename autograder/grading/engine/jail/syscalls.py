@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import platform
 from typing import Any
 
 CLONE_NEWNS = 0x00020000
@@ -31,20 +32,31 @@ MS_PRIVATE = 1 << 18
 MNT_DETACH = 2
 
 PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
 PR_SET_DUMPABLE = 4
-PR_SET_SECCOMP = 22
 PR_CAPBSET_DROP = 24
+PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 
+CAP_CHOWN = 0
 CAP_KILL = 5
+CAP_SETGID = 6
+CAP_SETUID = 7
 CAP_SYS_ADMIN = 21
 
 _AT_FDCWD = -100
 _AT_RECURSIVE = 0x8000
-_NR_MOUNT_SETATTR = 442  # the same number on every architecture
+# The same numbers on every architecture.
+_NR_MOUNT_SETATTR = 442
+_NR_LANDLOCK_CREATE_RULESET = 444
+_NR_LANDLOCK_ADD_RULE = 445
+_NR_LANDLOCK_RESTRICT_SELF = 446
+_LANDLOCK_CREATE_RULESET_VERSION = 1
+_LANDLOCK_RULE_PATH_BENEATH = 1
+
+_NR_SECCOMP = {"x86_64": 317, "aarch64": 277}
+_SECCOMP_SET_MODE_FILTER = 1
 _CAPABILITY_VERSION_3 = 0x20080522
 
 
@@ -69,15 +81,37 @@ class _CapData(ctypes.Structure):
     )
 
 
+class _RulesetAttr(ctypes.Structure):
+    _fields_ = (
+        ("handled_access_fs", ctypes.c_uint64),
+        ("handled_access_net", ctypes.c_uint64),
+        ("scoped", ctypes.c_uint64),
+    )
+
+
+class _PathBeneathAttr(ctypes.Structure):
+    _pack_ = 1
+    _fields_ = (("allowed_access", ctypes.c_uint64), ("parent_fd", ctypes.c_int32))
+
+
+class _SockFprog(ctypes.Structure):
+    _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+
+
 @functools.cache
 def _libc() -> Any:
     return ctypes.CDLL(None, use_errno=True)
 
 
-def _checked(result: int) -> None:
-    if result != 0:
+def _checked(result: int) -> int:
+    if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
+    return result
+
+
+def _numbered(number: int, *arguments: Any) -> int:
+    return _checked(_libc().syscall(ctypes.c_long(number), *arguments))
 
 
 def unshare(flags: int) -> None:
@@ -119,15 +153,13 @@ def restrict_mounts(target: str, flags: int) -> None:
     mount(2).
     """
     attributes = _MountAttr(attr_set=flags)
-    _checked(
-        _libc().syscall(
-            ctypes.c_long(_NR_MOUNT_SETATTR),
-            ctypes.c_int(_AT_FDCWD),
-            ctypes.c_char_p(os.fsencode(target)),
-            ctypes.c_uint(_AT_RECURSIVE),
-            ctypes.byref(attributes),
-            ctypes.c_size_t(ctypes.sizeof(attributes)),
-        )
+    _numbered(
+        _NR_MOUNT_SETATTR,
+        ctypes.c_int(_AT_FDCWD),
+        ctypes.c_char_p(os.fsencode(target)),
+        ctypes.c_uint(_AT_RECURSIVE),
+        ctypes.byref(attributes),
+        ctypes.c_size_t(ctypes.sizeof(attributes)),
     )
 
 
@@ -147,3 +179,50 @@ def set_capabilities(kept: int) -> None:
     low, high = kept & 0xFFFFFFFF, kept >> 32
     data = (_CapData * 2)(_CapData(low, low, 0), _CapData(high, high, 0))
     _checked(_libc().capset(ctypes.byref(header), ctypes.byref(data)))
+
+
+def landlock_abi() -> int:
+    """Return the version of Landlock that this kernel speaks, from 1 on."""
+    flags = ctypes.c_uint(_LANDLOCK_CREATE_RULESET_VERSION)
+    return _numbered(_NR_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), flags)
+
+
+def landlock_ruleset(rights: int, scopes: int) -> int:
+    """Return a descriptor of a new set of rules: all `rights` are refused until granted.
+
+    A kernel that knows nothing of a later field takes it for padding while it is 0.
+    """
+    attributes = _RulesetAttr(handled_access_fs=rights, scoped=scopes)
+    size = ctypes.c_size_t(ctypes.sizeof(attributes))
+    return _numbered(_NR_LANDLOCK_CREATE_RULESET, ctypes.byref(attributes), size, ctypes.c_uint(0))
+
+
+def landlock_grant(ruleset: int, rights: int, descriptor: int) -> None:
+    """Grant `rights` on what `descriptor` stands for, and on all below it."""
+    attributes = _PathBeneathAttr(allowed_access=rights, parent_fd=descriptor)
+    _numbered(
+        _NR_LANDLOCK_ADD_RULE,
+        ctypes.c_int(ruleset),
+        ctypes.c_int(_LANDLOCK_RULE_PATH_BENEATH),
+        ctypes.byref(attributes),
+        ctypes.c_uint(0),
+    )
+
+
+def landlock_restrict(ruleset: int, flags: int) -> None:
+    """Bind this thread and all it starts to a set of rules."""
+    _numbered(_NR_LANDLOCK_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint(flags))
+
+
+def seccomp_filter(code: bytes, flags: int) -> int:
+    """Bind this thread and all it starts to a filter of 8-byte BPF instructions.
+
+    Returns the listener's descriptor if `flags` ask for one, else 0.
+    """
+    program = _SockFprog(len(code) // 8, code)
+    return _numbered(
+        _NR_SECCOMP[platform.machine()],
+        ctypes.c_uint(_SECCOMP_SET_MODE_FILTER),
+        ctypes.c_uint(flags),
+        ctypes.byref(program),
+    )

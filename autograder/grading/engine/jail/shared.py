@@ -1,0 +1,195 @@
+"""The second wall, where namespaces are refused: Landlock in a world shared with others.
+
+Learner code has the machine's processes, files and network around it, and most often the
+grader's own user. Landlock keeps it from files and other processes, the filter on system
+calls from the rest; the keeper, asked before each fork, counts processes and threads, and
+watches memory and files. What loses its parent becomes a child of the keeper, or of the
+process that waits for it: nothing is left when they end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import stat
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from autograder.grading.engine.jail import keeper, landlock, limits, seccomp, syscalls
+from autograder.grading.engine.jail.forks import Forks
+from autograder.grading.engine.jail.identity import Identity, choose_here, give_up
+from autograder.grading.engine.jail.spec import JailSpec, JailUnavailable, step
+
+#: Between two looks whether killed processes are gone.
+_REAP_S = 0.001
+
+
+class Shared:
+    """A jail whose keeper and whose waiting process are both sub-reapers."""
+
+    def __init__(self, spec: JailSpec, kept: set[int]) -> None:
+        self._abi = landlock.abi()
+        if not seccomp.is_known():
+            raise JailUnavailable("no filter on system calls is known for this processor.")
+        with step("see which processes it has started"):
+            limits.children()
+        keeper.offer_to_oom_killer()
+        self._identity = choose_here()
+        with step("make a folder of its own"):
+            self._folder = Path(tempfile.mkdtemp(prefix="servemath-jail-")).resolve()
+            work = self._folder / Path(spec.work).name
+            work.mkdir(mode=0o700)
+            for folder in (self._folder, work):
+                os.chown(folder, self._identity.uid, self._identity.gid)
+        self.work = str(work)
+        with step("adopt what loses its parents"):
+            syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+        self._forks: Forks | None = None
+        keeper.fork_keeper(kept, clean=self._clean, alone=self._end_alone)
+        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+        self._watch = limits.Watch(os.open("/proc", os.O_RDONLY | os.O_CLOEXEC), fresh=False)
+        self._hear, self._tell = socket.socketpair()
+        os.chdir(work)
+
+    def drop_privileges(self, spec: JailSpec) -> None:
+        """Become the learner: the private folder is home, everything else is shut."""
+        os.close(self._watch.proc)
+        self._hear.close()
+        here = str(self._folder)
+        os.environ.update(HOME=here, TMPDIR=here, MPLCONFIGDIR=here, USER="learner")
+        os.environ["LOGNAME"] = "learner"
+        tempfile.tempdir = None
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        with step("drop privileges"):
+            give_up(self._identity)
+            # The keeper, which has the same user, looks into it.
+            syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
+            limits.apply(spec, None)
+        with step("shut it in by Landlock"):
+            landlock.shut_in(spec, self._folder)
+        with step("filter system calls"):
+            listener = seccomp.ask_before_forks()
+            socket.send_fds(self._tell, [b"L"], [listener])
+            os.close(listener)
+            self._tell.close()
+            seccomp.install(abi=self._abi)
+
+    def settle(self, spec: JailSpec) -> None:
+        """Become the same user, so as to see into its processes, and answer its forks."""
+        self._tell.close()
+        with step("drop the keeper's privileges"):
+            give_up(self._identity)
+            syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+            keeper.follow_parent(self._end_alone)
+        with self._hear:
+            _, descriptors, _, _ = socket.recv_fds(self._hear, 1, 1)
+        if descriptors:  # else it ended before
+            self._forks = Forks(descriptors[0], self._watch.tasks, spec.processes)
+            threading.Thread(target=self._forks.serve, daemon=True).start()
+
+    def resident_bytes(self) -> int:
+        """Return the memory of all processes but the keeper."""
+        return self._watch.resident_bytes()
+
+    def outgrown(self, spec: JailSpec) -> bool:
+        """Tell whether memory or files together are more than allowed."""
+        if self.resident_bytes() > spec.memory_bytes:
+            return True
+        try:
+            return self._watch.file_bytes(self._folder) > 2 * spec.file_bytes
+        except limits.Uncounted:
+            return True
+
+    def _end_alone(self) -> None:
+        """In the keeper, whose parent was killed: do what that one would have done."""
+        if self._forks is not None:
+            self._forks.most = 0
+        _end_children()
+        _remove(self._folder)
+
+    def _clean(self) -> None:
+        """In the process that waits: end all that is left, and remove the private folder."""
+        with _as_user(self._identity):
+            _end_children()
+            _remove(self._folder)
+        with contextlib.suppress(OSError):  # done, where the user owns more than the folder
+            self._folder.rmdir()
+
+
+@contextlib.contextmanager
+def _as_user(identity: Identity) -> Iterator[None]:
+    """Do as the learner could, with no right that it has not: links may lie in its folder."""
+    uid, gid = os.geteuid(), os.getegid()
+    os.setegid(identity.gid)
+    os.seteuid(identity.uid)
+    try:
+        yield
+    finally:
+        os.seteuid(uid)
+        os.setegid(gid)
+
+
+def _end_children() -> None:
+    """Kill and reap every process below this one.
+
+    Nobody but this process can reap its own children, so that no number is another's by the
+    time it is used; what a child leaves behind becomes a child. None of them can fork.
+    """
+    while True:
+        for child in limits.children():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(_REAP_S)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a tree however deep, with folders that are closed to their owner.
+
+    What lies in a folder moves up next to it, so that no path grows long.
+    """
+    with contextlib.suppress(OSError):
+        root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            _empty(root)
+        finally:
+            os.close(root)
+        folder.rmdir()
+
+
+def _empty(root: int) -> None:
+    moved, unheard_of = 0, os.urandom(8).hex()
+    while names := os.listdir(root):
+        for name in names:
+            if not _is_folder(name, root):
+                os.unlink(name, dir_fd=root)
+                continue
+            os.chmod(name, 0o700, dir_fd=root)
+            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=root)
+            try:
+                for below in os.listdir(inner):  # noqa: PTH208
+                    if _is_folder(below, inner):
+                        os.chmod(below, 0o700, dir_fd=inner)
+                        moved += 1
+                        new = f"{unheard_of}.{moved}"
+                        os.rename(below, new, src_dir_fd=inner, dst_dir_fd=root)
+                    else:
+                        os.unlink(below, dir_fd=inner)
+            finally:
+                os.close(inner)
+            os.rmdir(name, dir_fd=root)
+
+
+def _is_folder(name: str, folder: int) -> bool:
+    return stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
