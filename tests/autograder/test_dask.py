@@ -246,7 +246,7 @@ def test_a_lost_scheduler_is_said_and_the_command_need_not_wait_for_ever(tmp_pat
 
 @pytest.fixture
 def no_jail(monkeypatch):
-    monkeypatch.setattr(dask_worker, "why_no_jail", lambda: "no user namespaces here")
+    monkeypatch.setattr(dask_worker, "wall_here", lambda: (None, "no user namespaces here"))
 
 
 def want(**asked):

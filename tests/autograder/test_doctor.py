@@ -203,8 +203,20 @@ def test_room_for_temporary_files_is_wanted_too(course, monkeypatch):
 
 
 def test_a_machine_that_can_jail_is_well(course, monkeypatch):
-    monkeypatch.setattr(jail, "why_not", lambda: None)
-    assert doctor.jail(course).state == "ok"
+    monkeypatch.setattr(jail, "probe", lambda: jail.NAMESPACES)
+    told = Finding("jail", "ok", "learners' code can be shut in by namespaces")
+    assert doctor.jail(course) == told
+
+
+def test_the_second_wall_is_named_with_its_version(course, monkeypatch):
+    monkeypatch.setattr(jail, "probe", lambda: jail.LANDLOCK)
+    monkeypatch.setattr(jail.syscalls, "landlock_abi", lambda: 4)
+    told = Finding("jail", "ok", "learners' code can be shut in by Landlock (ABI 4)")
+    assert doctor.jail(course) == told
+
+
+def no_wall():
+    raise jail.JailUnavailable("namespaces are forbidden.")
 
 
 @pytest.mark.parametrize(
@@ -218,10 +230,12 @@ def test_a_machine_that_can_jail_is_well(course, monkeypatch):
 def test_a_machine_that_cannot_jail_is_a_fault_unless_the_course_does_without(
     course, monkeypatch, line, state
 ):
-    monkeypatch.setattr(jail, "why_not", lambda: "namespaces are forbidden; allow them")
+    monkeypatch.setattr(jail, "probe", no_wall)
     monkeypatch.delenv("SERVEMATH_DASK_SCHEDULER", raising=False)
     set_option(course, line)
-    assert doctor.jail(course) == Finding("jail", state, "namespaces are forbidden; allow them")
+    found = doctor.jail(course)
+    assert (found.subject, found.state) == ("jail", state)
+    assert "namespaces are forbidden. To grade without a jail" in found.found
 
 
 def test_a_release_that_is_out_of_date_is_a_fault(course, monkeypatch):
@@ -288,7 +302,7 @@ def test_json_holds_the_same(course, monkeypatch):
 
 
 def test_every_examination_is_under_the_name_of_its_finding(course, monkeypatch):
-    monkeypatch.setattr(jail, "why_not", lambda: None)
+    monkeypatch.setattr(jail, "probe", lambda: jail.NAMESPACES)
     monkeypatch.setattr(check, "release", lambda _, name: Finding(name, "ok", ""))
     looks = doctor.examinations(course)
     assert [name for name, _ in looks] == [look().subject for _, look in looks]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from autograder.grading.engine.jail import JailSpec, JailUnavailable, why_not
+from autograder.grading.engine.jail import NO_WALL, JailSpec, JailUnavailable, why_not
 from autograder.grading.engine.judge import _names
 from autograder.grading.engine.pipeline import Pipeline
 from autograder.grading.engine.service import EngineError, Service, clean_environment, files_of
@@ -191,7 +191,8 @@ def test_nothing_of_the_grader_is_in_the_learners_environment(result_of, monkeyp
         code_cell("import os; print(sorted(os.environ))"), code_cell("pass", "a__visible__x")
     )
     assert "SECRET" not in outputs[0][0]["text"]
-    assert set(eval(outputs[0][0]["text"])) <= {*clean_environment(), "LC_CTYPE"}
+    places = {"LC_CTYPE", "LOGNAME", "TMPDIR"}
+    assert set(eval(outputs[0][0]["text"])) <= {*clean_environment(), *places}
 
 
 def test_files_of_the_submission_are_there_and_writing_them_harms_nobody(result_of):
@@ -335,7 +336,7 @@ def test_results_are_kept_unless_time_had_a_part_in_them(tmp_path):
     store = tmp_path / "store"
 
     def run():
-        with Pipeline(made_spec(), jailed=False, slots=1, store=store) as pipeline:
+        with Pipeline(made_spec(), wall=NO_WALL, slots=1, store=store) as pipeline:
             return [pipeline.take(job) for job in jobs]
 
     first, second = run(), run()
@@ -352,7 +353,7 @@ def made_spec():
 
 
 def test_a_changed_test_is_another_job(tmp_path):
-    with Pipeline(made_spec(), jailed=False, slots=1) as pipeline:
+    with Pipeline(made_spec(), wall=NO_WALL, slots=1) as pipeline:
         executor = ExecuteGraded()
         keys = set()
         for source in ("assert f() == 1", "assert f() == 2"):
@@ -380,7 +381,7 @@ def test_an_engine_that_cannot_start_says_why(monkeypatch):
     monkeypatch.setattr("autograder.grading.engine.service.PRELOAD", ("no_such_module",))
     job = ExecuteGraded().job(notebook_of(code_cell("1", "a__visible__x")), {"folder": "/nowhere"})
     with (
-        Service(made_spec(), jailed=False) as service,
+        Service(made_spec(), wall=NO_WALL) as service,
         pytest.raises(EngineError, match="no_such_module"),
     ):
         service.run(job)
@@ -390,13 +391,12 @@ def test_without_a_jail_grading_stops_and_says_how_to_go_on(monkeypatch):
     def unavailable():
         raise JailUnavailable("the kernel refuses user namespaces.")
 
-    monkeypatch.setattr("autograder.grading.execute.why_not", lambda: "refused")
     monkeypatch.setattr("autograder.grading.execute.probe", unavailable)
     with pytest.raises(JailUnavailable) as stopped:
         ExecuteGraded().make_pipeline()
     assert "the kernel refuses user namespaces" in str(stopped.value)
     assert "c.ExecuteGraded.allow_unsandboxed = True" in str(stopped.value)
-    assert ExecuteGraded(allow_unsandboxed=True).is_jailed() is False
+    assert ExecuteGraded(allow_unsandboxed=True).wall() == NO_WALL
 
 
 def test_nobody_goes_without_a_jail_by_one_switch_alone():

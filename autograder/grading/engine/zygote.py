@@ -227,7 +227,9 @@ class Zygote:
         channel = Channel(sock, MAX_TRUSTED_MESSAGE)
         wanted = channel.receive()
         spec = dataclasses.replace(
-            self._settings.spec, overlays=tuple(map(tuple, wanted["overlays"]))
+            self._settings.spec,
+            readable=(*self._settings.spec.readable, *wanted["path"][1:]),
+            overlays=tuple(map(tuple, wanted["overlays"])),
         )
         nothing = os.open(os.devnull, os.O_RDWR)
         for descriptor, number in ((nothing, 0), (out, 1), (err, 2)):

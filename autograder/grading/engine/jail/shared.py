@@ -62,8 +62,7 @@ class Shared:
         os.close(self._watch.proc)
         self._hear.close()
         here = str(self._folder)
-        os.environ.update(HOME=here, TMPDIR=here, MPLCONFIGDIR=here, USER="learner")
-        os.environ["LOGNAME"] = "learner"
+        os.environ.update(HOME=here, TMPDIR=here, MPLCONFIGDIR=here, LOGNAME="learner")
         tempfile.tempdir = None
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
