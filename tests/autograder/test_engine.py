@@ -396,7 +396,7 @@ def test_without_a_jail_grading_stops_and_says_how_to_go_on(monkeypatch):
         ExecuteGraded().make_pipeline()
     assert "the kernel refuses user namespaces" in str(stopped.value)
     assert "c.ExecuteGraded.allow_unsandboxed = True" in str(stopped.value)
-    assert ExecuteGraded(allow_unsandboxed=True).wall() == NO_WALL
+    assert ExecuteGraded(allow_unsandboxed=True).wall == NO_WALL
 
 
 def test_nobody_goes_without_a_jail_by_one_switch_alone():
