@@ -12,7 +12,12 @@ from autograder.course import Course
 
 #: What the bundle holds, relative to the course folder.
 FILES = ("environment.yml", "requirements-learn.lock", "docs/glossary.md", "docs/symbols.md")
-GLOBS = ("servemath_helpers/**/*.py", "servemath_helpers/**/*.json")
+GLOBS = (
+    "servemath_helpers/**/*.py",
+    "servemath_helpers/**/*.json",
+    # Words and look of the labs.
+    "servemath_helpers/labs/*/lab.*",
+)
 EXTRA = ("servemath_helpers/py.typed",)
 
 #: A fixed time stamp: the same course gives the same bytes.

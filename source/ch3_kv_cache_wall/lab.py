@@ -52,8 +52,7 @@ lab.show()
 # sliders need no lab at all:
 
 # %%
-from servemath_helpers.labs.kv_wall.memory import MemorySetup, plan
-from servemath_helpers.labs.kv_wall.serving import Configuration, Workload, run
+from servemath_helpers.labs.kv_wall.model import Configuration, MemorySetup, Workload, plan, run
 
 for cards in (2, 4, 8):
     print(f"{cards} cards hold {plan(MemorySetup(n_gpus=cards, seq_tokens=32_768)).users} users")

@@ -57,8 +57,8 @@ class LabPage:
 
     def choose(self, variant: str) -> None:
         """Go to a track or context."""
-        labels = {key: label for label, key in self.oracle.variants()}
-        self.toggle(self.oracle.variant_label, labels[variant])
+        engine = self.oracle.engine
+        self.toggle(engine.words.say("variant_label"), engine.variants[variant])
         self.oracle.choose_variant(variant)
 
     def go_to(self, part: str) -> None:
@@ -129,7 +129,7 @@ class LabPage:
 
     def expected(self, part: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
         """Return banners (kind, title) and cards (name, value) that the engine computes."""
-        html = "".join(self.oracle.instruments(self.oracle.session, part).values())
+        html = "".join(self.oracle.engine.panes(self.oracle.session, part, False).values())
         return (
             [(kind, _plain(title)) for kind, title in BANNER.findall(html)],
             [(_plain(name), _plain(value)) for name, value in CARD.findall(html)],

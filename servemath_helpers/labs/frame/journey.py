@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from servemath_helpers.labs.frame.ledger import Ledger
@@ -22,16 +23,9 @@ __all__ = ["Stage", "chart", "show", "stages", "summary"]
 
 @dataclass(frozen=True)
 class Stage:
-    """One answer on the way.
+    """One answer on the way: where, prediction or reflection, what it said, how sure.
 
-    Attributes
-    ----------
-    lab, part, kind, question, label : str
-        Where it was given, whether as a prediction or a reflection, and what it said.
-    correct : bool or None
-        None where no answer is wrong.
-    confidence : int or None
-        1 (a guess) to 5 (certain).
+    `correct` is None where no answer is wrong.
     """
 
     lab: str
@@ -44,26 +38,7 @@ class Stage:
 
 
 def stages(ledger: Ledger, learner: str) -> list[Stage]:
-    """Return every answer that the ledger holds of a learner.
-
-    Parameters
-    ----------
-    ledger : Ledger
-        Where the runs are kept.
-    learner : str
-        Whose.
-
-    Returns
-    -------
-    list of Stage
-        Lab by lab, in the order of their names; records of labs that keep no journey are
-        left out.
-
-    Examples
-    --------
-    >>> stages(Ledger("no-such-file.json"), "ada")
-    []
-    """
+    """Return every answer that the ledger holds of a learner, lab by lab."""
     return [
         Stage(lab, **row)
         for lab, record in sorted(ledger.of_learner(learner).items())
@@ -72,20 +47,8 @@ def stages(ledger: Ledger, learner: str) -> list[Stage]:
 
 
 def summary(journey: Iterable[Stage]) -> str:
-    """Return a journey in one sentence.
+    """Return how many predictions were right, and how sure the right and the wrong ones were.
 
-    Parameters
-    ----------
-    journey : iterable of Stage
-        From `stages`.
-
-    Returns
-    -------
-    str
-        How many predictions were right, and how sure the right and the wrong ones were.
-
-    Examples
-    --------
     >>> summary([Stage("lab4", "1", "prediction", "q", "160", True, 5)])
     '1 of 1 predictions right (mean confidence 5.0), none wrong.'
     """
@@ -102,24 +65,7 @@ def summary(journey: Iterable[Stage]) -> str:
 
 
 def chart(journey: Sequence[Stage]) -> str:
-    """Draw a journey: confidence at each prediction, and whether it was right.
-
-    Parameters
-    ----------
-    journey : sequence of Stage
-        From `stages`; reflections are not drawn.
-
-    Returns
-    -------
-    str
-        SVG. Right and wrong differ in marker and place as well as in colour.
-
-    Examples
-    --------
-    >>> svg = chart([Stage("lab4", "1 · Invariant", "prediction", "q", "160", True, 5)])
-    >>> "right" in svg
-    True
-    """
+    """Draw confidence at each prediction; right and wrong differ in marker and place too."""
     numbered = [
         (number, stage)
         for number, stage in enumerate(journey, start=1)
@@ -172,7 +118,7 @@ def show(ledger: Ledger, learner: str) -> None:
         return
     from IPython.display import HTML, display
 
-    from servemath_helpers.labs.frame.chrome import CSS, escape, table
+    from servemath_helpers.labs.frame.chrome import CSS, table
 
     def verdict(stage: Stage) -> str:
         return {True: "✓ right", False: "✗ wrong", None: "a stand"}[stage.correct]

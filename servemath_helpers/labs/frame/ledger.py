@@ -34,19 +34,7 @@ class LedgerError(Exception):
 
 @dataclass(frozen=True)
 class Saved:
-    """A successful write.
-
-    Attributes
-    ----------
-    key : str
-        Course, lab and learner.
-    path : Path
-        The file.
-    saved_at : str
-        When, in UTC.
-    messages : tuple of str
-        What else the learner should know, such as a damaged file kept aside.
-    """
+    """A successful write, and what else the learner should know, such as a file kept aside."""
 
     key: str
     path: Path
@@ -55,18 +43,7 @@ class Saved:
 
 
 def default_path() -> Path:
-    """Return where the ledger lies unless told otherwise.
-
-    Returns
-    -------
-    Path
-        What the environment variable SERVEMATH_LEDGER says, else a file in the home folder.
-
-    Examples
-    --------
-    >>> default_path().suffix
-    '.json'
-    """
+    """Return where the ledger lies: where SERVEMATH_LEDGER says, else in the home folder."""
     said = os.environ.get("SERVEMATH_LEDGER")
     return Path(said) if said else Path.home() / ".servemath" / "ledger.json"
 

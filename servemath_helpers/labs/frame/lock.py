@@ -28,20 +28,8 @@ class LabError(ValueError):
 
 
 def freeze(value: Any) -> Any:
-    """Return a deep, read-only copy of plain data.
+    """Return a deep, read-only copy of plain data: mappings for dataclasses, tuples for lists.
 
-    Parameters
-    ----------
-    value : any
-        Mappings, sequences, dataclasses and plain values, nested as they like.
-
-    Returns
-    -------
-    any
-        Read-only mappings for mappings and dataclasses, tuples for lists and tuples.
-
-    Examples
-    --------
     >>> scenario = {"lam_rps": 40, "sizes": [1, 2]}
     >>> frozen = freeze(scenario)
     >>> scenario["sizes"].append(3)
@@ -60,19 +48,8 @@ def freeze(value: Any) -> Any:
 def thaw(value: Any) -> Any:
     """Return a copy of frozen data made of plain dicts and lists, ready for JSON.
 
-    Parameters
-    ----------
-    value : any
-        What `freeze` returned.
+    Numbers that JSON does not have (infinite ones, NaN) become None.
 
-    Returns
-    -------
-    any
-        Dicts for mappings, lists for tuples, plain numbers for NumPy's, and None for
-        numbers that JSON does not have (infinite ones, NaN).
-
-    Examples
-    --------
     >>> thaw(freeze({"sizes": (1, 2)}))
     {'sizes': [1, 2]}
     """
@@ -89,16 +66,8 @@ def thaw(value: Any) -> Any:
 class Option:
     """One answer that a learner can choose.
 
-    Attributes
-    ----------
-    key : str
-        Short name, stable whatever the order shown.
-    label : str
-        What the learner reads, its numbers rendered by the engine.
-    value : any
-        What the option claims, to be compared with what the model computes.
-    feedback : str
-        What the learner reads after choosing it; for a wrong option, the idea behind it.
+    `value` is what it claims, to be compared with what the model computes; `feedback` is read
+    after choosing it and tells the idea behind a wrong one.
     """
 
     key: str
@@ -111,18 +80,8 @@ class Option:
 class Question:
     """A question with one right option, or with none: a choice to be defended.
 
-    Attributes
-    ----------
-    key : str
-        Short name within its part.
-    prompt : str
-        What is asked.
-    options : tuple of Option
-        At least two; keys, labels and values all differ.
-    answer : str or None
-        Key of the right option; None where a choice is asked and none is wrong.
-    why : str
-        Read after the answer, whatever it was.
+    `answer` is the key of the right option, None where none is wrong; `why` is read after the
+    answer, whatever it was.
     """
 
     key: str
@@ -166,33 +125,10 @@ class Question:
 def question(
     key: str, prompt: str, options: Iterable[Option], truth: Any, why: str = ""
 ) -> Question:
-    """Build a question whose right option is the one that equals what the model computes.
+    """Build a question whose right option is the one that claims what the model computes.
 
-    Parameters
-    ----------
-    key : str
-        Short name within its part.
-    prompt : str
-        What is asked.
-    options : iterable of Option
-        Keys, labels and values must all differ.
-    truth : any
-        What the model computes for the frozen scenario.
-    why : str, optional
-        Read after the answer.
+    ValueError unless exactly one does, and all differ.
 
-    Returns
-    -------
-    Question
-        With `answer` set to the option whose value is `truth`.
-
-    Raises
-    ------
-    ValueError
-        Unless exactly one option has that value.
-
-    Examples
-    --------
     >>> asked = question("double", "Twice the arrivals?",
     ...                  [Option("same", "80 in flight", 80), Option("twice", "160", 160)],
     ...                  truth=2 * 80)
@@ -213,20 +149,8 @@ def question(
 class Prediction:
     """A locked answer: what was chosen, about which scenario, and whether it was right.
 
-    Attributes
-    ----------
-    question, chosen : str
-        Keys of the question and of the chosen option.
-    label, feedback : str
-        What the learner read then, and reads now about that choice.
-    correct : bool or None
-        Whether the model agrees; None where no option is wrong.
-    right_label, why : str
-        The right option's text (empty if there is none), and the reason.
-    confidence : int or None
-        1 (a guess) to 5 (certain).
-    scenario : mapping
-        The scenario as it was when the prediction was locked, read-only.
+    `correct` is None where no option is wrong; `confidence` is 1 (a guess) to 5 (certain), None
+    if not said; `scenario` is a read-only copy of that moment.
     """
 
     question: str
@@ -256,29 +180,8 @@ def lock_in(
 ) -> Prediction:
     """Return a prediction that nothing can change any more.
 
-    Parameters
-    ----------
-    asked : Question
-        The question as it was shown.
-    chosen : str
-        Key of the chosen option.
-    confidence : int, optional
-        1 (a guess) to 5 (certain).
-    scenario : mapping or dataclass, optional
-        What the question is about; copied.
+    LabError if there is no such option, or the confidence is not 1 to 5.
 
-    Returns
-    -------
-    Prediction
-        Holding copies only.
-
-    Raises
-    ------
-    LabError
-        If there is no such option, or the confidence is out of range.
-
-    Examples
-    --------
     >>> asked = Question("q", "?", (Option("a", "1", 1), Option("b", "2", 2)), answer="b")
     >>> lock_in(asked, "b", confidence=4, scenario={"lam_rps": 40}).correct
     True

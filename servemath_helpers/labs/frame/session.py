@@ -47,20 +47,8 @@ def _nothing() -> Mapping[str, Any]:
 class Control:
     """A setting that the learner may change, and where it begins.
 
-    Attributes
-    ----------
-    key, label : str
-        Its name in code, and beside the widget.
-    default : any
-        Number, bool, or one of the values of `choices`. An int default means whole numbers.
-    low, high, step : number, optional
-        Range of a number.
-    choices : tuple of (str, any)
-        Label and value of each choice, for a setting that is not a number.
-    unit : str
-        Unit of a number.
-    help : str
-        One line for those who hover or listen.
+    `default` is a number, a bool, or a value of `choices` (label and value of each); an int
+    means whole numbers. `help` is one line for those who hover or listen.
     """
 
     key: str
@@ -108,18 +96,9 @@ class Control:
 class Part:
     """One part (or act) of a lab, as the engine defines it.
 
-    Attributes
-    ----------
-    key, title : str
-        Name in code, and heading.
-    questions : tuple of Question
-        All must be answered and locked before the controls may be touched.
-    scenario : mapping or dataclass
-        What the questions are about; predictions keep a copy.
-    controls : tuple of Control
-        What can be adjusted afterwards.
-    reflections : tuple of Question
-        Asked at the end; answering again replaces the answer.
+    All `questions` must be answered and locked before `controls` may be touched; `scenario`, a
+    mapping or dataclass, is what they are about, and predictions keep a copy. `reflections` are
+    asked at the end; answering again replaces the answer.
     """
 
     key: str
@@ -144,17 +123,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One configuration put to the test: counted, kept, never changed.
-
-    Attributes
-    ----------
-    settings : mapping
-        The settings at that moment, read-only.
-    passed : bool
-        Whether the mission was met.
-    figures : mapping
-        Numbers that the engine measured, read-only.
-    """
+    """One configuration put to the test, and what the engine measured: kept, never changed."""
 
     settings: Mapping[str, Any]
     passed: bool
@@ -169,16 +138,8 @@ def _with(mapping: Mapping[str, Any], **changes: Any) -> Mapping[str, Any]:
 class Session:
     """A learner's run through one lab. Build it with `Session.start`.
 
-    Attributes
-    ----------
-    lab, learner, variant : str
-        Which lab, who, and which track or context.
-    parts : tuple of Part
-        With their questions in this learner's order.
-    text : str
-        The free text of the last reflection.
-    saved_at : str or None
-        When this very state was written to a ledger; None if it was not.
+    `variant` is which track or context, `text` the free text of the last reflection, and
+    `saved_at` when this very state was written to a ledger, None if it was not.
     """
 
     lab: str

@@ -1,15 +1,6 @@
-"""The frame that both labs share: tracks, parts, saving, and every click as a method.
+"""The frame around every lab: variants, parts, saving, and every click as a method.
 
-A lab's view is a `LabView` whose hooks say what its engine computes:
-
-- `variants()`, `parts_of(variant)`: tracks or contexts, and each `session.Part` of one;
-- `story(session)`, `task(session, part)`, `reality(session, part)`, `peek(session, part)`:
-  HTML texts;
-- `instruments(session, part)`: pane name -> HTML (cards, banners, SVG, an ``<img>`` from
-  `picture`), drawn anew whenever a control moves;
-- `verdict(session, part)`: (passed, figures) when the learner puts a setting to the test;
-- `hud(session)`: the footer's fields; `outcome(session)`: what the ledger keeps.
-
+What a lab computes and says is a `Lab`; its view is a `LabView` with that in `engine`.
 Everything a learner can click is a method too (`choose_variant`, `predict`, `lock`, `adjust`,
 `reset`, `attempt`, `reflect`, `write`, `save`, `resume`), so that a lab works from code and
 with a screen reader. A slider that is dragged sends its newest value only when the picture of
@@ -21,33 +12,67 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
+from html import escape
 from typing import Any, ClassVar
 
 import ipywidgets as widgets  # type: ignore[import-untyped, unused-ignore]
 
-from servemath_helpers.labs.frame.chrome import CSS, banner, escape, footer
+from servemath_helpers.labs.frame.chrome import CSS, banner, footer, table
 from servemath_helpers.labs.frame.ledger import Ledger, LedgerError
-from servemath_helpers.labs.frame.lock import LabError
-from servemath_helpers.labs.frame.part_box import PartBox
-from servemath_helpers.labs.frame.session import Part, Session
+from servemath_helpers.labs.frame.lock import LabError, Prediction
+from servemath_helpers.labs.frame.part_box import PartBox, Picture, Shown
+from servemath_helpers.labs.frame.session import Attempt, Part, Session
+from servemath_helpers.labs.frame.words import Words
 
-__all__ = ["LabView", "whoami"]
+__all__ = ["Lab", "LabView", "whoami"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lab:
+    """What a lab computes and says. Texts are HTML.
+
+    Attributes
+    ----------
+    key, record_version : str
+        Its name in the ledger, and the version of what it keeps there.
+    words : Words
+        With `title`, `badges` and `variant_label` (what a track or context is called).
+    variants : mapping
+        Key and label of each.
+    parts : callable
+        From a variant to its parts.
+    story, task, reality, peek : callable
+        Of a session (and a part's key): who asks, what for, what the frozen scenario gave, and
+        the derivation.
+    panes : callable
+        Of a session, a part's key, and whether tables are wanted: what follows the controls, by
+        name; panes named "chart..." stand side by side.
+    verdict : callable
+        Of a session and a part's key: whether the settings meet the mission, and figures for
+        the list of attempts.
+    hud, outcome : callable
+        Of a session: the fields of the footer, and what the ledger keeps.
+    """
+
+    key: str
+    record_version: str
+    words: Words
+    variants: Mapping[str, str]
+    parts: Callable[[str], Iterable[Part]]
+    story: Callable[[Session], str]
+    task: Callable[[Session, str], str]
+    reality: Callable[[Session, str], str]
+    peek: Callable[[Session, str], str]
+    panes: Callable[[Session, str, bool], Mapping[str, str]]
+    verdict: Callable[[Session, str], tuple[bool, Mapping[str, Any]]]
+    hud: Callable[[Session], Iterable[tuple[str, str]]]
+    outcome: Callable[[Session], Mapping[str, Any]]
 
 
 def whoami() -> str:
-    """Return the name under which this computer knows the learner.
-
-    Returns
-    -------
-    str
-        The login name, or "learner" where there is none.
-
-    Examples
-    --------
-    >>> whoami() != ""
-    True
-    """
+    """Return the login name of the learner, "learner" where there is none."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -55,7 +80,7 @@ def whoami() -> str:
 
 
 class LabView:
-    """A lab as widgets over a session. Subclasses say what their engine computes.
+    """A lab as widgets over a session. Subclasses say which, in `engine`.
 
     Parameters
     ----------
@@ -67,10 +92,7 @@ class LabView:
         Where runs are kept.
     """
 
-    lab: ClassVar[str]
-    title: ClassVar[str]
-    variant_label: ClassVar[str] = "Track"
-    record_version: ClassVar[str] = "1"
+    engine: ClassVar[Lab]
 
     def __init__(
         self,
@@ -85,56 +107,7 @@ class LabView:
         self._widget: Any = None
         self._notice = ""
         self._quiet = False
-        self._variant = ""
-        self._switch(self.variants()[0][1] if variant is None else variant)
-
-    # --- hooks ---------------------------------------------------------------------------
-
-    def variants(self) -> Sequence[tuple[str, str]]:
-        """Return (label, key) of each track or context."""
-        raise NotImplementedError
-
-    def parts_of(self, variant: str) -> Iterable[Part]:
-        """Return the parts of a track or context."""
-        raise NotImplementedError
-
-    def head(self) -> str:
-        """Return HTML below the title: badges, recommended reading."""
-        return ""
-
-    def story(self, session: Session) -> str:
-        """Return HTML that sets the scene of this variant."""
-        return ""
-
-    def task(self, session: Session, part: str) -> str:
-        """Return HTML that sets a part's task."""
-        return ""
-
-    def reality(self, session: Session, part: str) -> str:
-        """Return HTML that holds the prediction against the frozen scenario's result."""
-        return ""
-
-    def instruments(
-        self, session: Session, part: str, *, tables: bool = False
-    ) -> Mapping[str, str]:
-        """Return HTML by pane; panes named "chart..." stand side by side."""
-        raise NotImplementedError
-
-    def peek(self, session: Session, part: str) -> str:
-        """Return a part's derivation."""
-        return ""
-
-    def verdict(self, session: Session, part: str) -> tuple[bool, Mapping[str, Any]]:
-        """Return whether the present settings meet the mission, and figures for the log."""
-        raise NotImplementedError
-
-    def hud(self, session: Session) -> Iterable[tuple[str, str]]:
-        """Return name and value of each field of the footer."""
-        raise NotImplementedError
-
-    def outcome(self, session: Session) -> Mapping[str, Any]:
-        """Return what the ledger keeps of a run."""
-        raise NotImplementedError
+        self._switch(next(iter(self.engine.variants)) if variant is None else variant)
 
     # --- state ---------------------------------------------------------------------------
 
@@ -148,18 +121,17 @@ class LabView:
         """What the lab said last, as plain text."""
         return self._notice
 
-    def _known(self, variant: str) -> None:
-        known = [key for _, key in self.variants()]
+    def _start(self, variant: str) -> Session:
+        known = list(self.engine.variants)
         if variant not in known:
-            raise LabError(f"{self.variant_label.lower()} must be one of {known}, got {variant!r}")
+            label = self.engine.words.say("variant_label").lower()
+            raise LabError(f"{label} must be one of {known}, got {variant!r}")
+        return Session.start(self.engine.key, self.learner, variant, self.engine.parts(variant))
 
     def _switch(self, variant: str) -> None:
-        self._known(variant)
-        self._variant = variant
         if variant not in self._sessions:
-            self._sessions[variant] = Session.start(
-                self.lab, self.learner, variant, self.parts_of(variant)
-            )
+            self._sessions[variant] = self._start(variant)
+        self._variant = variant
 
     def _step(self, step: Callable[[Session], Session], part: str | None = None) -> None:
         """Take a step; what the lab refuses is said on the page when there is one, else raised."""
@@ -201,13 +173,13 @@ class LabView:
     def adjust(self, part: str, **settings: Any) -> None:
         """Move controls."""
         try:
-            new = self.session.adjust(part, **settings)
+            run = self.session.adjust(part, **settings)
         except LabError:
             self._step(lambda run: run.adjust(part, **settings), part)
             return
-        if new is not self.session:
-            self._sessions[self._variant] = new
-            self._draw_moving(part, settings)
+        if run is not self.session:
+            self._sessions[self._variant] = run
+            self._follow(part)
 
     def reset(self, part: str) -> None:
         """Put a part's controls back."""
@@ -218,9 +190,13 @@ class LabView:
 
         def step(run: Session) -> Session:
             run.prediction(part, run.part(part).questions[0].key)  # refuses before the lock
-            return run.attempt(part, *self.verdict(run, part))
+            return run.attempt(part, *self.engine.verdict(run, part))
 
         self._step(step, part)
+
+    def show_tables(self, part: str, wanted: bool) -> None:
+        """Write the numbers of a part's pictures as tables too, or no more."""
+        self._follow(part, wanted)
 
     def reflect(self, part: str, question: str, option: str) -> None:
         """Answer a reflection."""
@@ -232,39 +208,33 @@ class LabView:
 
     def save(self) -> bool:
         """Write the run to the ledger; return whether that worked."""
+        outcome, version = self.engine.outcome(self.session), self.engine.record_version
         try:
-            run, saved = self.session.save(
-                self.ledger, self.outcome(self.session), version=self.record_version
-            )
+            run, saved = self.session.save(self.ledger, outcome, version=version)
         except LedgerError as error:
             self._say("fail", "Not saved.", str(error))
-            self._draw_foot()
             return False
         self._sessions[self._variant] = run
         self._say("ok", "Saved", f"as {saved.key} in {saved.path}. {' '.join(saved.messages)}")
-        self._draw_foot()
+        self._draw(None)
         return True
 
     def resume(self) -> bool:
         """Take up the run that the ledger holds; return whether there was one that fits."""
         try:
-            record = self.ledger.load(self.lab, self.learner)
+            record = self.ledger.load(self.engine.key, self.learner)
             if record is None:
                 self._say("info", "Nothing to take up:", "the ledger holds no run of yours.")
                 return False
             state = record["session"]
             variant = state["variant"]
-            self._known(variant)
-            fresh = Session.start(self.lab, self.learner, variant, self.parts_of(variant))
             # Restored, it is what the ledger holds: saved, until something changes.
-            run = replace(fresh.restore(state), saved_at=record["saved_at"])
+            run = replace(self._start(variant).restore(state), saved_at=record["saved_at"])
         except (LedgerError, LabError, LookupError, TypeError) as error:
             self._say("fail", "The saved run cannot be taken up:", str(error))
             return False
         self._sessions[variant] = run
-        self._switch(variant)
-        if self._widget is not None:
-            self._lay_out()
+        self.choose_variant(variant)
         self._say("ok", "Taken up:", f"your run saved at {record['saved_at']}.")
         return True
 
@@ -289,26 +259,24 @@ class LabView:
         return self._boxes[self._variant][part]
 
     def _build(self) -> None:
-        self._notes = widgets.HTML()
-        self._story = widgets.HTML()
-        self._foot = widgets.HTML()
-        labels = list(self.variants())
+        words = self.engine.words
+        wide = {"description_width": "initial"}
+        self._notes, self._story, self._foot = (widgets.HTML() for _ in range(3))
         self._variants = widgets.ToggleButtons(
-            options=labels,
+            options=[(label, key) for key, label in self.engine.variants.items()],
             value=self._variant,
-            description=self.variant_label,
-            style={"description_width": "initial"},
+            description=words.say("variant_label"),
+            style=wide,
         )
         self._variants.observe(lambda change: self._chose(change["new"]), names="value")
-        self._where = widgets.ToggleButtons(description="Go to")
-        self._where.style.description_width = "initial"
+        self._where = widgets.ToggleButtons(description="Go to", style=wide)
         self._where.observe(lambda _: self._turn(), names="value")
         self._stage = widgets.VBox()
         self._text = widgets.Textarea(
             description="Your defence",
             placeholder="Throughput or responsiveness, and how did you size it? (optional)",
             tooltip="Your defence, in your own words",
-            style={"description_width": "initial"},
+            style=wide,
             continuous_update=False,
             rows=4,
         )
@@ -321,34 +289,38 @@ class LabView:
         self._resume.on_click(lambda _: self.resume())
         for button in (self._save, self._resume):
             button.layout.width = "auto"
-        frame = widgets.VBox(
+        badges = [f'<span class="sm-badge">{escape(text)}</span>' for text in words.get("badges")]
+        head = f"{CSS}<h2>{escape(words.say('title'))}</h2>{''.join(badges)}"
+        keep = widgets.HBox([self._save, self._resume])
+        self._widget = widgets.VBox(
             [
-                widgets.HTML(f"{CSS}<h2>{escape(self.title)}</h2>{self.head()}"),
-                self._variants,
-                self._story,
-                self._where,
-                self._stage,
-                self._text,
-                widgets.HBox([self._save, self._resume]),
-                self._notes,
-                self._foot,
+                *(widgets.HTML(head), self._variants, self._story, self._where, self._stage),
+                *(self._text, keep, self._notes, self._foot),
             ]
         )
-        frame.add_class("sm-lab")
-        self._widget = frame
+        self._widget.add_class("sm-lab")
         self._lay_out()
 
     def _chose(self, variant: str) -> None:
         if variant != self._variant:
             self.choose_variant(variant)
 
+    def _act(self, where: tuple[str, str], step: str, *what: Any, **settings: Any) -> None:
+        """Take the step that a box asks for, unless its variant is not the one shown."""
+        variant, part = where
+        if variant == self._variant:
+            getattr(self, step)(part, *what, **settings)
+
     def _lay_out(self) -> None:
         """Show the present variant: its story and parts."""
         variant, session = self._variant, self.session
         self._variants.value = variant
         if variant not in self._boxes:
-            self._boxes[variant] = {part.key: PartBox(self, part) for part in session.parts}
-        self._story.value = self.story(session)
+            self._boxes[variant] = {
+                part.key: PartBox(part, partial(self._act, (variant, part.key)))
+                for part in session.parts
+            }
+        self._story.value = self.engine.story(session)
         self._write_headings()
         self._text.value = session.text
         self._turn()
@@ -369,29 +341,93 @@ class LabView:
         """Show the chosen part."""
         if self._quiet:
             return
-        key = self._where.value
-        box = self._boxes[self._variant][key]
-        box.draw()
+        box = self.box(self._where.value)
+        box.draw(self._picture(self._where.value))
         if tuple(self._stage.children) != (box.widget,):
             self._stage.children = (box.widget,)
-        self._draw_foot()
+        self._draw(None)
+
+    # --- drawing -----------------------------------------------------------------------------
 
     def _draw(self, part: str | None) -> None:
+        """Draw a part anew, if there is a page, and the footer in any case."""
         if self._widget is None:
             return
         if part is not None:
-            self._boxes[self._variant][part].draw()
+            self.box(part).draw(self._picture(part))
             self._write_headings()
-        self._draw_foot()
+        self._foot.value = footer(self.engine.hud(self.session))
 
-    def _draw_moving(self, part: str, settings: Mapping[str, Any]) -> None:
-        """Draw after a control moved: only what depends on it."""
+    def _follow(self, part: str, tables: bool | None = None) -> None:
+        """Draw what follows a part's controls, and nothing else: a slider waits for this."""
         if self._widget is None:
             return
-        box = self._boxes[self._variant][part]
-        box.follow(settings)
-        self._draw_foot()
+        box = self.box(part)
+        if box.picture is not None:
+            tables = box.picture.tables if tables is None else tables
+            settings, panes = self.session.settings(part), self._panes(part, tables)
+            box.draw(replace(box.picture, settings=settings, tables=tables, panes=panes))
+        self._draw(None)
 
-    def _draw_foot(self) -> None:
-        if self._widget is not None:
-            self._foot.value = footer(self.hud(self.session))
+    def _panes(self, part: str, tables: bool) -> str:
+        panes = self.engine.panes(self.session, part, tables)
+        wide = [pane for name, pane in panes.items() if not name.startswith("chart")]
+        charts = [f"<div>{pane}</div>" for name, pane in panes.items() if name.startswith("chart")]
+        return f'{"".join(wide)}<div class="sm-panes">{"".join(charts)}</div>'
+
+    def _picture(self, part: str) -> Picture:
+        """Return what there is to show of a part."""
+        run, engine, before = self.session, self.engine, self.box(part).picture
+        here, locked = run.part(part), run.is_locked(part)
+        answers = {
+            asked.key: Shown(
+                *run.chosen(part, asked.key),
+                _feedback(run.prediction(part, asked.key)) if locked else "",
+            )
+            for asked in here.questions
+        }
+        picture = Picture(
+            task=engine.task(run, part), questions=answers, settings=run.settings(part)
+        )
+        if not locked:
+            return picture
+        tables = before is not None and before.tables
+        thoughts = {asked.key: run.reflection(part, asked.key) for asked in here.reflections}
+        return replace(
+            picture,
+            locked=True,
+            tables=tables,
+            panes=self._panes(part, tables),
+            reality=engine.reality(run, part),
+            attempts=_attempts(run.attempts(part)),
+            reflections={
+                key: Shown(answer.chosen, None, _feedback(answer)) if answer else Shown()
+                for key, answer in thoughts.items()
+            },
+            peek=engine.peek(run, part),
+        )
+
+
+def _feedback(answer: Prediction) -> str:
+    """Return what a learner reads about a locked or reflected answer."""
+    said = " ".join(filter(None, (answer.feedback, answer.why)))
+    if answer.correct is None:
+        return banner("info", "Noted.", said)
+    if answer.correct:
+        return banner("ok", "Right.", said)
+    told = f"{answer.feedback} Right is: {answer.right_label}. {answer.why}"
+    return banner("fail", "Not so.", told.strip())
+
+
+def _attempts(tried: Sequence[Attempt]) -> str:
+    """Return the configurations put to the test, the newest first."""
+    if not tried:
+        return ""
+    newest = list(enumerate(tried, start=1))[::-1]
+    columns: dict[str, list[Any]] = {
+        "no.": [number for number, _ in newest],
+        "verdict": ["✓ passed" if one.passed else "✗ missed" for _, one in newest],
+    }
+    for name in tried[0].figures:
+        columns[name] = [one.figures.get(name, "–") for _, one in newest]
+    return table("Your attempts", columns)

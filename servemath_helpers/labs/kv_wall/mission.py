@@ -1,233 +1,150 @@
-"""What lab 3 says about its simulators: banners, and derivations with every number."""
+"""What a setting of lab 3 is held against: the wall of act I, the goals of act II."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Any
 
-from servemath_helpers import memory, roofline, slots, speculative
-from servemath_helpers.labs.frame.svg import number_text
-from servemath_helpers.labs.kv_wall import memory as room
-from servemath_helpers.labs.kv_wall import serving
-from servemath_helpers.labs.kv_wall.memory import MemoryPlan, MemorySetup, model_of
-from servemath_helpers.labs.kv_wall.questions import users_if
-from servemath_helpers.labs.kv_wall.serving import Goals, Run
-from servemath_helpers.labs.kv_wall.story import duration, rate, share
+from servemath_helpers.labs.frame.chrome import banner
+from servemath_helpers.labs.frame.numbers import duration, number_text
+from servemath_helpers.labs.frame.session import Session
+from servemath_helpers.labs.kv_wall.model import (
+    FEW_USERS,
+    Configuration,
+    Goals,
+    MemoryPlan,
+    MemorySetup,
+    Run,
+    Workload,
+    goal_states,
+    plan,
+    run,
+)
+from servemath_helpers.labs.kv_wall.story import WORDS, context_of
 
-__all__ = ["Message", "act1_message", "act1_peek", "act2_messages", "act2_peek"]
+__all__ = [
+    "act1_banner",
+    "act2_banners",
+    "chosen_run",
+    "configuration",
+    "goals",
+    "memory_plan",
+    "verdict",
+    "workload",
+]
 
 
-@dataclass(frozen=True)
-class Message:
-    """A banner: ``"fail"``, ``"ok"`` or ``"info"``, a headline, a text."""
-
-    kind: str
-    title: str
-    text: str
+# --- what a session has set ---------------------------------------------------------------------
 
 
-def act1_message(found: MemoryPlan) -> Message:
+def memory_plan(session: Session) -> MemoryPlan:
+    """Return what follows from the controls of act I."""
+    return plan(MemorySetup.of(session.settings("act1")))
+
+
+def workload(session: Session) -> Workload:
+    """Return the workload that the controls of act II set."""
+    settings = session.settings("act2")
+    return Workload(
+        lam_rps=settings["lam_rps"],
+        prompt_tokens=settings["prompt_tokens"],
+        mean_output=settings["mean_output"],
+    )
+
+
+def configuration(session: Session, which: str) -> Configuration:
+    """Return configuration "a" or "b" of act II."""
+    settings = session.settings("act2")
+    names = Configuration.__dataclass_fields__
+    return Configuration(**{name: settings[f"{which}_{name}"] for name in names})
+
+
+def goals(session: Session) -> Goals:
+    """Return what runs of this session are held against."""
+    return context_of(session.variant).goals
+
+
+def chosen_run(session: Session) -> Run:
+    """Return the run of the configuration that the learner calls their design."""
+    return run(workload(session), configuration(session, session.settings("act2")["design"]))
+
+
+# --- banners and verdict ------------------------------------------------------------------------
+
+
+def _banner(kind: str, path: str, values: Mapping[str, Any], title: str = "title") -> str:
+    said = WORDS.say(f"{path}.{title}", **values), WORDS.say(f"{path}.text", **values)
+    return banner(kind, *said)
+
+
+def act1_banner(found: MemoryPlan) -> str:
     """Return the banner of the first simulator.
 
-    Parameters
-    ----------
-    found : MemoryPlan
-        What fits.
-
-    Returns
-    -------
-    Message
-        Kind, title and text.
-
-    Examples
-    --------
-    >>> from servemath_helpers.labs.kv_wall.memory import MemorySetup, plan
-    >>> act1_message(plan(MemorySetup())).title
-    'Viable: 371 users.'
-    >>> act1_message(plan(MemorySetup(n_gpus=1))).kind
-    'fail'
+    >>> from servemath_helpers.labs.kv_wall.model import MemorySetup, plan
+    >>> "Viable: 371 users." in act1_banner(plan(MemorySetup()))
+    True
     """
     setup = found.setup
-    if found.state == "oom":
-        needed = f"{number_text(found.in_units(found.weight_bytes))} {setup.units}"
-        return Message(
-            "fail",
-            "Out of memory.",
-            f"The weights take {needed}; {setup.n_gpus} of these cards cannot hold them, "
-            f"{found.min_gpus} can. Add cards, or use fewer bits for a weight.",
-        )
-    left = f"{number_text(found.in_units(found.pool_bytes))} {setup.units}"
-    if found.state == "none":
-        return Message(
-            "fail", "Nobody fits.", f"{left} are left for the cache, less than one user takes."
-        )
-    if found.state == "few":
-        return Message(
-            "fail",
-            f"At the wall: {found.users} {'user' if found.users == 1 else 'users'}.",
-            f"Fewer than {room.FEW_USERS}. Shorten the context, shrink the cache or add cards.",
-        )
-    return Message("ok", f"Viable: {found.users} users.", f"{left} are left for their caches.")
-
-
-def act2_messages(outcome: Run, goals: Goals) -> tuple[Message, ...]:
-    """Return the banners of one configuration in the second simulator.
-
-    Parameters
-    ----------
-    outcome : Run
-        What happened.
-    goals : Goals
-        What was wanted.
-
-    Returns
-    -------
-    tuple of Message
-        One for each goal missed, or one that says that all are met.
-
-    Examples
-    --------
-    >>> from servemath_helpers.labs.kv_wall.serving import Configuration, Goals, Workload, run
-    >>> peak = Workload(lam_rps=16, prompt_tokens=512, mean_output=256)
-    >>> slow = run(peak, Configuration(max_batch=8))
-    >>> [said.title for said in act2_messages(slow, Goals(ttft_slo_s=0.2))][:2]
-    ['Unstable queue.', 'TTFT bound missed.']
-    """
-    setup, asked = outcome.configuration, outcome.workload
-    written = {
-        "oom": lambda: Message(
-            "fail",
-            "Out of memory.",
-            f"The weights do not fit on {setup.n_gpus} GPU with this reserve.",
-        ),
-        "kv_full": lambda: Message(
-            "fail",
-            "KV full.",
-            f"The cache holds {number_text(setup.kv_tokens)} tokens, and requests wait for room "
-            "although slots are free"
-            + (f"; {outcome.rejected} are larger than all of it." if outcome.rejected else "."),
-        ),
-        "unstable": lambda: Message(
-            "fail",
-            "Unstable queue.",
-            f"Of every hundred that come, {number_text(100 * outcome.pile_up, 2)} pile up; the "
-            "longer the peak lasts, the longer they wait.",
-        ),
-        "ttft": lambda: Message(
-            "fail",
-            "TTFT bound missed.",
-            f"P99 is {duration(outcome.ttft_p99_s)}, the bound {duration(goals.ttft_slo_s)}.",
-        ),
-        "tpot": lambda: Message(
-            "fail",
-            "TPOT bound missed.",
-            f"P99 is {duration(outcome.tpot_p99_s)}, the bound {duration(goals.tpot_slo_s)}.",
-        ),
-        "throughput": lambda: Message(
-            "fail",
-            "Throughput below target.",
-            f"{rate(outcome.tok_s)} tok/s of {rate(goals.least_tok_s(asked))}.",
-        ),
+    values = {
+        "users": found.users,
+        "few": FEW_USERS,
+        "n_gpus": setup.n_gpus,
+        "min_gpus": found.min_gpus,
+        "units": setup.units,
+        "weights": found.in_units(found.weight_bytes),
+        "pool": found.in_units(found.pool_bytes),
     }
-    found = [written[state]() for state in serving.goal_states(outcome, goals)]
-    if found:
-        return tuple(found)
-    text = f"P99 TTFT {duration(outcome.ttft_p99_s)}, {rate(outcome.tok_s)} tok/s"
-    return (Message("ok", "All goals met.", f"{text}."),)
+    one = found.state == "few" and found.users == 1
+    kind = "ok" if found.state == "viable" else "fail"
+    return _banner(kind, f"act1_banners.{found.state}", values, "one" if one else "title")
 
 
-# --- derivations -------------------------------------------------------------------------------
+def act2_banners(outcome: Run, aims: Goals) -> str:
+    """Return a banner for each goal that a run missed, or one that says that all are met.
 
-
-def act1_peek(setup: MemorySetup) -> tuple[str, ...]:
-    r"""Return act I's derivation, line by line, every factor printed; $...$ is mathematics.
-
-    Parameters
-    ----------
-    setup : MemorySetup
-        The frozen scenario.
-
-    Returns
-    -------
-    tuple of str
-        Lines of text.
-
-    Examples
-    --------
-    >>> act1_peek(MemorySetup())[0].endswith("$k = 2 \\, L \\, H_{kv} \\, D \\, b$.")
-    True
-    """
-    model = model_of(setup.model)
-    b = setup.kv_bits // 8
-    found = room.plan(setup)
-    lines = [
-        r"Every token leaves a key and a value in each layer: $k = 2 \, L \, H_{kv} \, D \, b$.",
-        rf"$k = 2 \cdot {model.n_layers} \cdot {model.n_kv_heads} \cdot {model.head_dim} \cdot {b} "
-        rf"= {found.k:.0f}$ bytes per token.",
-        rf"One user of $S = {setup.seq_tokens}$ tokens: $S \, k = {setup.seq_tokens} \cdot "
-        rf"{found.k:.0f} = {found.user_bytes:.0f}$ bytes "
-        rf"$= {number_text(found.user_bytes / 2**30)}$ GiB "
-        rf"$= {number_text(found.user_bytes / 10**9, 4)}$ GB.",
-    ]
-    if model.n_heads != model.n_kv_heads:
-        mha = model.as_mha().kv_bytes_per_token(b)
-        lines.append(
-            rf"If each of the {model.n_heads} query heads had its own key and value: "
-            rf"$2 \cdot {model.n_layers} \cdot {model.n_heads} \cdot {model.head_dim} \cdot {b} = "
-            rf"{mha:.0f}$ bytes, {number_text(mha * setup.seq_tokens / 2**30)} GiB a user, "
-            f"{users_if(setup, mha)} users."
-        )
-    lines += [
-        rf"What is left for the cache: $n M (1 - r) - W_b = {setup.n_gpus} \cdot "
-        rf"{setup.gpu_bytes} \cdot (1 - {setup.reserve}) - {found.weight_bytes}$, that is "
-        rf"${found.pool_bytes:.0f}$ bytes (0 where the weights do not fit).",
-        rf"$U = \lfloor {found.pool_bytes:.0f} / {found.user_bytes:.0f} \rfloor = {found.users}$.",
-        rf"Paging: a page of {setup.page_tokens} tokens takes ${setup.page_tokens} \cdot "
-        rf"{found.k:.0f}$ bytes $= {number_text(found.page_bytes / 2**20)}$ MiB. Only the last "
-        rf"page of a sequence is partly empty, by "
-        f"{number_text(memory.expected_paging_waste_tokens(setup.page_tokens))} tokens on average.",
-    ]
-    return tuple(lines)
-
-
-def act2_peek(outcome: Run) -> tuple[str, ...]:
-    """Return act II's derivation with the numbers of a run; $...$ is mathematics.
-
-    Parameters
-    ----------
-    outcome : Run
-        The frozen scenario's run.
-
-    Returns
-    -------
-    tuple of str
-        Lines of text.
-
-    Examples
-    --------
-    >>> from servemath_helpers.labs.kv_wall.serving import Configuration, Workload, run
+    >>> from servemath_helpers.labs.kv_wall.model import Configuration, Goals, Workload, run
     >>> peak = Workload(lam_rps=16, prompt_tokens=512, mean_output=256)
-    >>> "18.3 ms for 512 tokens" in act2_peek(run(peak, Configuration()))[0]
-    True
+    >>> said = act2_banners(run(peak, Configuration(max_batch=8)), Goals(ttft_slo_s=0.2))
+    >>> "Unstable queue." in said, "TTFT bound missed." in said, "All goals met." in said
+    (True, True, False)
     """
-    asked, setup = outcome.workload, outcome.configuration
-    model, gpu = model_of(serving.MODEL), room.gpu_of()
-    n, seq, B = setup.n_gpus, asked.prompt_tokens + asked.mean_output // 2, setup.max_batch
-    prefill_s = serving.prefill_s(asked.prompt_tokens, n)
-    weights, k = model.weight_bytes(), model.kv_bytes_per_token()
-    step = roofline.decode_step_s(
-        B, seq, model.n_params, weights, k, n, gpu.bandwidth_Bps, gpu.bf16_dense_flops
-    )
-    expected = speculative.expected_tokens(setup.alpha, setup.gamma)
-    return (
-        r"$TTFT = W_q + t_{prefill}$: the wait for a slot and for room in the cache, then the "
-        r"prompt. $t_{prefill} = (2 N S + 2 L d S^2) / (n F \cdot MFU)$ "
-        rf"$=$ {duration(prefill_s)} for {asked.prompt_tokens} tokens on {n} GPU.",
-        r"$t_{step} = B S k / (n \, BW) + \max(W_b / (n \, BW), \; 2 N B / (n F))$ "
-        rf"$=$ {duration(step['step_s'])} for B = {B} at {seq} tokens, bound by {step['bound']}.",
-        r"A static batch keeps $1 / H_B$ of its slots busy, $H_B = 1 + 1/2 + \dots + 1/B$: "
-        rf"$1 / H_{{{B}}} =$ {share(slots.slot_efficiency(B))} (geometric answers). Continuous "
-        f"batching gives a slot away at once; this run used {share(outcome.slot_efficiency)}.",
-        r"Speculation gives $E = (1 - \alpha^{\gamma + 1}) / (1 - \alpha)$ tokens a verification: "
-        rf"$E =$ {number_text(expected)} for α = {setup.alpha:g}, γ = {setup.gamma} (Leviathan et "
-        "al., 2023). It pays as long as the step is bound by memory.",
-    )
+    setup, rejected = outcome.configuration, outcome.rejected
+    more = "act2_banners.kv_full.rejected"
+    values = {
+        "n_gpus": setup.n_gpus,
+        "kv_tokens": float(setup.kv_tokens),
+        "rejected": WORDS.say(more, rejected=rejected) if rejected else ".",
+        "pile_up": number_text(100 * outcome.pile_up, 2),
+        "ttft_p99_s": outcome.ttft_p99_s,
+        "ttft_slo_s": aims.ttft_slo_s,
+        "tpot_p99_s": outcome.tpot_p99_s,
+        "tpot_slo_s": aims.tpot_slo_s,
+        "reached_tok_s": outcome.tok_s,
+        "least_tok_s": aims.least_tok_s(outcome.workload),
+    }
+    missed = [("fail", state) for state in goal_states(outcome, aims)] or [("ok", "met")]
+    return "".join([_banner(kind, f"act2_banners.{key}", values) for kind, key in missed])
+
+
+def verdict(session: Session, part: str) -> tuple[bool, dict[str, Any]]:
+    """Return whether the setting would do, and what to remember of it."""
+    if part == "act1":
+        found = memory_plan(session)
+        setup = found.setup
+        return found.state == "viable", {
+            "GPUs": setup.n_gpus,
+            "context": setup.seq_tokens,
+            "weight bits": setup.bits,
+            "KV bits": setup.kv_bits,
+            "users": found.users,
+        }
+    tried = chosen_run(session)
+    return not goal_states(tried, goals(session)), {
+        "design": session.settings(part)["design"].upper(),
+        "batching": tried.configuration.mode,
+        "largest batch": tried.configuration.max_batch,
+        "λ [1/s]": number_text(tried.workload.lam_rps),
+        "TTFT P99": duration(tried.ttft_p99_s),
+        "TPOT P99": duration(tried.tpot_p99_s),
+        "tok/s": number_text(tried.tok_s, 4),
+    }

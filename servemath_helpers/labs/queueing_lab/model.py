@@ -25,10 +25,12 @@ from servemath_helpers.sim.results import BatchResult, LossResult, QueueResult, 
 
 __all__ = [
     "ALPHA_MS",
+    "ANSWER_TOKENS",
     "BETA_MS",
-    "BURSTY_CA2",
+    "CA2",
     "CAMERA_HZ",
     "MAX_GREEDY",
+    "PROMPT_TOKENS",
     "REFRESH_HZ",
     "SEED",
     "Flow",
@@ -53,12 +55,15 @@ BETA_MS: Final[Mapping[str, float]] = MappingProxyType({"cloud": 1.0, "edge": 1.
 MAX_GREEDY: Final = 32
 CAMERA_HZ: Final = 30.0
 REFRESH_HZ: Final = 60.0
-BURSTY_CA2: Final = 4.0
+#: Squared coefficient of variation of the time between arrivals, by kind.
+CA2: Final[Mapping[str, float]] = MappingProxyType(
+    {"periodic": 0.0, "clock": 0.0, "poisson": 1.0, "bursty": 4.0}
+)
+#: Tokens of a cloud request.
+PROMPT_TOKENS: Final = 1024
+ANSWER_TOKENS: Final = 256
 #: Variability of a frame's computing time, by kind of scene.
 SCENE_CS: Final[Mapping[str, float]] = MappingProxyType({"calm": 0.1, "busy": 0.27, "hectic": 0.4})
-_CA2: Final[Mapping[str, float]] = MappingProxyType(
-    {"periodic": 0.0, "poisson": 1.0, "bursty": BURSTY_CA2}
-)
 #: An audio frame at the reference speed takes this long and costs this much (assumed).
 _TINY_MS, _TINY_UJ = 8.0, 6.0
 _N = 20_000
@@ -69,31 +74,11 @@ _STAGES: Final = ("formation", "queue", "compute", "overhead")
 class Measured:
     """What the instruments show of one simulated setting.
 
-    Attributes
-    ----------
-    lam_rps : float
-        Arrivals per second, lost ones included.
-    rho : float
-        Share of the capacity that the arrivals ask for.
-    busy : float
-        Share of time in which the servers work.
-    throughput_rps : float
-        Served per second; the capacity if more arrives than that.
-    times_ms : numpy.ndarray
-        Time in the system of each that was served.
-    mean_ms, p50_ms, p99_ms, worst_ms : float
-        Of those times; infinite if the queue grows without bound.
-    stages_ms, slow_stages_ms : mapping
-        Mean time in formation, queue, compute and overhead: of all, and of the slowest
-        hundredth.
-    depth, slow_depth : float
-        Mean number that an arrival finds in the system: of all, and of the slowest hundredth.
-    loss : float
-        Share of the arrivals that found no room.
-    stable : bool
-        Whether less arrives than can be served.
-    extra : mapping
-        What only one track has, such as frames per second or energy.
+    `rho` is the share of the capacity that the arrivals ask for (lost ones included), `busy` the
+    share of time in which the servers work. Times [ms] are of those who were served, infinite if
+    the queue grows without bound; stages are formation, queue, compute and overhead, and
+    `depth` is what an arrival finds in the system: of all, and of the slowest hundredth.
+    `extra` is what only one track has, such as frames per second or energy.
     """
 
     lam_rps: float
@@ -116,15 +101,7 @@ class Measured:
 
 @dataclass(frozen=True, eq=False)
 class Flow:
-    """Requests in flight against time, for the gauge.
-
-    Attributes
-    ----------
-    time_s, in_flight : numpy.ndarray
-        Number in the system at evenly spaced instants, as the run begins.
-    lam_rps, W_s, L : float
-        As observed over the whole run; L is the area under the curve over its length.
-    """
+    """Requests in flight at evenly spaced instants, and lam, W and L of the whole run."""
 
     time_s: FloatArray
     in_flight: FloatArray
@@ -140,7 +117,7 @@ def _unit(kind: str, n: int = _N) -> FloatArray:
     if kind == "poisson":
         at = arrivals.poisson(n, 1.0, rng)
     else:
-        at = arrivals.bursty(n, 1.0, _CA2[kind], rng)
+        at = arrivals.bursty(n, 1.0, CA2[kind], rng)
     # Exactly n arrivals in n units of time: the load is what the slider says.
     return np.asarray(at * (n / at[-1]), dtype=np.float64)
 
@@ -164,20 +141,8 @@ def _unit_jitter(n: int) -> FloatArray:
 def flow_of(lam_rps: float, W_s: float) -> Flow:
     """Return a run in which each request stays between W/2 and 3W/2.
 
-    Parameters
-    ----------
-    lam_rps : float
-        Poisson arrivals per second, greater than 0.
-    W_s : float
-        Mean stay [s], greater than 0.
+    From an empty system to an empty one, so that L = lam W holds exactly:
 
-    Returns
-    -------
-    Flow
-        From an empty system to an empty one, so that L = lam W holds exactly.
-
-    Examples
-    --------
     >>> run = flow_of(40, 2)
     >>> abs(run.L - run.lam_rps * run.W_s) < 1e-9 * run.L
     True
@@ -228,29 +193,31 @@ def _summary(
     times = stages.sum(axis=1)
     ordered = np.sort(times)
     n = ordered.size
-    slow = times >= ordered[math.ceil(0.99 * n) - 1] - 1e-9
+    p99 = ordered[math.ceil(0.99 * n) - 1]
+    slow = times >= p99 - 1e-9
     rho = lam_rps / capacity_rps
     # Lost frames never queue, so a system with losses cannot become unstable; nor can a
     # clock without variability at exactly its capacity, but there is no margin in that.
     stable = blocking or rho < 1
-    rank50, rank99 = math.ceil(0.5 * n) - 1, math.ceil(0.99 * n) - 1
-    worst = float(ordered[-1]) if stable else math.inf
+
+    def finite(value: np.floating[Any]) -> float:
+        return float(value) if stable else math.inf
+
+    def by_stage(rows: FloatArray) -> Mapping[str, float]:
+        return MappingProxyType(dict(zip(_STAGES, rows.mean(axis=0).tolist(), strict=True)))
+
     return Measured(
         lam_rps=lam_rps,
         rho=rho,
         busy=min(busy, 1.0),
         throughput_rps=lam_rps * (1 - loss) if stable else capacity_rps,
         times_ms=times,
-        mean_ms=float(times.mean()) if stable else math.inf,
-        p50_ms=float(ordered[rank50]) if stable else math.inf,
-        p99_ms=float(ordered[rank99]) if stable else math.inf,
-        worst_ms=worst,
-        stages_ms=MappingProxyType(
-            dict(zip(_STAGES, (float(x) for x in stages.mean(axis=0)), strict=True))
-        ),
-        slow_stages_ms=MappingProxyType(
-            dict(zip(_STAGES, (float(x) for x in stages[slow].mean(axis=0)), strict=True))
-        ),
+        mean_ms=finite(times.mean()),
+        p50_ms=finite(ordered[math.ceil(0.5 * n) - 1]),
+        p99_ms=finite(p99),
+        worst_ms=finite(ordered[-1]),
+        stages_ms=by_stage(stages),
+        slow_stages_ms=by_stage(stages[slow]),
         depth=float(depths.mean()),
         slow_depth=float(depths[slow].mean()),
         loss=loss,
@@ -270,55 +237,33 @@ def _batches(run: BatchResult) -> tuple[FloatArray, FloatArray]:
     return np.repeat(first, run.batch_size), np.repeat(last, run.batch_size)
 
 
-def _batch_run(lam_rps: float, B: int, policy: str, window_ms: float, kind: str) -> BatchResult:
-    return simulate_batch(
-        _unit(kind) / lam_rps,
-        B,
-        ALPHA_MS["cloud"] / 1e3,
-        BETA_MS["cloud"] / 1e3,
-        policy,  # type: ignore[arg-type]
-        window_ms / 1e3 if policy == "window" else None,
-    )
+def _replica(at_s: FloatArray, B: int, policy: str, window_ms: float = 0.0) -> BatchResult:
+    """Return a run of one cloud replica."""
+    alpha_s, beta_s = ALPHA_MS["cloud"] / 1e3, BETA_MS["cloud"] / 1e3
+    patience_s = window_ms / 1e3 if policy == "window" else None
+    return simulate_batch(at_s, B, alpha_s, beta_s, policy, patience_s)  # type: ignore[arg-type]
 
 
-def _batch_measured(
-    lam_rps: float, B: int, policy: str, window_ms: float, kind: str, **extra: Any
-) -> Measured:
-    run = _batch_run(lam_rps, B, policy, window_ms, kind)
+def _cloud_batches(s: Mapping[str, Any]) -> Measured:
+    lam, B, policy, window_ms = s["lam_rps"], s["B"], s["policy"], s["window_ms"]
+    run = _replica(_unit("poisson") / lam, B, policy, window_ms)
     first, last = _batches(run)
     # What a batch waits for before it could start: its last member, or its oldest's patience.
     ready = {"fixed": last, "greedy": run.arrival_s}.get(
         policy, np.minimum(last, first + window_ms / 1e3)
     )
-    full = batching.batch_service_time(B, ALPHA_MS["cloud"], BETA_MS["cloud"])
     return _summary(
         _stages(run, "cloud", ready),
         _depths(run),
-        lam_rps=lam_rps,
-        capacity_rps=1e3 * B / full,
+        lam_rps=lam,
+        capacity_rps=1e3 * B / batching.batch_service_time(B, ALPHA_MS["cloud"], BETA_MS["cloud"]),
         busy=run.busy_fraction(),
         mean_batch=run.mean_batch(),
-        **extra,
     )
 
 
-def _cloud_batches(s: Mapping[str, Any]) -> Measured:
-    return _batch_measured(s["lam_rps"], s["B"], s["policy"], s["window_ms"], "poisson")
-
-
 def idle_sojourn_ms() -> float:
-    """Return the mean time of a request that a cloud replica serves alone [ms].
-
-    Returns
-    -------
-    float
-        S(1) = alpha + beta.
-
-    Examples
-    --------
-    >>> idle_sojourn_ms()
-    21.0
-    """
+    """Return the mean time of a request that a cloud replica serves alone, S(1) [ms]."""
     return batching.batch_service_time(1, ALPHA_MS["cloud"], BETA_MS["cloud"])
 
 
@@ -328,13 +273,7 @@ def _cloud_pool(s: Mapping[str, Any]) -> Measured:
         full = batching.batch_service_time(MAX_GREEDY, ALPHA_MS["cloud"], BETA_MS["cloud"])
         each = s["rho"] * 1e3 * MAX_GREEDY / full
         # Requests are dealt to the replicas in turn: each sees every c-th of the arrivals.
-        run = simulate_batch(
-            _unit(kind, 2 * _N)[::c] / (each * c),
-            MAX_GREEDY,
-            ALPHA_MS["cloud"] / 1e3,
-            BETA_MS["cloud"] / 1e3,
-            "greedy",
-        )
+        run = _replica(_unit(kind, 2 * _N)[::c] / (each * c), MAX_GREEDY, "greedy")
         return _summary(
             _stages(run, "cloud"),
             _depths(run),
@@ -360,26 +299,11 @@ def _cloud_pool(s: Mapping[str, Any]) -> Measured:
 def u_curve(
     lam_rps: float, policy: str, window_ms: float, sizes: tuple[int, ...]
 ) -> tuple[float, ...]:
-    """Return the mean latency of a cloud replica against the batch size.
+    """Return the mean latency of a cloud replica at each batch size [ms].
 
-    Parameters
-    ----------
-    lam_rps : float
-        Poisson arrivals per second.
-    policy : {"fixed", "greedy", "window"}
-        ``"fixed"`` is the formula (an approximation), the others are simulated.
-    window_ms : float
-        Patience of ``"window"`` [ms].
-    sizes : tuple of int
-        Batch sizes.
+    "fixed" is the formula (an approximation), the other policies are simulated; infinite where
+    the queue is unstable.
 
-    Returns
-    -------
-    tuple of float
-        Mean latency at each size [ms], infinite where the queue is unstable.
-
-    Examples
-    --------
     >>> [round(ms, 1) for ms in u_curve(200.0, "fixed", 0.0, (5, 7, 32))]
     [inf, 48.5, 129.9]
     """
@@ -389,14 +313,7 @@ def u_curve(
     means = []
     for B in sizes:
         if batching.batch_metrics(B, lam_rps / 1e3, alpha, beta)["stable"]:
-            run = simulate_batch(
-                _unit("poisson")[:4000] / lam_rps,
-                B,
-                alpha / 1e3,
-                beta / 1e3,
-                policy,  # type: ignore[arg-type]
-                window_ms / 1e3 if policy == "window" else None,
-            )
+            run = _replica(_unit("poisson")[:4000] / lam_rps, B, policy, window_ms)
             means.append(1e3 * float(run.sojourn_s.mean()))
         else:
             means.append(math.inf)
@@ -405,26 +322,7 @@ def u_curve(
 
 @lru_cache(maxsize=64)
 def cliff(c: int, kind: str) -> tuple[tuple[float, float, float], ...]:
-    """Return mean and P99 of a pool against utilisation, in service times.
-
-    Parameters
-    ----------
-    c : int
-        Servers that share a queue, exponential service.
-    kind : {"periodic", "poisson", "bursty"}
-        Arrivals.
-
-    Returns
-    -------
-    tuple of (float, float, float)
-        Utilisation, mean and P99 of the time in the system, simulated.
-
-    Examples
-    --------
-    >>> points = cliff(1, "poisson")
-    >>> points[0][1] < points[-1][1]
-    True
-    """
+    """Return utilisation, mean and P99 of a simulated pool, in service times."""
     points = []
     for rho in (0.1, 0.4, 0.6, 0.7, 0.8, 0.9):
         # The emptier the system, the sooner it forgets: a slider waits for these runs.
@@ -537,23 +435,10 @@ def _mobile_stream(s: Mapping[str, Any]) -> Measured:
 
 
 def energy_uj(S_ms: float) -> float:
-    """Return what an audio frame costs when it is computed in S milliseconds.
+    """Return what an audio frame costs when it is computed in S milliseconds [uJ].
 
-    Parameters
-    ----------
-    S_ms : float
-        Computing time [ms], greater than 0.
-
-    Returns
-    -------
-    float
-        Microjoules: 6 at 8 ms, growing with the square of the clock (an assumption:
-        voltage rises with frequency, so that half the time costs four times the energy).
-
-    Examples
-    --------
-    >>> energy_uj(8), energy_uj(4)
-    (6.0, 24.0)
+    6 at 8 ms, growing with the square of the clock (an assumption: voltage rises with
+    frequency, so that half the time costs four times the energy).
     """
     return _TINY_UJ * (_TINY_MS / S_ms) ** 2
 
@@ -584,26 +469,7 @@ def _tiny(s: Mapping[str, Any]) -> Measured:
 
 
 def loss_curve(settings: Mapping[str, Any], loads: tuple[float, ...]) -> tuple[float, ...]:
-    """Return the share of audio frames lost against the load.
-
-    Parameters
-    ----------
-    settings : mapping
-        Of the tiny track's part 2 or 3; its rate is replaced.
-    loads : tuple of float
-        Arrivals times computing time, each greater than 0.
-
-    Returns
-    -------
-    tuple of float
-        Simulated share lost at each load, from 2000 frames.
-
-    Examples
-    --------
-    >>> clock = {"lam_rps": 100.0, "S_ms": 8.0, "arrivals": "clock", "jitter_ms": 0.0}
-    >>> loss_curve(clock, (0.5, 0.8))
-    (0.0, 0.0)
-    """
+    """Return the simulated share of audio frames lost at each load (arrivals times S)."""
     rates = [load * 1e3 / settings["S_ms"] for load in loads]
     return tuple(_tiny_run({**settings, "lam_rps": rate}, 2000).loss_fraction() for rate in rates)
 
@@ -630,24 +496,8 @@ def _measured(track: str, part: str, settings: tuple[tuple[str, Any], ...]) -> M
 
 
 def measure(track: str, part: str, settings: Mapping[str, Any]) -> Measured:
-    """Simulate one setting of part 2 or 3 of a track.
+    """Simulate one setting of part 2 or 3 of a track; the same for the same settings.
 
-    Parameters
-    ----------
-    track : {"cloud", "edge", "mobile", "tiny"}
-        Which system.
-    part : {"part2", "part3"}
-        Which of its experiments.
-    settings : mapping
-        Every control of that part by name.
-
-    Returns
-    -------
-    Measured
-        The same for the same settings.
-
-    Examples
-    --------
     >>> run = measure("edge", "part2", {"sensors": 6, "B": 6})
     >>> run.worst_ms, measure("edge", "part2", {"sensors": 6, "B": 1}).worst_ms
     (11.0, 21.0)

@@ -8,6 +8,8 @@ from servemath_helpers.labs.queueing_lab.mission import gauge
 from servemath_helpers.labs.queueing_lab.model import flow_of, measure
 from servemath_helpers.labs.queueing_lab.story import TRACKS, controls
 
+from ..test_both_labs import looked_at as well_drawn
+
 SIMULATED = [(track, part) for track in TRACKS for part in ("part2", "part3")]
 #: Settings far from the defaults, some of them failures.
 FAR = {
@@ -29,18 +31,8 @@ def settings_of(track, part, far):
 
 def looked_at(drawn):
     """Check what holds for every picture; return its words and its table's."""
-    svg, numbers = drawn
-    root = ET.fromstring(svg)
-    assert root.get("role") == "img" and len(root.get("aria-label")) > 30
-    _, _, width, height = map(float, root.get("viewBox").split())
-    for box in root.iter("rect"):
-        assert 0 <= float(box.get("x")) <= width
-        assert float(box.get("y")) + float(box.get("height")) <= height + 0.1
-    for text in root.findall("text"):
-        assert 0 <= float(text.get("x") or 0) <= width and 0 < float(text.get("y") or 1) <= height
-    assert "nan" not in svg and "inf" not in svg
-    assert numbers.count("<tr>") >= 2
-    return " ".join(root.itertext()), numbers
+    well_drawn(drawn.svg)
+    return " ".join(ET.fromstring(drawn.svg).itertext()), drawn.table()
 
 
 @pytest.mark.parametrize("far", [False, True], ids=["default", "far"])
@@ -54,7 +46,7 @@ def test_every_picture_is_drawn_inside_its_frame_and_told_in_words(track, part, 
     assert "formation" in numbers and "slowest 1 %" in words
     words, _ = looked_at(charts.histogram_chart(track, part, run))
     assert "promise" in words
-    full = charts.best_rps(track, part, settings, run)
+    full = charts.best_rps(track, part, run)
     words, _ = looked_at(charts.seesaw_chart(track, part, run, full))
     assert ("✓" in words) != ("✗" in words)
 
@@ -87,13 +79,8 @@ def test_the_area_is_drawn_with_its_mean():
 
 def test_the_seesaw_measures_against_what_the_mission_asks():
     runs = {key: measure(*key, settings_of(*key, False)) for key in SIMULATED}
-    full = {key: charts.best_rps(*key, settings_of(*key, False), run) for key, run in runs.items()}
+    full = {key: charts.best_rps(*key, run) for key, run in runs.items()}
     assert full["cloud", "part2"] == 200 and full["edge", "part2"] == 150
     assert full["mobile", "part3"] == 60
     capacity = runs["tiny", "part2"].lam_rps / runs["tiny", "part2"].rho
     assert full["tiny", "part2"] == pytest.approx(capacity) == pytest.approx(125)
-
-
-@pytest.mark.parametrize(("value", "nice"), [(0.7, 0.75), (1, 1), (31, 50), (0, 1), (math.inf, 1)])
-def test_axes_end_at_round_numbers(value, nice):
-    assert charts._nice(value) == nice

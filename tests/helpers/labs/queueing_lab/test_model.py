@@ -33,7 +33,7 @@ def test_bursts_make_waiting_longer_and_a_clock_shorter():
         for kind in ("periodic", "poisson", "bursty")
     ]
     assert means == sorted(means)
-    kingman = queueing.kingman_wait(0.8, models.idle_sojourn_ms(), models.BURSTY_CA2, 1.0)
+    kingman = queueing.kingman_wait(0.8, models.idle_sojourn_ms(), models.CA2["bursty"], 1.0)
     assert means[-1] - models.idle_sojourn_ms() == pytest.approx(kingman, rel=0.1)
 
 

@@ -1,0 +1,75 @@
+"""The banners of lab 3: each can be reached by some setting, and left again."""
+
+import re
+from html import unescape
+
+import pytest
+
+from servemath_helpers.labs.kv_wall.mission import (
+    act1_banner,
+    act2_banners,
+    chosen_run,
+    configuration,
+    goals,
+    memory_plan,
+)
+from servemath_helpers.labs.kv_wall.model import Configuration, Goals, Workload, run
+
+from .test_record import answered
+
+
+def said(html):
+    """Kind and title of each banner."""
+    found = re.findall(r'data-banner="(\w+)"><b><span[^>]*>.</span> (.*?)</b>', html)
+    return [(kind, unescape(title)) for kind, title in found]
+
+
+@pytest.mark.parametrize(
+    ("change", "title"),
+    [
+        ({"n_gpus": 1}, "Out of memory."),
+        ({"model": "Llama-3.1-405B"}, "Out of memory."),
+        ({"n_gpus": 2, "seq_tokens": 32_768}, "At the wall: 1 user."),
+        ({"n_gpus": 2, "seq_tokens": 32_768, "model": "Llama-3-70B as MHA"}, "Nobody fits."),
+    ],
+)
+def test_every_banner_of_act_one_can_be_reached_and_left(change, title):
+    run = answered("latency", right=True).adjust("act1", **change)
+    assert said(act1_banner(memory_plan(run))) == [("fail", title)]
+    assert said(act1_banner(memory_plan(run.reset("act1"))))[0][0] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("context", "change", "title"),
+    [
+        ("latency", {"a_n_gpus": 1}, "Out of memory."),
+        ("latency", {"a_n_gpus": 2, "a_max_batch": 128}, "KV full."),
+        ("latency", {"a_max_batch": 4}, "Unstable queue."),
+        ("latency", {"a_mode": "static"}, "TTFT bound missed."),
+        ("latency", {"prompt_tokens": 8192}, "TPOT bound missed."),
+        ("latency", {"a_max_batch": 1}, "Throughput below target."),
+        ("throughput", {"a_n_gpus": 1}, "Out of memory."),
+        ("throughput", {"a_n_gpus": 2}, "KV full."),
+        ("throughput", {"a_mode": "static"}, "Throughput below target."),
+        ("throughput", {"lam_rps": 2}, "Throughput below target."),
+    ],
+)
+def test_every_banner_of_act_two_can_be_reached_and_left(context, change, title):
+    run = answered(context, right=True).adjust("act2", **change)
+
+    def titles(session):
+        return said(act2_banners(chosen_run(session), goals(session)))
+
+    assert ("fail", title) in titles(run)
+    assert titles(run.reset("act2")) == [("ok", "All goals met.")]
+
+
+def test_requests_larger_than_the_cache_are_counted_in_the_banner():
+    huge = Workload(lam_rps=8, prompt_tokens=9000, mean_output=16, n_requests=50)
+    outcome = run(huge, Configuration(n_gpus=2, reserve="0.1"))
+    assert "50 are larger than all of it" in act2_banners(outcome, Goals())
+
+
+def test_either_configuration_can_be_the_design():
+    session = answered("latency", right=True).adjust("act2", b_max_batch=16, design="b")
+    assert chosen_run(session).configuration == configuration(session, "b").canonical()

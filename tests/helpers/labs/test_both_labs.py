@@ -1,0 +1,242 @@
+"""What holds for every lab: its words, its questions, what it shows and what it keeps."""
+
+import json
+import random
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from servemath_helpers.labs.frame.ledger import Ledger
+from servemath_helpers.labs.frame.lock import LabError
+from servemath_helpers.labs.kv_wall import model as node
+from servemath_helpers.labs.kv_wall.view import KVWallLab
+from servemath_helpers.labs.queueing_lab import mission
+from servemath_helpers.labs.queueing_lab.view import QueueingLab
+
+LABS = (KVWallLab, QueueingLab)
+RUNS = [(lab, variant) for lab in LABS for variant in lab.engine.variants]
+PARTS = [(lab, variant, part) for lab, variant in RUNS for part in lab.engine.parts(variant)]
+ASKED = [
+    (variant, asked) for _, variant, part in PARTS for asked in (*part.questions, *part.reflections)
+]
+#: Written by the labs of version 0.1.0.
+EARLIER = Path(__file__).with_name("earlier_ledger.json")
+
+
+def name(value):
+    return getattr(value, "key", None) or getattr(value, "__name__", None) or str(value)
+
+
+def unlock(lab, *keys, right=True):
+    """Lock the predictions of some parts, or of all."""
+    for part in lab.session.parts:
+        if not keys or part.key in keys:
+            for asked in part.questions:
+                wrong = next(o.key for o in asked.options if o.key != asked.answer)
+                lab.predict(part.key, asked.key, asked.answer if right else wrong, 3)
+            lab.lock(part.key)
+    return lab
+
+
+@pytest.fixture
+def new(tmp_path):
+    return lambda kind, variant, who="ada": kind(who, variant, Ledger(tmp_path / "ledger.json"))
+
+
+# --- words and questions -----------------------------------------------------------------------
+
+#: Digits that belong to a formula or a name; every other number is rendered from the engine.
+FORMULAS = re.compile(
+    r"\$\$[^$]*\$\$|\$[^$]*\$|<<[^<>]*>>|[Pp]99|H100s?|Llama-3-70B|Lab \d|^\d · |the 2 under|1/s"
+    r"|2·L·(S·)?H_kv|2N|fp32|\(. − 1\)|[aSρ]/\(1 . [aρ]\)|1 − ρ|c_s²/2|c_a = 0|\(0 where|, 2023"
+    r"|99th percentile"
+)
+
+
+def texts_in(value):
+    if isinstance(value, dict):
+        for key, item in value.items():
+            # Numbers that a story gives, and formulas of a derivation, are no results.
+            if key not in ("controls", "scenario", "before", "version"):
+                yield from texts_in(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from texts_in(item)
+    elif isinstance(value, str):
+        yield value
+
+
+@pytest.mark.parametrize("lab", LABS, ids=name)
+def test_no_number_is_typed_into_a_text(lab):
+    texts = list(texts_in(lab.engine.words._found))
+    assert len(texts) > 100
+    typed = [text for text in texts if re.search(r"\d", FORMULAS.sub("", text))]
+    assert typed == ["At the wall: 1 user."] * (lab is KVWallLab)
+
+
+@pytest.mark.parametrize(("variant", "asked"), ASKED, ids=name)
+def test_options_differ_and_whatever_is_wrong_is_explained(variant, asked):
+    for field in ("key", "label", "value"):
+        shown = [getattr(option, field) for option in asked.options]
+        assert len(set(shown)) == len(shown)
+    assert asked.why
+    # Where the slow ones lose their time, one answer explains all options.
+    silent = {option.key for option in asked.options if not option.feedback}
+    assert silent <= {asked.answer} or asked.key == "cause"
+
+
+@pytest.mark.parametrize("lab", LABS, ids=name)
+def test_the_order_of_options_is_the_learners_own_and_the_key_is_not(lab, new):
+    orders, answers = set(), set()
+    for number in range(40):
+        asked = new(lab, None, f"learner {number}").session.parts[0].questions[0]
+        orders.add(tuple(option.key for option in asked.options))
+        answers.add(asked.answer)
+    assert len(orders) > 10 and len(answers) == 1
+
+
+@pytest.mark.parametrize(("lab", "variant"), RUNS, ids=name)
+def test_what_is_frozen_stays_whatever_the_controls_say(lab, variant, new):
+    lab = unlock(new(lab, variant))
+    engine = lab.engine
+    for part in lab.session.parts:
+        scenario = lab.session.predictions(part.key)[0].scenario
+        with pytest.raises(TypeError):
+            scenario["lam_rps"] = 0
+        told = engine.reality(lab.session, part.key), engine.peek(lab.session, part.key)
+        slider = next(control for control in part.controls if control.low is not None)
+        lab.adjust(part.key, **{slider.key: slider.low})
+        assert told == (engine.reality(lab.session, part.key), engine.peek(lab.session, part.key))
+        assert all("<" in text for text in told) and "<details" in told[1]
+
+
+# --- what is shown -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("lab", "variant"), RUNS, ids=name)
+def test_nothing_is_told_before_the_lock(lab, variant, new):
+    lab = new(lab, variant)
+    engine, session = lab.engine, lab.session
+    known = {"LAB", "CONTEXT", "TRACK", "REFLECT", "ITERATIONS", "ITER", "PARTS ✓", "LEDGER"}
+    hud = dict(engine.hud(session))
+    assert {key for key, value in hud.items() if value != "–"} <= known
+    assert hud["LEDGER"] == "NOT SAVED"
+    for part in session.parts:
+        box = lab.box(part.key)
+        lab._where.value = part.key
+        assert box.task.value and not box.panes.value and not box.reality.value
+        with pytest.raises(LabError, match=f"lock your prediction of {part.key} first"):
+            session.adjust(part.key, **{part.controls[0].key: part.controls[0].default})
+    json.dumps(engine.outcome(session), default=str)
+
+
+@pytest.mark.parametrize(("lab", "variant", "part"), PARTS, ids=name)
+def test_no_default_starts_in_failure(lab, variant, part, new):
+    lab = unlock(new(lab, variant), part.key)
+    assert 'data-banner="fail"' not in "".join(
+        lab.engine.panes(lab.session, part.key, False).values()
+    )
+
+
+def anything(control, rng):
+    """A random value that the control accepts, often one of its ends."""
+    if control.choices:
+        return rng.choice([value for _, value in control.choices])
+    if isinstance(control.default, bool):
+        return rng.choice([True, False])
+    step = control.step or 1
+    steps = round((control.high - control.low) / step)
+    return control.low + step * rng.choice([0, steps, rng.randrange(steps + 1)])
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(("lab", "variant"), RUNS, ids=name)
+def test_every_setting_can_be_shown_put_to_the_test_and_saved(lab, variant, seed, new):
+    """Pictures are well-formed, told in words, inside their frame, and each has a table."""
+    lab = unlock(new(lab, variant))
+    rng = random.Random(f"{variant} {seed}")
+    for part in lab.session.parts:
+        lab.adjust(part.key, **{control.key: anything(control, rng) for control in part.controls})
+        plain, full = ("".join(lab.engine.panes(lab.session, part.key, t).values()) for t in (0, 1))
+        pictures = re.findall(r"<svg.*?</svg>", full, re.DOTALL)
+        assert len(pictures) == {"act1": 3, "part1": 2}.get(part.key, 4)
+        assert "<table" not in plain and "<table" in full
+        for svg in pictures:
+            looked_at(svg)
+        lab.attempt(part.key)
+    assert lab.save() and dict(lab.engine.hud(lab.session))["LEDGER"] == "SAVED"
+    again = new(type(lab), None)
+    assert again.resume() and again.session == lab.session
+
+
+def looked_at(svg):
+    root = ET.fromstring(svg)
+    assert root.get("role") == "img" and len(root.get("aria-label")) > 30
+    assert not re.search(r"[\"\s,](nan|inf)\b", svg)
+    _, _, width, height = map(float, root.get("viewBox").split())
+    for box in root.findall("rect"):
+        assert 0 <= float(box.get("x")) <= width
+        assert float(box.get("y")) + float(box.get("height")) <= height + 0.1
+    for text in root.findall("text"):
+        assert 0 <= float(text.get("x") or 0) <= width and 0 < float(text.get("y") or 1) <= height
+
+
+@pytest.mark.parametrize(
+    ("lab", "variant", "part", "cached"),
+    [
+        (KVWallLab, "latency", "act1", node.plan),
+        (KVWallLab, "latency", "act2", node._run),
+        (QueueingLab, "cloud", "part3", mission._judge),
+    ],
+    ids=name,
+)
+def test_a_move_is_computed_once_for_instruments_and_footer(lab, variant, part, cached, new):
+    lab = unlock(new(lab, variant))
+    box, lab._where.value = lab.box(part), part
+    key = {"act1": "seq_tokens", "act2": "a_max_batch", "part3": "rho"}[part]
+    control, before = box.controls[key], cached.cache_info().misses
+    control.value += 7 * control.step
+    assert cached.cache_info().misses == before + 1
+    assert box.picture.settings[key] == control.value
+
+
+# --- what is kept ------------------------------------------------------------------------------
+
+
+@cache
+def earlier():
+    return json.loads(EARLIER.read_text(encoding="utf-8"))["records"]
+
+
+@pytest.mark.parametrize("key", earlier())
+def test_a_run_that_an_earlier_version_saved_is_taken_up_and_kept_as_it_was(key):
+    record = earlier()[key]
+    kind = {"lab3": KVWallLab, "lab4": QueueingLab}[record["lab"]]
+    lab = kind(record["learner"], ledger=Ledger(EARLIER))
+    assert lab.resume(), lab.notice
+    assert record["record_version"] == kind.engine.record_version
+    written = {"course", "lab", "learner", "record_version", "saved_at"}
+    kept = lab.session.record(kind.engine.outcome(lab.session))
+    assert json.loads(json.dumps({**record, **kept})) == record
+    assert set(record) - set(kept) == written
+
+
+def test_every_variant_has_such_a_run():
+    assert {record["session"]["variant"] for record in earlier().values()} == {
+        variant for _, variant in RUNS
+    }
+
+
+@pytest.mark.parametrize("lab", ["kv_wall", "queueing_lab"])
+def test_an_engine_loads_no_widgets_and_no_plotting_library(lab):
+    code = (
+        f"import sys, servemath_helpers.labs.{lab}.record, servemath_helpers.labs.{lab}.charts\n"
+        "print([m for m in ('ipywidgets', 'matplotlib', 'IPython') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
