@@ -4,6 +4,9 @@ Slider: from a key press on the slider to the frame that shows the new picture. 
 slider of `ipywidgets.interact` that draws a new matplotlib figure, the usual way to write a lab.
 First paint: from Run All, with the kernel ready, to the frame that shows the lab. Baseline: Run
 All of a notebook that shows one bare slider.
+With ``--calls`` no browser is needed: how many calls of our own functions one move of a slider
+makes to a setting that was simulated before, over how many files, and how often the next call is
+in another file.
 The sides alternate in one browser. In the JSON, `slider_ms_*` are taken over every picture of
 every slider, `first_paint_s` is that of the slower lab; `sliders` holds them one by one.
 """
@@ -13,6 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib.util
+import itertools
 import json
 import statistics
 import sys
@@ -219,6 +223,47 @@ def slider_ms(watch: Stopwatch, where, presses: int, rounds: int) -> dict[str, d
     return found
 
 
+def calls_of_a_move(where, key: str) -> tuple[int, int, int]:
+    """Return calls, files and changes of file that one move of a slider makes."""
+    import servemath_helpers
+    from servemath_helpers.labs.kv_wall.view import KVWallLab
+    from servemath_helpers.labs.queueing_lab.view import QueueingLab
+
+    chapter, variant, part, settings, _ = where
+    lab = (KVWallLab if chapter == LABS[0] else QueueingLab)("learner", variant)
+    for asked in lab.session.part(part).questions:
+        lab.predict(part, asked.key, asked.options[0].key)
+    lab.lock(part)
+    lab.adjust(part, **settings)
+    slider = lab.box(part).controls[key]
+    lab._where.value = part
+    for step in (slider.step, -slider.step):  # to what is drawn from memory
+        slider.value += step
+    ours, seen = str(Path(servemath_helpers.__file__).parent), []
+
+    def note(frame, event: str, _) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(ours):
+            seen.append(frame.f_code.co_filename)
+
+    sys.setprofile(note)
+    slider.value += slider.step
+    sys.setprofile(None)
+    return len(seen), len(set(seen)), sum(a != b for a, b in itertools.pairwise(seen))
+
+
+def count_calls() -> dict[str, dict[str, int]]:
+    """Count the calls of every slider, print the table, and return what the JSON holds."""
+    print(f"{'one move of a slider':<46}{'calls':>9}{'files':>9}{'changes':>10}")
+    rows = {}
+    for where in SLIDERS:
+        for key in where[4]:
+            name = f"{where[0][:3]} {where[1]} {where[2]} {key}"
+            calls, files, changes = calls_of_a_move(where, key)
+            rows[name] = {"calls": calls, "files": files, "changes_of_file": changes}
+            print(f"{name:<46}{calls:>9}{files:>9}{changes:>10}")
+    return rows
+
+
 def measure(quick: bool) -> dict[str, Any]:
     """Measure, print the tables, and return what the JSON holds."""
     from autograder.authoring.build import build_text
@@ -283,7 +328,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer repetitions")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
+    parser.add_argument("--calls", action="store_true", help="count calls; needs no browser")
     options = parser.parse_args()
+    if options.calls:
+        rows = count_calls()
+        if options.json:
+            print(json.dumps(rows))
+        return
     if importlib.util.find_spec("playwright") is None:
         print("skipped: it drives a browser, and Playwright is not installed: make test-browser")
         return

@@ -51,7 +51,7 @@ def _written(name: str, value: Any, form: str | None) -> str:
 
 
 def fill(text: str, /, **values: Any) -> str:
-    """Return a text with its `<<name>>`s written; ValueError for one that has no value."""
+    """Return a text with each `<<name>>` written; ValueError for one that has no value."""
 
     def one(slot: re.Match[str]) -> str:
         name, form = slot.groups()
