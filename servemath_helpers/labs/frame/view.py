@@ -157,9 +157,9 @@ class LabView:
 
     def choose_variant(self, variant: str) -> None:
         """Go to another track or context; runs already begun are kept."""
-        self._switch(variant)
-        self._say()
-        if self._widget is not None:
+        if variant != self._variant:  # what code chooses, the buttons choose again
+            self._switch(variant)
+            self._say()
             self._lay_out()
 
     def predict(self, part: str, question: str, option: str, confidence: int | None = None) -> None:
@@ -234,7 +234,8 @@ class LabView:
             self._say("fail", "The saved run cannot be taken up:", str(error))
             return False
         self._sessions[variant] = run
-        self.choose_variant(variant)
+        self._switch(variant)
+        self._lay_out()
         self._say("ok", "Taken up:", f"your run saved at {record['saved_at']}.")
         return True
 
@@ -268,7 +269,7 @@ class LabView:
             description=words.say("variant_label"),
             style=wide,
         )
-        self._variants.observe(lambda change: self._chose(change["new"]), names="value")
+        self._variants.observe(lambda change: self.choose_variant(change["new"]), names="value")
         self._where = widgets.ToggleButtons(description="Go to", style=wide)
         self._where.observe(lambda _: self._turn(), names="value")
         self._stage = widgets.VBox()
@@ -301,10 +302,6 @@ class LabView:
         self._widget.add_class("sm-lab")
         self._lay_out()
 
-    def _chose(self, variant: str) -> None:
-        if variant != self._variant:
-            self.choose_variant(variant)
-
     def _act(self, where: tuple[str, str], step: str, *what: Any, **settings: Any) -> None:
         """Take the step that a box asks for, unless its variant is not the one shown."""
         variant, part = where
@@ -312,7 +309,9 @@ class LabView:
             getattr(self, step)(part, *what, **settings)
 
     def _lay_out(self) -> None:
-        """Show the present variant: its story and parts."""
+        """Show the present variant, if there is a page: its story and parts."""
+        if self._widget is None:
+            return
         variant, session = self._variant, self.session
         self._variants.value = variant
         if variant not in self._boxes:

@@ -1,5 +1,6 @@
 import getpass
 import json
+from dataclasses import replace
 
 import ipywidgets as widgets
 import pytest
@@ -206,6 +207,9 @@ def test_tables_are_written_on_demand(shown):
     assert "tables=False" in box.panes.value
     box.tables.value = True
     assert "tables=True" in box.panes.value
+    box.reset.click()
+    box.test.click()
+    assert box.tables.value and "tables=True" in box.panes.value
 
 
 def test_tests_are_listed_newest_first(shown):
@@ -308,3 +312,40 @@ def test_a_part_that_was_never_shown_can_be_moved_too(shown, ledger):
     again.adjust("p1", B=3)
     again._where.value = "p1"
     assert again.box("p1").controls["B"].value == 3
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """What was computed for the page: the texts that the engine was asked for."""
+    asked = []
+
+    def counted(name, text):
+        return lambda *about: asked.append(name) or text(*about)
+
+    texts = {name: counted(name, getattr(Small.engine, name)) for name in ("story", "panes")}
+    monkeypatch.setattr(Small, "engine", replace(Small.engine, **texts))
+    return asked
+
+
+def test_what_code_has_chosen_the_buttons_do_not_choose_again(shown, drawn):
+    shown.choose_variant("two")
+    assert drawn == ["story"] and shown._variants.value == "two"
+
+
+def test_a_control_that_stays_where_it_was_draws_nothing(shown, drawn):
+    unlock(shown)
+    drawn.clear()
+    shown.adjust("p1", B=8)
+    assert drawn == []
+    shown.adjust("p1", B=9)
+    assert drawn == ["panes"]
+
+
+def test_a_part_that_is_done_is_marked_and_stays_on_the_page(shown):
+    shown._where.value = "p2"
+    seen = []
+    shown._stage.observe(seen.append, names="children")
+    shown.predict("p2", "double", "twice")
+    shown.lock("p2")
+    assert shown._where.options[1] == ("Second ✓", "p2") and shown._where.value == "p2"
+    assert seen == []
