@@ -1,6 +1,12 @@
 """How this course plugs into nbgrader. Plain `nbgrader` commands in this folder read it."""
 
+from autograder.course.mends import mend
+
 c = get_config()  # noqa: F821 - nbgrader provides it
+
+# Times with offsets and zones, and folders whose names hold brackets, per cent or question
+# marks: nbgrader gets them wrong, and has no place for a plug-in.
+mend(c, __file__)
 
 c.CourseDirectory.course_id = "servemath"
 

@@ -16,8 +16,8 @@ def doctor(
 ) -> None:
     """Say what this machine lacks.
 
-    And what to do about it. Looks at Python, packages, alembic, gradebook, disk, jail,
-    release and browser. A note stops nothing; a fault does, and ends in exit code 1.
+    And what to do about it. Looks at Python, packages, alembic, gradebook, due dates,
+    disk, jail, release and browser. A note stops nothing; a fault does, and ends in exit code 1.
     """
     course = course_of(context)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, tzinfo
 from pathlib import Path
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from traitlets.config.loader import Config, PyFileConfigLoader
 
-from autograder.course import Course
+from autograder.course.folder import Course
+from autograder.late.times import TimeNotUnderstood, zone_named
 
 CONFIG = "nbgrader_config.py"
 
@@ -67,6 +69,20 @@ def _sqlite_file(url: URL) -> Path | None:
     if url.get_backend_name() != "sqlite" or name in ("", ":memory:") or name.startswith("file:"):
         return None
     return Path(name)
+
+
+def zone_in(config: Config) -> tzinfo:
+    """Return the course's zone, as the configuration names it for nbgrader; else UTC."""
+    name = config.Exchange.get("timezone") or config.NbGraderAPI.get("timezone")
+    try:
+        return zone_named(str(name)) if name else UTC
+    except TimeNotUnderstood:
+        return UTC  # servemath doctor tells
+
+
+def zone_of(course: Course) -> tzinfo:
+    """Return the course's zone; UTC where no configuration names one."""
+    return zone_in(settings(course)) if (course.root / CONFIG).is_file() else UTC
 
 
 def needs_jail(course: Course) -> bool:

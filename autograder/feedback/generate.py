@@ -121,7 +121,8 @@ class FeedbackExporter(Exporter):
 
     def _is_asked_for(self, student: str) -> bool:
         excluded = self._coursedir.student_id_exclude.split(",")
-        return student not in excluded and fnmatch.fnmatchcase(student, self._coursedir.student_id)
+        asked = self._coursedir.student_id
+        return student not in excluded and (student == asked or fnmatch.fnmatchcase(student, asked))
 
     def _pages_of_the_ungraded(self) -> None:
         """Write a page for each submission that nbgrader does not see: it was not graded."""

@@ -13,9 +13,11 @@ from nbgrader.api import Notebook
 from autograder import bank
 from autograder.cells import CellName, parse_grade_id, points_by_exercise
 from autograder.course import Course
+from autograder.course.settings import zone_of
 from autograder.gradebook.reader import Grades, assignment_of, grades_of, opened
 from autograder.grading.outcomes import GRADED, load_outcome
 from autograder.grading.submission import missing_notebooks
+from autograder.late.times import shown
 from autograder.wording import first_line
 
 #: How the docstring of a test cell says who sees it, before it says what is tested.
@@ -59,12 +61,16 @@ class Submission:
 
 @dataclass(frozen=True)
 class ClassRecord:
-    """An assignment: its tested properties in order, its exercises, its submissions."""
+    """An assignment: its tested properties in order, its exercises, its submissions.
+
+    `due` says when it was due, empty if it never was.
+    """
 
     assignment: str
     properties: tuple[Property, ...]
     titles: dict[str, str] = field(default_factory=dict)
     submissions: tuple[Submission, ...] = ()
+    due: str = ""
 
     @property
     def max_points(self) -> dict[str, float]:
@@ -164,7 +170,9 @@ def collect(course: Course, assignment: str) -> ClassRecord:
         If there is no gradebook, or it does not know the assignment.
     """
     with opened(course) as gradebook:
-        notebooks = assignment_of(gradebook, assignment).notebooks
+        entry = assignment_of(gradebook, assignment)
+        notebooks = entry.notebooks
+        due = shown(entry.duedate, zone_of(course)) if entry.duedate else ""
         needed = [f"{notebook.name}.ipynb" for notebook in notebooks if notebook.grade_cells]
         properties = _properties(notebooks, _order(course, assignment))
         grades = grades_of(gradebook, assignment)
@@ -190,4 +198,4 @@ def collect(course: Course, assignment: str) -> ClassRecord:
             )
         )
     titles = {exercise.slug: exercise.title for exercise in bank.load(assignment)}
-    return ClassRecord(assignment, tuple(properties), titles, tuple(submissions))
+    return ClassRecord(assignment, tuple(properties), titles, tuple(submissions), due)

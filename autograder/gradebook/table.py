@@ -43,6 +43,7 @@ class ClassTable:
     assignment: str
     max_points: dict[str, float]
     rows: tuple[Row, ...]
+    due: str = ""
 
     @property
     def all_graded(self) -> bool:
@@ -66,7 +67,7 @@ def class_table(record: ClassRecord) -> ClassTable:
             if prop.grade_id in one.grades.cells:
                 scores[prop.slug] += one.grades.cells[prop.grade_id].automatic
         rows.append(Row(one.student, scores, one.remarks))
-    return ClassTable(record.assignment, max_points, tuple(rows))
+    return ClassTable(record.assignment, max_points, tuple(rows), record.due)
 
 
 def one_line(notes: tuple[str, ...]) -> str:
@@ -93,6 +94,8 @@ def show_table(console: Console, table: ClassTable) -> None:
         # File names and messages are text, whatever brackets they hold.
         view.add_row(Text(row.student), *cells, Text(one_line(row.notes)))
     console.print(view)
+    if table.due:
+        console.print(f"Due: {table.due}", highlight=False, markup=False)
     legend = ", ".join(f"{number} {slug}" for number, slug in enumerate(table.max_points, start=1))
     console.print(f"Exercises: {legend}", highlight=False, markup=False)
 

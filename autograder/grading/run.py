@@ -14,6 +14,7 @@ from typing import Any
 from nbgrader.api import MissingEntry
 from nbgrader.converters.base import NbGraderException
 
+from autograder.course.mends import matches
 from autograder.grading.ahead import Ahead
 from autograder.grading.engine.jail import JailUnavailable
 from autograder.grading.engine.pipeline import Pipeline
@@ -118,9 +119,9 @@ class GradingRun:
         )
         whole = coursedir.notebook_id == "*"
         if whole:
-            for folder in glob.glob(pattern):  # noqa: PTH207 - the pattern is absolute
-                if Path(folder).is_dir():
-                    assignments.setdefault(folder, [])
+            for found in matches(pattern):
+                if Path(found).is_dir():
+                    assignments.setdefault(found, [])
         graded = self.graded_notebooks(coursedir.assignment_id)
         excluded = coursedir.student_id_exclude.split(",")
         coming: list[Path] = []

@@ -24,14 +24,14 @@ class RunGradebook:
     """The gradebook of a course, and what it says of assignments, for the time of one run."""
 
     def __init__(self, coursedir: CourseDirectory) -> None:
-        self._coursedir = coursedir
+        self.coursedir = coursedir
         self._gradebook: Gradebook | None = None
         self._originals: dict[str, dict[str, Original]] = {}
 
     def open(self) -> Gradebook:
         """Return the gradebook, for one ``with`` statement; its end closes the connection."""
         if self._gradebook is None:
-            self._gradebook = Gradebook(self._coursedir.db_url)
+            self._gradebook = Gradebook(self.coursedir.db_url)
         return self._gradebook
 
     def originals(self, assignment: str) -> dict[str, Original]:
@@ -53,7 +53,7 @@ class RunGradebook:
 
     def _order(self, assignment: str, notebook: str) -> list[str]:
         """Return the `grade_id`s in the order of the source notebook, if it is at hand."""
-        folder = self._coursedir.format_path(self._coursedir.source_directory, ".", assignment)
+        folder = self.coursedir.format_path(self.coursedir.source_directory, ".", assignment)
         path = Path(folder) / f"{notebook}.ipynb"
         if not path.is_file():
             return []

@@ -7,6 +7,7 @@ the whole notebook, and what they wrote becomes one transaction.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from nbformat import NotebookNode
@@ -24,7 +25,10 @@ from nbgrader.api import (
 from nbgrader.preprocessors import AssignLatePenalties, SaveAutoGrades
 
 from autograder.cells import grade_id_of
+from autograder.course.settings import zone_in
+from autograder.grading.outcomes import remarks_of
 from autograder.grading.run_gradebook import gradebook_of_run
+from autograder.late.stamp import read_stamp
 
 
 class Submitted(NamedTuple):
@@ -123,16 +127,30 @@ class SaveGrades(SaveAutoGrades):
 
 
 class AssignPenalties(AssignLatePenalties):
-    """`AssignLatePenalties`, left out where there is no penalty to assign or to take back."""
+    """`AssignLatePenalties`, by what ``timestamp.txt`` says now.
+
+    nbgrader keeps the time of an earlier grading where a submission tells none any more.
+    Left out where there is no penalty to assign or to take back.
+    """
 
     def preprocess(
         self, nb: NotebookNode, resources: dict[str, Any]
     ) -> tuple[NotebookNode, dict[str, Any]]:
         """Assign the penalty of a late submission."""
         names = resources["nbgrader"]
-        with gradebook_of_run(self).open() as gradebook:
+        kept = gradebook_of_run(self)
+        folder = kept.coursedir.format_path(
+            kept.coursedir.submitted_directory, names["student"], names["assignment"]
+        )
+        stamp = read_stamp(Path(folder), zone_in(self.config))
+        if stamp.remark:
+            remarks_of(resources).append(stamp.remark)
+        with kept.open() as gradebook:
             found = Submitted.find(gradebook, names)
-        may_be_late = found.timestamp is not None and found.duedate is not None
+            if stamp.time is None and found.timestamp is not None:
+                gradebook.find_submission(names["assignment"], names["student"]).timestamp = None
+                gradebook.db.commit()
+        may_be_late = stamp.time is not None and found.duedate is not None
         if may_be_late or found.penalty is not None:
             return super().preprocess(nb, resources)
         return nb, resources

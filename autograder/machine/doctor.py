@@ -10,6 +10,7 @@ import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from datetime import UTC
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,8 +21,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from autograder.course import Course
 from autograder.course.commands import environment
-from autograder.course.settings import SettingsError, gradebook_file, gradebook_url, needs_jail
+from autograder.course.settings import (
+    SettingsError,
+    gradebook_file,
+    gradebook_url,
+    needs_jail,
+    settings,
+    zone_of,
+)
 from autograder.findings import Finding
+from autograder.gradebook.reader import opened
+from autograder.late.times import TimeNotUnderstood, shown, zone_named
 from autograder.machine.setup_venv import NEWEST, OLDEST
 from autograder.wording import few, first_line
 
@@ -149,6 +159,28 @@ def _server(address: URL) -> Finding:
         return Finding("gradebook", "fault", f"{shown}: {first_line(error)}", advice)
 
 
+def due_dates(course: Course) -> Finding:
+    """Say when assignments are due, as the gradebook has it and in the course's zone."""
+    try:
+        named = settings(course).Exchange.get("timezone")
+        if named:
+            zone_named(str(named))
+        with opened(course) as gradebook:
+            due = {entry.name: entry.duedate for entry in gradebook.assignments if entry.duedate}
+    except TimeNotUnderstood as error:
+        return Finding("due dates", "fault", str(error), "correct c.Exchange.timezone")
+    except (ValueError, SQLAlchemyError):
+        return Finding("due dates", "note", "not known without a gradebook")
+    if not due:
+        return Finding("due dates", "ok", "none, so nothing is late")
+    zone = zone_of(course)
+    told = "; ".join(f"{name}: {shown(time, zone)}" for name, time in due.items())
+    if zone is UTC:
+        advice = 'c.Exchange.timezone = "Europe/Berlin", say, shows them in the course\'s zone too'
+        return Finding("due dates", "note", told, advice)
+    return Finding("due dates", "ok", told)
+
+
 def _size(folder: Path) -> int:
     """Return how many bytes the files in `folder` hold."""
     sizes = 0
@@ -230,6 +262,7 @@ def examinations(course: Course) -> list[tuple[str, Callable[[], Finding]]]:
         ("packages", partial(packages, course)),
         ("alembic", alembic),
         ("gradebook", partial(gradebook, course)),
+        ("due dates", partial(due_dates, course)),
         ("disk", partial(disk, course)),
         ("jail", partial(jail, course)),
         ("release", partial(release, course)),

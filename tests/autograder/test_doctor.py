@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections import namedtuple
 from contextlib import closing
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from autograder.course import Course
 from autograder.findings import Finding
 from autograder.grading.engine import jail
 from autograder.machine import doctor
+
+from . import small_course
+from .small_course import NAME
 
 Space = namedtuple("Space", "total used free")
 
@@ -155,6 +159,22 @@ def test_the_gradebook_that_is_configured_is_the_one_looked_at(course, database,
     shutil.copy(database, other)
     set_option(course, f"c.CourseDirectory.db_url = 'sqlite:///{other}'")
     assert doctor.gradebook(course).found == "grades.db can be written"
+
+
+def test_due_dates_are_told_in_utc_and_in_the_course_s_zone(course):
+    assert doctor.due_dates(course).state == "note", "there is no gradebook"
+    small_course.fill_gradebook(course)
+    assert doctor.due_dates(course) == Finding("due dates", "ok", "none, so nothing is late")
+    with small_course.gradebook_of(course) as gradebook:
+        gradebook.update_or_create_assignment(NAME, duedate=datetime(2026, 12, 2, 7, 59))
+    finding = doctor.due_dates(course)
+    assert finding.found == f"{NAME}: 2026-12-02 07:59 UTC" and "timezone" in finding.advice
+    set_option(course, "c.Exchange.timezone = 'Asia/Tokyo'")
+    told = f"{NAME}: 2026-12-02 07:59 UTC (2026-12-02 16:59 Asia/Tokyo)"
+    assert doctor.due_dates(course) == Finding("due dates", "ok", told)
+    set_option(course, "c.Exchange.timezone = 'Asia/Tokio'")
+    finding = doctor.due_dates(course)
+    assert finding.state == "fault" and "knows no Asia/Tokio" in finding.found
 
 
 def test_a_server_that_does_not_answer_is_a_fault_and_no_password_is_shown(course):
@@ -307,5 +327,15 @@ def test_every_examination_is_under_the_name_of_its_finding(course, monkeypatch)
     looks = doctor.examinations(course)
     assert [name for name, _ in looks] == [look().subject for _, look in looks]
     assert [name for name, _ in looks] == [
-        *("Python", "packages", "alembic", "gradebook", "disk", "jail", "release", "browser")
+        *(
+            "Python",
+            "packages",
+            "alembic",
+            "gradebook",
+            "due dates",
+            "disk",
+            "jail",
+            "release",
+            "browser",
+        )
     ]

@@ -101,10 +101,19 @@ def marked(tmp_path_factory):
     return database
 
 
+def course_with(gradebook, folder):
+    """Return a course folder in which timestamps say what the gradebook has of them."""
+    shutil.copy(gradebook, folder)
+    for student in STUDENTS[:3]:
+        handed_in = folder / "submitted" / student / ASSIGNMENT
+        handed_in.mkdir(parents=True)
+        (handed_in / "timestamp.txt").write_text(f"{DUE} UTC")
+    return folder
+
+
 @pytest.fixture
 def course(marked, tmp_path):
-    shutil.copy(marked, tmp_path)
-    return tmp_path
+    return course_with(marked, tmp_path)
 
 
 def rows(root):

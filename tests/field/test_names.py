@@ -1,0 +1,68 @@
+"""Folders and learners as people name them: brackets, per cent, question marks, accents."""
+
+import pytest
+from nbgrader.apps.api import NbGraderAPI
+from nbgrader.coursedir import CourseDirectory
+
+from autograder.course import mends, settings
+from autograder.course.commands import run_nbgrader
+from autograder.gradebook.record import collect
+from autograder.report import write_report
+
+from ..autograder.small_course import NAME, RIGHT, WRONG, hand_in, make
+
+#: What a pattern, an address or a template may take for something else, all in one path.
+COURSE = "[a-z] 100%25, what? #1 {new} * Übung"
+STUDENTS = ["s[1]", "s1", "50% *", "who?", "José {x}", "a+b & c#"]
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    parent = tmp_path_factory.mktemp("course")
+    # What the path would match, were it a pattern, is not this course.
+    hand_in(make(parent / COURSE.replace("[a-z]", "q")), "stranger", **RIGHT)
+    course = make(parent / COURSE)
+    for student in STUDENTS:
+        hand_in(course, student, **RIGHT)
+    for arguments in (["generate_assignment", NAME], ["autograde", NAME]):
+        done = run_nbgrader(course.root, *arguments)
+        assert done.returncode == 0, done.stderr
+    return course
+
+
+def test_everything_is_graded_and_stays_within_the_course(course):
+    record = collect(course, NAME)
+    assert {one.student: one.total for one in record.submissions} == dict.fromkeys(STUDENTS, 5.0)
+    assert (course.root / "gradebook.db").is_file()
+    assert write_report(course, NAME).is_file()
+    folders = sorted(path.name for path in course.root.parent.iterdir())
+    assert folders == sorted([COURSE.replace("[a-z]", "q"), COURSE])
+
+
+def test_one_student_is_that_student(course):
+    hand_in(course, "s[1]", **WRONG)
+    hand_in(course, "s1", **RIGHT)
+    for command in ("autograde", "generate_feedback"):
+        done = run_nbgrader(course.root, command, NAME, "--student=s[1]", "--force")
+        assert done.returncode == 0, done.stderr
+    totals = {one.student: one.total for one in collect(course, NAME).submissions}
+    assert (totals["s[1]"], totals["s1"]) == (2.0, 5.0)
+    assert (course.feedback / "s[1]" / NAME / "exercises.html").is_file()
+
+
+def test_formgrader_finds_the_same_class(course, monkeypatch):
+    monkeypatch.chdir(course.root)
+    config = settings.settings(course)
+    api = NbGraderAPI(CourseDirectory(config=config), config=config)
+    assert api.get_submitted_students(NAME) == set(STUDENTS)
+    assert api.get_source_assignments() == {NAME}
+
+
+def test_a_name_that_is_there_is_meant_and_the_course_s_path_is_no_pattern(tmp_path, monkeypatch):
+    root = tmp_path / "[ab] course"
+    for place in ("[ab] course/s[1]", "[ab] course/s1", "a course/s1"):
+        (tmp_path / place).mkdir(parents=True)
+    monkeypatch.setattr(mends, "_ROOTS", {str(root)})
+    assert mends.matches(f"{root}/s[1]") == [str(root / "s1"), str(root / "s[1]")]
+    assert mends.matches(f"{root}/s?") == [str(root / "s1")]
+    assert mends.matches(f"{root}/none*") == []
