@@ -13,20 +13,15 @@ import pytest
 
 from autograder import bank
 from autograder.authoring.bundle import bundle, contents
-from autograder.authoring.release import release_texts, scratch_course
+from autograder.authoring.release import scratch_course
 from autograder.course import HOME, Course
 
 COURSE = Course.at(HOME)
 
 
 @pytest.fixture(scope="module")
-def released():
-    return release_texts()
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory, released):
-    with zipfile.ZipFile(bundle(COURSE, tmp_path_factory.mktemp("dist"), released)) as opened:
+def archive(tmp_path_factory):
+    with zipfile.ZipFile(bundle(COURSE, tmp_path_factory.mktemp("dist"))) as opened:
         yield opened
 
 
@@ -102,9 +97,9 @@ def test_no_bank_solution_is_in_the_bundle(files):
                 assert solution.code.strip() not in everything
 
 
-def test_the_same_course_gives_the_same_bundle(tmp_path, released):
-    first = bundle(COURSE, tmp_path / "a", released).read_bytes()
-    assert bundle(COURSE, tmp_path / "b", released).read_bytes() == first
+def test_the_same_course_gives_the_same_bundle(tmp_path):
+    first = bundle(COURSE, tmp_path / "a").read_bytes()
+    assert bundle(COURSE, tmp_path / "b").read_bytes() == first
 
 
 def test_what_lies_about_in_the_release_folder_does_not_go_out(tmp_path):

@@ -9,8 +9,7 @@ import tomllib
 
 import pytest
 
-from autograder import bank
-from autograder.course import HOME, Course
+from autograder.course import HOME
 
 
 def tool(*arguments):
@@ -39,22 +38,6 @@ def test_the_package_ships_its_types():
     project = tomllib.loads((HOME / "pyproject.toml").read_text())
     assert (HOME / "servemath_helpers" / "py.typed").is_file()
     assert "py.typed" in project["tool"]["setuptools"]["package-data"]["servemath_helpers"]
-
-
-def bank_codes():
-    for chapter in Course.at().chapters():
-        for exercise in bank.load(chapter):
-            for solution in (*exercise.right, *exercise.wrong, *exercise.library):
-                yield f"{exercise.slug}/{solution.name}", solution.code
-
-
-def test_bank_solutions_are_formatted_like_any_code(tmp_path):
-    for number, (name, code) in enumerate(bank_codes()):
-        (tmp_path / f"{number:03d}_{name.replace('/', '__')}.py").write_text(code)
-    done = tool(
-        "ruff", "format", "--check", "--config", str(HOME / "pyproject.toml"), str(tmp_path)
-    )
-    assert done.returncode == 0, done.stdout
 
 
 def of_labs_is_taught(name):

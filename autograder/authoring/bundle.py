@@ -7,7 +7,7 @@ import tomllib
 import zipfile
 from pathlib import Path
 
-from autograder.authoring.release import release_texts
+from autograder.authoring.fresh import fresh_release
 from autograder.course import Course
 
 #: What the bundle holds, relative to the course folder.
@@ -24,7 +24,7 @@ EXTRA = ("servemath_helpers/py.typed",)
 _TIME = (2026, 1, 1, 0, 0, 0)
 
 
-def contents(course: Course, released: dict[str, str] | None = None) -> dict[str, bytes]:
+def contents(course: Course) -> dict[str, bytes]:
     """Return the files of the bundle by their name in the zip.
 
     Notebooks come from a fresh release, not from the folder ``release/``, in which
@@ -35,8 +35,11 @@ def contents(course: Course, released: dict[str, str] | None = None) -> dict[str
     ----------
     course : Course
         The course.
-    released : dict of str to str, optional
-        What `release_texts` returns, if it is at hand.
+
+    Raises
+    ------
+    ValueError
+        If nbgrader refuses a notebook.
     """
     paths = {course.root / name for name in (*FILES, *EXTRA)}
     for pattern in GLOBS:
@@ -46,8 +49,9 @@ def contents(course: Course, released: dict[str, str] | None = None) -> dict[str
         for path in paths
         if path.is_file() and "__pycache__" not in path.parts
     }
-    for name, text in (released or release_texts(course.chapters())).items():
-        files[f"release/{name}"] = text.encode()
+    for chapter in course.chapters():
+        for name, text in fresh_release(course, chapter).items():
+            files[f"release/{chapter}/{name}"] = text.encode()
     files["pyproject.toml"] = _learner_project(course).encode()
     files["README.md"] = (course.root / "docs" / "learner-guide.md").read_bytes()
     return files
@@ -80,13 +84,13 @@ servemath_helpers = {json.dumps(whole["tool"]["setuptools"]["package-data"]["ser
 """
 
 
-def bundle(course: Course, folder: Path, released: dict[str, str] | None = None) -> Path:
+def bundle(course: Course, folder: Path) -> Path:
     """Write ``servemath-learner.zip`` into `folder` and return its path; see `contents`."""
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / "servemath-learner.zip"
     partial = target.with_suffix(".partial")
     with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in sorted(contents(course, released).items()):
+        for name, data in sorted(contents(course).items()):
             entry = zipfile.ZipInfo(f"servemath/{name}", _TIME)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 
 from autograder.course import HOME, Course
@@ -43,14 +42,3 @@ def scratch_course(folder: Path, chapters: list[str] | None = None) -> Course:
         shutil.copytree(original.source / chapter, folder / "source" / chapter)
     shutil.copy(HOME / "nbgrader_config.py", folder)
     return Course.at(folder)
-
-
-def release_texts(chapters: list[str] | None = None) -> dict[str, str]:
-    """Return the released notebooks as text by path relative to ``release/``."""
-    with tempfile.TemporaryDirectory(prefix="servemath-") as folder:
-        course = scratch_course(Path(folder), chapters)
-        texts = {}
-        for chapter in course.chapters():
-            for path in release(course, chapter):
-                texts[f"{chapter}/{path.name}"] = path.read_text(encoding="utf-8")
-        return texts

@@ -9,8 +9,10 @@ right one: ``of = "loop"``, ``change = [["x + 1", "x"]]``.
 from __future__ import annotations
 
 import functools
+import re
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +56,10 @@ class Exercise:
     points: dict[str, float]
     section: str
     functions: tuple[str, ...]
-    withheld: tuple[str, ...]
     right: tuple[Right, ...]
     wrong: tuple[Wrong, ...]
-    library: tuple[Right, ...]
+    withheld: tuple[str, ...] = ()
+    library: tuple[Right, ...] = ()
     also: tuple[str, ...] = ()
 
     @property
@@ -67,14 +69,55 @@ class Exercise:
         return sorted(named, key=lambda section: [int(part) for part in section.split(".")])
 
 
+#: What a value of a record must be, and how to say so.
+_VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "number": (lambda it: type(it) is int and it > 0, "a whole number from 1 on"),
+    "title": (lambda it: isinstance(it, str) and bool(it.strip()), "a text"),
+    "stars": (lambda it: it in (1, 2, 3), "1, 2 or 3"),
+    "points": (
+        lambda it: (
+            isinstance(it, dict)
+            and it.keys() == {"visible", "hidden"}
+            and all(type(worth) in (int, float) and worth >= 0 for worth in it.values())
+        ),
+        "{ visible = ..., hidden = ... }",
+    ),
+    "section": (lambda it: _is_section(it), 'a section of theory such as "1.4"'),
+    "also": (lambda it: all(map(_is_section, it)), 'sections of theory such as ["1.4"]'),
+    "functions": (
+        lambda it: isinstance(it, list) and bool(it) and all(map(str.isidentifier, it)),
+        "the names of the functions to write",
+    ),
+}
+
+
+def _is_section(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"\d+\.\d+", value) is not None
+
+
+def _fit(kind: type[Any], given: Mapping[str, Any]) -> None:
+    """Refuse what `kind` does not know, what it needs and lacks, and values of another kind."""
+    known = {field.name: field.default is MISSING for field in fields(kind)}
+    lacks = [name for name, needed in known.items() if needed and name not in given]
+    if lacks:
+        raise ValueError(f"it lacks {', '.join(lacks)}")
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise ValueError(f"it knows no {', '.join(unknown)}")
+    for name, (holds, meant) in _VALUES.items():
+        if name in given and not holds(given[name]):
+            raise ValueError(f"{name} must be {meant}, got {given[name]!r}")
+
+
 def _solutions(kind: type[Any], data: dict[str, Any], label: str) -> tuple[Any, ...]:
     """Return the entries under `label`, those that are changes with their whole code."""
     found = []
-    for entry in data[label]:
+    for entry in data.get(label, ()):
         try:
-            fields = {key: value for key, value in entry.items() if key not in ("of", "change")}
-            code = _code(entry, data["right"]).strip("\n") + "\n"
-            found.append(kind(**{**fields, "code": code}))
+            given = {key: value for key, value in entry.items() if key not in ("of", "change")}
+            given["code"] = _code(entry, data["right"]).strip("\n") + "\n"
+            _fit(kind, given)
+            found.append(kind(**given))
         except (TypeError, ValueError) as error:
             raise ValueError(f"{label} {entry.get('name', '(no name)')}: {error}") from error
     return tuple(found)
@@ -103,23 +146,18 @@ def _code(entry: dict[str, Any], right: list[dict[str, Any]]) -> str:
 
 
 def _read(path: Path) -> Exercise:
-    data = tomllib.loads(path.read_text(encoding="utf-8"))
     try:
-        return Exercise(
-            slug=path.stem,
-            number=data["number"],
-            title=data["title"],
-            stars=data["stars"],
-            points=data["points"],
-            section=data["section"],
-            also=tuple(data.get("also", ())),
-            functions=tuple(data["functions"]),
-            withheld=tuple(data["withheld"]),
-            right=_solutions(Right, data, "right"),
-            wrong=_solutions(Wrong, data, "wrong"),
-            library=_solutions(Right, data, "library"),
-        )
-    except (KeyError, TypeError, ValueError) as error:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        if "slug" in data:
+            raise ValueError("the file's name is its slug: leave slug out")
+        _fit(Exercise, {**data, "slug": path.stem})
+        solutions = {
+            label: _solutions(kind, data, label)
+            for label, kind in {"right": Right, "wrong": Wrong, "library": Right}.items()
+        }
+        lists = {name: tuple(value) for name, value in data.items() if isinstance(value, list)}
+        return Exercise(**{**data, **lists, **solutions, "slug": path.stem})
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{path.name} is not a bank file: {error}") from error
 
 

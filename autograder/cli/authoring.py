@@ -117,13 +117,13 @@ def check(
     """Look whether a change is ready to share.
 
     Changes nothing and takes seconds. Notebooks are what their text gives, the release
-    is what the notebooks give, every exercise can be solved, and every known wrong
-    answer loses points.
+    is what the notebooks give, and records, exercises and theory keep the rules that
+    tests hold them to.
     """
     course = course_of(context)
     chapters = chapters_of(course, chapter)
 
-    from autograder.check import everything
+    from autograder.check.looks import everything
     from autograder.cli.frame.show import look_and_show
 
     look_and_show("checking", everything(course, chapters, execute), in_json)
@@ -157,15 +157,7 @@ def bundle(
     """
     course = course_of(context)
 
-    from tempfile import TemporaryDirectory
-
     from autograder.authoring.bundle import bundle as write_bundle
-    from autograder.check import fresh_release
 
-    released: dict[str, str] = {}
-    for chapter in course.chapters():
-        with TemporaryDirectory(prefix="servemath-") as folder, told_as(Mistake, ValueError):
-            fresh = fresh_release(course, chapter, Path(folder))
-        released |= {f"{chapter}/{name}": text for name, text in fresh.items()}
-    with told_as(Mistake, FileNotFoundError):
-        typer.echo(f"bundled  {shown(write_bundle(course, out or course.root / 'dist', released))}")
+    with told_as(Mistake, ValueError, FileNotFoundError):
+        typer.echo(f"bundled  {shown(write_bundle(course, out or course.root / 'dist'))}")

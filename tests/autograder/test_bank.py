@@ -7,14 +7,12 @@ import pytest
 from autograder import bank
 
 HEAD = """
-slug = "f"
 number = 1
 title = "A function"
 stars = 1
+points = { visible = 0.5, hidden = 1.5 }
 section = "1.1"
 functions = ["f"]
-withheld = []
-library = []
 [[right]]
 name = "plain"
 code = '''
@@ -86,10 +84,37 @@ def test_changes_to_a_right_solution_become_whole_code(read, change, code):
         ('of = "plain"', "an entry has code, or of and change; this one has ['of']"),
         ("", "an entry has code, or of and change; this one has []"),
         ("code = ''\nof = 'plain'\nchange = []", "this one has ['change', 'code', 'of']"),
-        ("code = ''\nhind = 'h'", "unexpected keyword argument 'hind'"),
+        ("code = ''\nhind = 'h'", "it knows no hind"),
     ],
 )
 def test_a_mistake_names_the_file_and_the_entry(read, entry, message):
     with pytest.raises(ValueError, match=r"^f\.toml is not a bank file: wrong off: ") as caught:
         read(entry)
     assert re.search(re.escape(message), str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("number = 1\n", "", "it lacks number"),
+        ("number = 1\n", "number = 0\n", "number must be a whole number from 1 on, got 0"),
+        ('"A function"', '""', "title must be a text, got ''"),
+        ("title", "titel", "it lacks title"),
+        ("stars = 1", "stars = 4", "stars must be 1, 2 or 3, got 4"),
+        ("visible = 0.5, ", "", "points must be { visible = ..., hidden = ... }"),
+        ("hidden = 1.5", 'hidden = "1.5"', "points must be"),
+        ('section = "1.1"\nf', 'section = "1"\nf', "section must be a section of theory"),
+        ("functions =", 'also = ["x"]\nfunctions =', "also must be sections of theory"),
+        ('["f"]', "[]", "functions must be the names of the functions to write"),
+        ("stars =", "level = 2\nstars =", "it knows no level"),
+        ("stars =", 'slug = "f"\nstars =', "leave slug out"),
+        ("stars = 1", "stars 1", "Expected '='"),
+        ('hint = "h"\n', "", "wrong off: it lacks hint"),
+    ],
+)
+def test_what_a_record_lacks_or_does_not_know_is_said(read, monkeypatch, old, new, message):
+    assert HEAD.count(old) >= 1
+    monkeypatch.setitem(globals(), "HEAD", HEAD.replace(old, new, 1))
+    with pytest.raises(ValueError, match=r"^f\.toml is not a bank file: ") as caught:
+        read("code = ''")
+    assert message in str(caught.value)

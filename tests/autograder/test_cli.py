@@ -20,9 +20,10 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 import autograder.report
-from autograder import check, regrade
+from autograder import regrade
 from autograder.authoring import release
 from autograder.authoring.command_page import page, place
+from autograder.check import looks
 from autograder.cli import regrading
 from autograder.cli.app import app
 from autograder.cli.frame import bar, names, watch
@@ -277,7 +278,7 @@ def failing_with(monkeypatch, error):
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(check, "everything", fail)
+    monkeypatch.setattr(looks, "everything", fail)
 
 
 def test_a_mistake_of_ours_is_one_line_and_how_to_see_more(course, monkeypatch):
@@ -414,7 +415,7 @@ def test_check_ends_in_1_if_something_needs_a_look(course, monkeypatch, state, c
         asked.append((chapters, execute))
         return [("thing", lambda: Finding("thing", state, "as it is", "mend it"))]
 
-    monkeypatch.setattr(check, "everything", everything)
+    monkeypatch.setattr(looks, "everything", everything)
     done = servemath(course, "check", "ch9", "--execute")
     assert done.exit_code == code and asked == [([NAME], True)]
     assert " ".join(done.stdout.split()) == f"{state} thing as it is what to do: mend it"

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from autograder import check
+from autograder.check import looks as check
 from autograder.cli.app import app
 from autograder.course import Course
 from autograder.findings import Finding
@@ -261,7 +261,9 @@ def test_a_machine_that_cannot_jail_is_a_fault_unless_the_course_does_without(
 def test_a_release_that_is_out_of_date_is_a_fault(course, monkeypatch):
     for state in ("ok", "fault"):
         monkeypatch.setattr(
-            check, "release", lambda _, name, state=state: Finding(f"r {name}", state, "old")
+            check,
+            "release",
+            lambda chapter, state=state: Finding(f"r {chapter.name}", state, "old"),
         )
         assert doctor.release(course).state == state
     assert doctor.release(course).found == "r ch1_one is old"
@@ -323,7 +325,7 @@ def test_json_holds_the_same(course, monkeypatch):
 
 def test_every_examination_is_under_the_name_of_its_finding(course, monkeypatch):
     monkeypatch.setattr(jail, "probe", lambda: jail.NAMESPACES)
-    monkeypatch.setattr(check, "release", lambda _, name: Finding(name, "ok", ""))
+    monkeypatch.setattr(check, "release", lambda chapter: Finding(chapter.name, "ok", ""))
     looks = doctor.examinations(course)
     assert [name for name, _ in looks] == [look().subject for _, look in looks]
     assert [name for name, _ in looks] == [

@@ -9,7 +9,6 @@ import nbformat
 import pytest
 from nbgrader.api import Gradebook
 
-from autograder import bank
 from autograder.course import HOME, Course
 from autograder.feedback.collect import Collector, Places
 from autograder.feedback.facts import Link
@@ -395,15 +394,6 @@ def test_theory_is_linked_where_staff_say():
     assert theory_link(source, url, second, "1.1") == link
     assert theory_link(source, url, first, "1.99") == Link("Theory 1.99")
     assert theory_link(source, "", first, "1.1") == Link("Theory 1.1 Little's law")
-
-
-def test_every_section_that_the_bank_names_is_found():
-    course = Course.at()
-    for chapter in course.chapters():
-        for exercise in bank.load(chapter):
-            sections = {exercise.section, *(wrong.section for wrong in exercise.wrong)}
-            for section in sections:
-                assert theory_link(course.source, "#{anchor}", chapter, section).url
 
 
 def test_a_learner_without_a_transcript_reads_of_no_misconception(made):

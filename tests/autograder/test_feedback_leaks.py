@@ -18,6 +18,7 @@ from nbgrader.api import Gradebook
 from autograder import bank
 from autograder.authoring.release import scratch_course
 from autograder.cells import grade_id_of, iter_test_cells, parse_grade_id, points_of
+from autograder.check.transcripts import transcript
 from autograder.course import Course
 from autograder.demo.sample_class import solution_cell
 from autograder.feedback.hidden import LEFT_OUT
@@ -25,7 +26,6 @@ from autograder.grading.outcomes import Outcome
 
 from . import leaks
 from .in_process import Formgrader
-from .recorded import transcript
 
 CHAPTERS = Course.at().chapters()
 

@@ -13,7 +13,10 @@
 # %% [markdown]
 # # Practice chapter · Exercises
 #
-# One function, worth << num(points['total']) >> points.
+# Functions to write: << count >>, worth << num(points.total) >> points.
+#
+# << overview >>
+#
 # [Symbols](../../docs/symbols.md) · [glossary](../../docs/glossary.md)
 
 # %% [markdown] idle_share__statement
@@ -40,32 +43,37 @@ print("idle share =", idle_share(45, 60))
 
 # %% idle_share__visible__share_of_a_minute
 """Visible: the share of a minute."""
-from servemath_helpers.notebook import check_close
+from servemath_helpers.notebook import check_calls
 
-check_close(idle_share(45, 60), 0.25, "idle_share(45, 60)", "Idle is what busy leaves over.")
+check_calls(idle_share, ((45, 60), 0.25, "Idle is what busy leaves over."))
 
 # %% idle_share__hidden__edges_and_errors
 """Hidden: never busy, always busy, refused calls."""
 
 pass  # the hidden tests stand here when your notebook is graded
 
-
 ### BEGIN HIDDEN TESTS
-def hidden_tests():
-    from servemath_helpers.notebook import check_calls, check_refused
+from servemath_helpers.notebook import check_calls, check_refused
 
-    check_calls(
-        idle_share,
-        ((0, 5), 1, "Never busy is always idle."),
-        ((5, 5), 0, "Always busy is never idle."),
-    )
-    check_refused(
-        idle_share,
-        {"busy_s": 0, "total_s": 5},
-        {"busy_s": (-1, 6), "total_s": (0, -1)},
-        "Check both ends before you divide.",
-    )
-
-
-hidden_tests()
+check_calls(
+    idle_share,
+    ((0, 5), 1, "Never busy is always idle."),
+    ((5, 5), 0, "Always busy is never idle."),
+)
+check_refused(
+    idle_share,
+    {"busy_s": 1, "total_s": 5},
+    {"busy_s": [-1, 6], "total_s": [0, -1, 0.5]},
+    "Look at both ends before you divide.",
+)
 ### END HIDDEN TESTS
+
+# %% [markdown] reflection__statement
+# ## Reflection (optional, no points)
+#
+# Which of your machines idles most, and is that waste or reserve?
+
+# %% [markdown] reflection__answer
+# ### BEGIN SOLUTION
+# One good answer among many: the one that takes over when another fails, and so it is reserve.
+# ### END SOLUTION

@@ -1,14 +1,20 @@
-"""Transcripts made here: test cells run in this process, with the functions asked for watched."""
+"""What tests ask of a solution of ours, recorded in this process as the engine records it."""
+
+from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nbformat import NotebookNode
 
 from autograder.cells import iter_test_cells
 from autograder.grading.engine import codec
 
 
-def watched(function, name, calls):
-    def ask(*args, **kwargs):
+def _watched(function: Callable[..., Any], name: str, calls: list[Any]) -> Callable[..., Any]:
+    def ask(*args: Any, **kwargs: Any) -> Any:
         call = {"function": name, "args": codec.encode(list(args)), "kwargs": codec.encode(kwargs)}
         calls.append(call)
         try:
@@ -27,23 +33,25 @@ def watched(function, name, calls):
     return ask
 
 
-def transcript(notebook, codes):
+def transcript(notebook: NotebookNode, codes: Mapping[str, str]) -> dict[str, Any]:
     """Return what a notebook's tests ask of solutions: `codes` holds exercise to code."""
     found = {}
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         for name, cell in iter_test_cells(notebook):
             if name.slug in codes:
                 grade_id = cell.metadata.nbgrader["grade_id"]
-                found[grade_id] = {"seconds": 0.0, "calls": asked(cell.source, codes[name.slug])}
+                found[grade_id] = {"seconds": 0.0, "calls": _asked(cell.source, codes[name.slug])}
     return found
 
 
-def asked(test, code):
-    calls, names = [], {"__name__": "__main__"}
-    exec(compile(code, "<solution>", "exec"), names)
+def _asked(test: str, code: str) -> list[Any]:
+    calls: list[Any] = []
+    names: dict[str, Any] = {"__name__": "__main__"}
+    with contextlib.suppress(Exception):
+        exec(compile(code, "<solution>", "exec"), names)
     # Names of their own: what the solution's functions ask of each other is not recorded.
     seen = {
-        name: watched(value, name, calls) if callable(value) else value
+        name: _watched(value, name, calls) if callable(value) else value
         for name, value in names.items()
     }
     with contextlib.suppress(Exception):

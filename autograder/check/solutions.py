@@ -1,0 +1,172 @@
+"""Rules on what the tests of an exercise make of solutions that we know."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from autograder import bank
+from autograder.bank import runner
+from autograder.check.chapter import Chapter
+from autograder.check.transcripts import transcript
+from autograder.feedback.misconceptions import match
+from autograder.grading.engine.withheld import PACKAGE, package_without
+
+#: What a test must never say of a wrong solution: it has to fail for a reason in words.
+_NO_REASON = ("SyntaxError", "NameError", "ImportError", "ModuleNotFoundError")
+
+#: The share of wrong solutions that feedback may not name, because others answer alike.
+_MOST_UNNAMED = 0.02
+
+#: A function that leaves nothing in what it was given, and knows no answer.
+_EMPTIES = """
+def {name}(*args, **kwargs):
+    for value in (*args, *kwargs.values()):
+        if hasattr(value, "clear"):
+            value.clear()
+        elif hasattr(value, "fill"):
+            value.fill(0)
+    return {answer}
+"""
+_ANSWERS = ("0", "[]", "{}", "None", "args[0]")
+
+
+def right_ones(chapter: Chapter) -> Iterator[str]:
+    """The solution in the text, the right ones and the package's own earn every point."""
+    for record in chapter.records:
+        own = runner.solution_source(chapter.exercises, record.slug)
+        known = [(f"right {one.name}", one.code) for one in record.right]
+        known += [(f"library {one.name}", one.code) for one in record.library]
+        for name, code in [("the solution in the text", own), *known]:
+            trial = chapter.trial(record.slug, code)
+            if trial.failures:
+                yield (
+                    f"{record.slug}: {name} earns {trial.total:g} of "
+                    f"{chapter.points[record.slug]:g}: {_first(trial)}"
+                )
+
+
+def _first(trial: runner.Trial) -> str:
+    grade_id, failure = next(iter(trial.failures.items()))
+    return f"{grade_id} says {failure}"
+
+
+def wrong_ones(chapter: Chapter) -> Iterator[str]:
+    """A wrong solution loses points, for a reason in words."""
+    for record in chapter.records:
+        for wrong in record.wrong:
+            trial = chapter.trial(record.slug, wrong.code)
+            if not trial.failures:
+                worth = chapter.points[record.slug]
+                yield f"{record.slug}: wrong {wrong.name} earns all {worth:g}: a test is missing"
+            elif any(text.startswith(_NO_REASON) for text in trial.failures.values()):
+                yield f"{record.slug}: wrong {wrong.name} does not run: {_first(trial)}"
+
+
+def hidden_ones(chapter: Chapter) -> Iterator[str]:
+    """Hidden tests catch something that visible ones let through."""
+    for record in chapter.records:
+        trials = (chapter.trial(record.slug, wrong.code) for wrong in record.wrong)
+        if not any(trial.failed_roles() == {"hidden"} for trial in trials):
+            yield f"{record.slug}: no wrong solution passes the visible tests: they tell too much"
+
+
+def starters(chapter: Chapter) -> Iterator[str]:
+    """The starter raises NotImplementedError and earns nothing."""
+    for record in chapter.records:
+        trial = chapter.trial(record.slug, runner.solution_source(chapter.blank, record.slug))
+        told = [text for name, text in trial.failures.items() if "__visible__" in name]
+        if trial.total or not all(text.startswith("NotImplementedError") for text in told):
+            yield (
+                f"{record.slug}: its starter earns {trial.total:g} points and the visible tests "
+                f"say {told}: the solution must stand between BEGIN SOLUTION and END SOLUTION"
+            )
+
+
+def emptied_inputs(chapter: Chapter) -> Iterator[str]:
+    """No hidden test takes its answer from what a call leaves of its arguments."""
+    for record in chapter.records:
+        for answer in _ANSWERS:
+            code = "".join(_EMPTIES.format(name=name, answer=answer) for name in record.functions)
+            for grade_id, earned in chapter.trial(record.slug, code).points.items():
+                if earned and "__hidden__" in grade_id:
+                    yield (
+                        f"{grade_id}: a function that empties its arguments and returns {answer} "
+                        f"passes: write down what is expected before the call"
+                    )
+
+
+def feedback(chapter: Chapter) -> Iterator[str]:
+    """Feedback names wrong solutions by their answers, and says nothing of right ones."""
+    unnamed, total = [], 0
+    for record in chapter.records:
+        for right in (*record.right, *record.library):
+            for name in _named(chapter, record, right.code):
+                yield f"{record.slug}: {right.name} is right, and feedback calls it {name}"
+        for wrong in record.wrong:
+            total += 1
+            found = _named(chapter, record, wrong.code)
+            if not found:
+                yield f"{record.slug}: wrong {wrong.name}: its answers are those of a right one"
+            elif wrong.name not in found:
+                unnamed.append(f"{record.slug}: wrong {wrong.name} answers as {', '.join(found)}")
+    if len(unnamed) > _MOST_UNNAMED * total:
+        yield f"{'; '.join(unnamed)}: a test that tells them apart is missing"
+
+
+def _named(chapter: Chapter, record: bank.Exercise, code: str) -> list[str]:
+    asked = transcript(chapter.exercises, {record.slug: code})
+    return [found.name for found in match(record, asked)]
+
+
+def own_work(chapter: Chapter) -> Iterator[str]:
+    """Without the package's answers right solutions still work, code that calls them does not."""
+    for record in chapter.records:
+        if not record.withheld:
+            continue
+        with tempfile.TemporaryDirectory(prefix="servemath-") as folder:
+            try:
+                package_without(record.withheld, Path(folder))
+            except (OSError, ValueError) as error:
+                yield f"{record.slug}: withheld: {error}"
+                continue
+            with _package_in(Path(folder)):
+                yield from _without_answers(chapter, record)
+
+
+def _without_answers(chapter: Chapter, record: bank.Exercise) -> Iterator[str]:
+    for library in record.library:
+        trial = runner.run(chapter.exercises, record.slug, library.code)
+        if not any("withheld" in text for text in trial.failures.values()):
+            yield f"{record.slug}: library {library.name} works without what withheld names"
+    for right in record.right:
+        if PACKAGE in right.code:
+            trial = runner.run(chapter.exercises, record.slug, right.code)
+            if trial.failures:
+                yield f"{record.slug}: right {right.name} asks for what withheld names"
+
+
+@contextlib.contextmanager
+def _package_in(folder: Path) -> Iterator[None]:
+    """Import the package from `folder`, and afterwards have the one that was there again."""
+
+    def ours() -> list[str]:
+        return [name for name in sys.modules if name.partition(".")[0] == PACKAGE]
+
+    kept = {name: sys.modules.pop(name) for name in ours()}
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in ours():
+            del sys.modules[name]
+        sys.modules.update(kept)
+
+
+RULES = (right_ones, wrong_ones, hidden_ones, starters, emptied_inputs, feedback, own_work)
