@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from autograder import bank
+from autograder.course import Course
 from autograder.feedback import answers
 from autograder.feedback.answers import same_value
 from autograder.feedback.misconceptions import load_transcript, match
