@@ -1,5 +1,6 @@
 """A terminal in a throw-away copy of the course, for the commands that pages tell people."""
 
+import doctest
 import os
 import shutil
 import subprocess
@@ -87,3 +88,16 @@ def run(steps, course, home, timeout_s=900):
         output, finished, _ = rest.partition(_MARK.format(number + 1) + "\n")
         results.append(Done(output, None if finished else ended.returncode))
     return results
+
+
+def assert_all_went_well(steps, results):
+    checker = doctest.OutputChecker()
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    for step, done in zip(steps, results, strict=False):
+        told = f"{step.block.where}\n$ {step.command}\n{done.output}"
+        assert done.code is None, told
+        if step.expected:
+            assert checker.check_output(step.expected + "\n", done.output, flags), (
+                f"{told}\n-- expected:\n{step.expected}"
+            )
+    assert len(results) == len(steps)

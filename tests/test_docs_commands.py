@@ -1,6 +1,5 @@
 """Every command that a page tells people is typed, in a course of its own."""
 
-import doctest
 import shutil
 from collections import Counter
 
@@ -16,6 +15,8 @@ pytestmark = pytest.mark.timeout(1200)
 PAGES = markdown.pages()
 BLOCKS = [block for page in PAGES for block in markdown.blocks(page)]
 TUTORIAL = "docs/tutorials/run-a-course.md"
+#: Typed in a course without a class by test_guides, which goes on from there.
+IN_GUIDES = {"docs/how-to/add-an-exercise.md", "docs/how-to/add-a-chapter.md"}
 #: Half a minute; what it tells is tested step by step in tests/autograder/test_regrade.py.
 LONG = {"docs/how-to/regrade.md"}
 
@@ -56,19 +57,6 @@ def test_a_remark_that_leaves_something_out_stands_directly_above_a_block():
         assert len(remarks) == sum(bool(block.not_run) for block in markdown.blocks(page)), page
 
 
-def assert_all_went_well(steps, results):
-    checker = doctest.OutputChecker()
-    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    for step, done in zip(steps, results, strict=False):
-        told = f"{step.block.where}\n$ {step.command}\n{done.output}"
-        assert done.code is None, told
-        if step.expected:
-            assert checker.check_output(step.expected + "\n", done.output, flags), (
-                f"{told}\n-- expected:\n{step.expected}"
-            )
-    assert len(results) == len(steps)
-
-
 @pytest.fixture(scope="module")
 def course_of_the_tutorial(tmp_path_factory):
     """Return the course as it stands after the tutorial, and how each of its steps went."""
@@ -79,13 +67,13 @@ def course_of_the_tutorial(tmp_path_factory):
 
 def test_the_tutorial_works_from_the_first_command_to_the_last(course_of_the_tutorial):
     _, results = course_of_the_tutorial
-    assert_all_went_well(markdown.steps(TUTORIAL), results)
+    shell.assert_all_went_well(markdown.steps(TUTORIAL), results)
 
 
 def typed():
     """Yield the pages with commands; those that grade a class twice wait until asked for."""
     for page in PAGES:
-        if page != TUTORIAL and markdown.steps(page):
+        if page != TUTORIAL and page not in IN_GUIDES and markdown.steps(page):
             yield pytest.param(page, marks=[pytest.mark.soak] if page in LONG else [])
 
 
@@ -94,7 +82,7 @@ def test_every_command_of_a_page_works_after_the_tutorial(page, course_of_the_tu
     finished, _ = course_of_the_tutorial
     course = shutil.copytree(finished, tmp_path / "course", symlinks=True)
     steps = markdown.steps(page)
-    assert_all_went_well(steps, shell.run(steps, course, tmp_path / "home"))
+    shell.assert_all_went_well(steps, shell.run(steps, course, tmp_path / "home"))
 
 
 def test_a_command_that_fails_or_says_something_else_is_noticed(tmp_path):
@@ -108,6 +96,6 @@ def test_a_command_that_fails_or_says_something_else_is_noticed(tmp_path):
         ("", 1),
     ]
     with pytest.raises(AssertionError, match="-- expected:"):
-        assert_all_went_well(steps[:2], results[:2])
+        shell.assert_all_went_well(steps[:2], results[:2])
     with pytest.raises(AssertionError, match="false"):
-        assert_all_went_well(steps[2:], results[2:])
+        shell.assert_all_went_well(steps[2:], results[2:])
