@@ -33,6 +33,7 @@ __all__ = [
     "GateReport",
     "admit",
     "canary_sprt",
+    "difference_interval",
     "release_gate",
     "wilson_interval",
 ]
@@ -54,6 +55,8 @@ def release_gate(
     slo_ms: float,
     cost: float,
     budget: float,
+    *,
+    margin: float = 0.0,
 ) -> GateReport:
     """Decide whether a candidate may replace the baseline.
 
@@ -71,6 +74,10 @@ def release_gate(
         The candidate's cost [any unit], at least 0.
     budget : float
         Largest accepted cost [same unit], at least 0.
+    margin : float, optional
+        Loss of quality that is accepted, at least 0: above 0 the gate asks whether the
+        candidate is not inferior by more than this (for one that is cheaper), with 0 whether
+        it is better.
 
     Returns
     -------
@@ -86,9 +93,11 @@ def release_gate(
 
     Notes
     -----
-    All three gates have to hold: ci_low > 0, p99_ms <= slo_ms, cost <= budget. The
+    All three gates have to hold: ci_low > -margin, p99_ms <= slo_ms, cost <= budget. The
     interval is the paired percentile bootstrap of 10 000 resamples with a fixed
-    generator, so the same scores always give the same decision.
+    generator, so the same scores always give the same decision. With few items it is too
+    narrow: for normal differences it covers the truth in about 85 % of cases for 5 items
+    and 91 % for 20, not in 95 %.
 
     References
     ----------
@@ -107,8 +116,9 @@ def release_gate(
     ci_low, _ = paired_bootstrap_interval(old, new)
     p99_ms, slo_ms = non_negative("p99_ms", p99_ms), non_negative("slo_ms", slo_ms)
     cost, budget = non_negative("cost", cost), non_negative("budget", budget)
+    accepted = non_negative("margin", margin)
     reasons = []
-    if ci_low <= 0:
+    if ci_low <= -accepted:
         reasons.append(f"quality: the gain may be as low as {ci_low:.4g}")
     if p99_ms > slo_ms:
         reasons.append(f"latency: P99 of {p99_ms:g} ms exceeds {slo_ms:g} ms")
@@ -200,6 +210,49 @@ def wilson_interval(bad: int, n: int, confidence: Exact = "0.95") -> tuple[float
     low = 0.0 if bad == 0 else max(0.0, centre - half)
     high = 1.0 if bad == n else min(1.0, centre + half)
     return low, high
+
+
+def difference_interval(
+    bad_a: int, n_a: int, bad_b: int, n_b: int, confidence: Exact = "0.95"
+) -> tuple[float, float]:
+    """Return an interval for the difference of two failure rates, b less a.
+
+    Parameters
+    ----------
+    bad_a, n_a, bad_b, n_b : int
+        Failed requests and requests of the two versions, as for `wilson_interval`.
+    confidence : int, str, Decimal, Fraction or float
+        Coverage aimed at, in (0, 1).
+
+    Returns
+    -------
+    tuple of float
+        Low and high end, within [-1, 1]; the difference is established if 0 is outside.
+
+    Notes
+    -----
+    From the two score intervals [l, u]: the low end is
+    d - sqrt((p_b - l_b)^2 + (u_a - p_a)^2), the high end
+    d + sqrt((u_b - p_b)^2 + (p_a - l_a)^2). Whether the two intervals overlap answers
+    another question, and too seldom says that versions differ.
+
+    References
+    ----------
+    R. G. Newcombe, "Interval estimation for the difference between independent
+    proportions", Statistics in Medicine 17 (1998), method 10.
+
+    Examples
+    --------
+    >>> [round(end, 5) for end in difference_interval(200, 20_000, 70, 5_000)]
+    [0.00074, 0.00787]
+    """
+    (low_a, high_a), (low_b, high_b) = (
+        wilson_interval(bad_a, n_a, confidence),
+        wilson_interval(bad_b, n_b, confidence),
+    )
+    p_a, p_b = bad_a / n_a, bad_b / n_b
+    low = p_b - p_a - math.hypot(p_b - low_b, high_a - p_a)
+    return low, p_b - p_a + math.hypot(high_b - p_b, p_a - low_a)
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ from servemath_helpers.sim.results import (
     QueueResult,
     StepFunction,
     batch_means_interval,
+    correlated_percentile_interval,
+    correlation_time,
 )
 from servemath_helpers.sim.server import LLMServer, Speculation
 from servemath_helpers.sim.steptime import CustomStep, LinearStep, RooflineStep, StepTime
@@ -77,6 +79,8 @@ __all__ = [
     "azure_statistics",
     "batch_means_interval",
     "calibrate",
+    "correlated_percentile_interval",
+    "correlation_time",
     "fit_modulation",
     "load_aiperf",
     "load_azure",

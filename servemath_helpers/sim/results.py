@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from servemath_helpers import latency
 from servemath_helpers._validate import finite, probability, whole
-from servemath_helpers.quantities import Exact
+from servemath_helpers.quantities import Exact, exact_probability
 from servemath_helpers.sim._arrays import FloatArray, IntArray, frozen, times
 
 __all__ = [
@@ -25,6 +25,8 @@ __all__ = [
     "QueueResult",
     "StepFunction",
     "batch_means_interval",
+    "correlated_percentile_interval",
+    "correlation_time",
 ]
 
 Metric = Literal["wait", "sojourn", "service"]
@@ -32,6 +34,9 @@ Metric = Literal["wait", "sojourn", "service"]
 _BATCHES = 20
 #: Student's t with 19 degrees of freedom, two-sided 95 %.
 _T95_19 = 2.093024
+#: A run that is worth fewer independent observations is too short: for a mean, and beyond a
+#: percentile.
+_LEAST_EFFECTIVE, _LEAST_BEYOND = 200, 5
 
 
 def batch_means_interval(values: npt.ArrayLike) -> tuple[float, float]:
@@ -56,8 +61,9 @@ def batch_means_interval(values: npt.ArrayLike) -> tuple[float, float]:
     -----
     Neighbouring waits resemble one another, so the usual ``s / sqrt(n)`` is far too small.
     The run is cut into 20 batches; their means are nearly independent if a batch is much
-    longer than a busy period, and Student's t with 19 degrees of freedom does the rest. A
-    remainder of fewer than 20 values at the front is left out.
+    longer than the relaxation time, about ``1 / (1 - rho)**2`` services, and Student's t with
+    19 degrees of freedom does the rest. A remainder of fewer than 20 values at the front is
+    left out.
 
     References
     ----------
@@ -76,6 +82,129 @@ def batch_means_interval(values: npt.ArrayLike) -> tuple[float, float]:
     centre = float(means.mean())
     half = _T95_19 * float(means.std(ddof=1)) / math.sqrt(_BATCHES)
     return centre - half, centre + half
+
+
+def correlation_time(values: npt.ArrayLike) -> float:
+    """Return how many neighbours of a run are worth one independent observation.
+
+    Parameters
+    ----------
+    values : array_like
+        Numbers in the order of the run.
+
+    Returns
+    -------
+    float
+        At least 1; the variance of their mean is this times ``s**2 / n``.
+
+    Notes
+    -----
+    One plus twice the sum of the autocorrelations, cut by Geyer's initial monotone sequence:
+    sums of neighbouring pairs, as long as they are positive, none larger than the one before.
+    If twenty batch means vary more than that says, their variance counts.
+
+    References
+    ----------
+    Geyer (1992), "Practical Markov Chain Monte Carlo", Statistical Science 7(4).
+
+    Examples
+    --------
+    >>> correlation_time([0.0, 1.0] * 50)
+    1.0
+    >>> import numpy as np
+    >>> noise = np.random.default_rng(1).standard_normal(10_000)
+    >>> 10 < correlation_time(np.convolve(noise, np.ones(20))) < 40
+    True
+    """
+    array = np.asarray(values, dtype=np.float64)
+    array = array - array.mean()
+    n, variance = int(array.size), float(array.var())
+    if n < 2 * _BATCHES or not variance:
+        return 1.0
+    length = 1 << (2 * n - 1).bit_length()
+    spectrum = np.fft.rfft(array, length)
+    covariance = np.fft.irfft(spectrum * spectrum.conj(), length)[:n] / n
+    pairs = covariance[0 : n - 1 : 2] + covariance[1:n:2]
+    ended = np.flatnonzero(pairs <= 0)
+    pairs = np.minimum.accumulate(pairs[: ended[0] if ended.size else pairs.size])
+    batches = array[n % _BATCHES :].reshape(_BATCHES, -1)
+    between = batches.shape[1] * float(batches.mean(axis=1).var(ddof=1))
+    alike = 2 * float(pairs.sum()) / variance - 1
+    return float(max(1.0, alike, between / variance))
+
+
+def correlated_percentile_interval(
+    values: npt.ArrayLike, q: Exact, confidence: Exact = "0.95"
+) -> tuple[float, float]:
+    """Return a confidence interval of a percentile from one correlated run.
+
+    Parameters
+    ----------
+    values : array_like
+        Numbers in the order of the run, the warm-up taken away.
+    q : int, float, str, Decimal or Fraction
+        Quantile in (0, 1).
+    confidence : int, float, str, Decimal or Fraction, optional
+        Least probability that the interval holds the true quantile.
+
+    Returns
+    -------
+    low, high : float
+        In the unit of `values`; infinite where the run does not bound it.
+
+    Raises
+    ------
+    ValueError
+        If there is no value.
+
+    Warns
+    -----
+    RuntimeWarning
+        What lies beyond the percentile is worth fewer than five independent observations.
+
+    Notes
+    -----
+    Whether a customer is beyond the percentile is a run of zeros and ones, and its
+    correlation time says how much wider than for independent customers the interval of
+    their share is. The ends of that interval are read off the sorted values. Fewer than 40
+    values are taken as independent.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> noise = np.random.default_rng(1).standard_normal(10_000)
+    >>> low, high = correlated_percentile_interval(noise, "0.5")
+    >>> low < 0 < high
+    True
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if array.size < 2 * _BATCHES:
+        return latency.percentile_interval(array, q, confidence)
+    from statistics import NormalDist
+
+    share = float(exact_probability(q, "q", zero_allowed=False, one_allowed=False))
+    level = exact_probability(confidence, "confidence", zero_allowed=False, one_allowed=False)
+    time = correlation_time(array > latency.percentile(array, q))
+    worth = array.size / time * min(share, 1 - share)
+    if worth < _LEAST_BEYOND:
+        _warn_short(f"what lies beyond the percentile is worth {worth:.1f} independent")
+    # Student's t instead of the normal quantile: the correlation is estimated.
+    z = -NormalDist().inv_cdf(float((1 - level) / 2)) * _T95_19 / 1.959964
+    half = z * math.sqrt(share * (1 - share) * time / array.size)
+    ordered = np.sort(array)
+    low, high = math.floor((share - half) * array.size), math.ceil((share + half) * array.size)
+    return (
+        float(ordered[low - 1]) if low >= 1 else -math.inf,
+        float(ordered[high - 1]) if high <= array.size else math.inf,
+    )
+
+
+def _warn_short(what: str) -> None:
+    import warnings
+
+    warnings.warn(
+        f"the run is too short for an interval: {what} observations", RuntimeWarning, stacklevel=3
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -380,7 +509,7 @@ class QueueResult:
         confidence: Exact = "0.95",
         metric: Metric = "sojourn",
         *,
-        every: int = 1,
+        every: int | None = None,
     ) -> tuple[float, float]:
         """Return a confidence interval of a percentile from order statistics.
 
@@ -393,7 +522,8 @@ class QueueResult:
         metric : {"sojourn", "wait", "service"}, optional
             Of what.
         every : int, optional
-            Take only every so many-th customer, at least 1.
+            Take every so many-th customer, at least 1, as if they were independent. Left
+            out, all count, and how alike neighbours are is estimated from the run.
 
         Returns
         -------
@@ -405,17 +535,24 @@ class QueueResult:
         ValueError
             If nobody was served.
 
+        Warns
+        -----
+        RuntimeWarning
+            The run is too short for its correlation; the interval is then too narrow.
+
         Notes
         -----
-        The interval supposes independent observations. Waits of neighbours in a queue are
-        not, so with ``every=1`` it is too narrow at high load; thin the run with `every`
-        until the customers taken are a few busy periods apart.
+        Waits of neighbours in a queue resemble one another for about the relaxation time,
+        ``1 / (1 - rho)**2`` services: thousands of customers at high load. See
+        `correlated_percentile_interval`.
         """
-        sample = self._metric(metric)[:: whole("every", every, 1)]
-        return latency.percentile_interval(sample, q, confidence)
+        sample = self._metric(metric)
+        if every is None:
+            return correlated_percentile_interval(sample, q, confidence)
+        return latency.percentile_interval(sample[:: whole("every", every, 1)], q, confidence)
 
     def mean_interval(self, metric: Metric = "sojourn") -> tuple[float, float]:
-        """Return a 95 % confidence interval of the long-run mean by batch means.
+        """Return a 95 % confidence interval of the long-run mean from this one run.
 
         Parameters
         ----------
@@ -431,8 +568,24 @@ class QueueResult:
         ------
         ValueError
             If fewer than 40 customers were served or `metric` is unknown.
+
+        Warns
+        -----
+        RuntimeWarning
+            The run is too short for its correlation; the interval is then too narrow.
+
+        Notes
+        -----
+        The wider of batch means and of the variance from the run's correlation time.
         """
-        return batch_means_interval(self._metric(metric))
+        values = self._metric(metric)
+        low, high = batch_means_interval(values)
+        time = correlation_time(values)
+        if values.size / time < _LEAST_EFFECTIVE:
+            _warn_short(f"{values.size} customers are worth {values.size / time:.0f} independent")
+        half = max((high - low) / 2, _T95_19 * float(values.std()) * math.sqrt(time / values.size))
+        centre = (high + low) / 2
+        return centre - half, centre + half
 
     def without_warmup(self, share: float = 0.1) -> Self:
         """Return the run without its first customers, who met an empty system.
@@ -451,7 +604,9 @@ class QueueResult:
         Notes
         -----
         Nothing is left out unless you ask: results of a run are those of all its
-        customers, from an empty start.
+        customers, from an empty start. Those who were there already when the window begins
+        are not counted, so that averages over time begin from empty; over a long window that
+        does not matter.
         """
         first = int(probability("share", share, one_allowed=False) * self.n)
         if not first:

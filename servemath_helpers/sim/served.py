@@ -14,7 +14,7 @@ from servemath_helpers._validate import finite_non_negative, probability, whole
 from servemath_helpers.quantities import Exact
 from servemath_helpers.sim._arrays import FloatArray, frozen
 from servemath_helpers.sim.requests import Requests
-from servemath_helpers.sim.results import StepFunction
+from servemath_helpers.sim.results import StepFunction, correlated_percentile_interval
 
 __all__ = ["LatencyMetric", "Served"]
 
@@ -115,7 +115,12 @@ class Served:
         return latency.percentile(self._metric(metric), q)
 
     def percentile_interval(
-        self, metric: LatencyMetric, q: Exact, confidence: Exact = "0.95", *, every: int = 1
+        self,
+        metric: LatencyMetric,
+        q: Exact,
+        confidence: Exact = "0.95",
+        *,
+        every: int | None = None,
     ) -> tuple[float, float]:
         """Return a confidence interval of a percentile from order statistics.
 
@@ -128,7 +133,8 @@ class Served:
         confidence : int, float, str, Decimal or Fraction, optional
             Least probability that the interval holds the true quantile.
         every : int, optional
-            Take only every so many-th request, at least 1.
+            Take every so many-th request, at least 1, as if they were independent. Left out,
+            all count, and how alike neighbours are is estimated from the run.
 
         Returns
         -------
@@ -142,11 +148,13 @@ class Served:
 
         Notes
         -----
-        It supposes independent observations; requests that share a batch are not, so it is
-        too narrow. Thin the run with `every`, or repeat it with other seeds.
+        Requests that share a batch or a queue resemble one another; see
+        `results.correlated_percentile_interval`, which warns if the run is too short.
         """
-        sample = self._metric(metric)[:: whole("every", every, 1)]
-        return latency.percentile_interval(sample, q, confidence)
+        sample = self._metric(metric)
+        if every is None:
+            return correlated_percentile_interval(sample, q, confidence)
+        return latency.percentile_interval(sample[:: whole("every", every, 1)], q, confidence)
 
     def _met(
         self, ttft_slo_s: float | None, tpot_slo_s: float | None, e2e_slo_s: float | None

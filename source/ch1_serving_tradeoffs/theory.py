@@ -103,8 +103,10 @@ for name, n in [("label", sold_bytes), ("driver", reported_bytes)]:
     print(f"{name:<10} {n:>15,} {gb:>7.2f} {gib:>7.2f}")
 
 # %% [markdown]
-# So the label, read to the letter, is the cautious number: the card holds a little more. We plan
-# with the label in decimal GB and let the difference be a reserve that nobody has to defend.
+# So this label, read to the letter, is the cautious number: the card holds a little more. A label
+# read in the other unit is not: a card sold as 24 GB may show 23.65 GiB to a program, more than
+# 24 GB (<< fixed(23.65 * 2**30 / 1e9, 1) >>) and less than 24 GiB. We plan with the label in decimal
+# GB and let the difference be a reserve that nobody has to defend.
 #
 # The second trap is in the computer. Most decimal fractions have no finite binary form, so the
 # double nearest to 0.8 is not eight tenths. For measured quantities that does not matter. For
@@ -864,8 +866,9 @@ check_yourself(
 #
 # How long one waits then depends on *pooling*. If any free replica takes the next request
 # (M/M/c), an arrival waits only when all are busy, which has the Erlang C probability $C(c, a)$
-# with $a = \lambda/\mu$; if each replica has its own queue, one can wait behind a busy replica
-# while another is idle:
+# with $a = \lambda/\mu$; if each replica has its own queue and requests are sent to one at
+# random, one can wait behind a busy replica while another is idle (a router that looks before it
+# sends does better, between the two):
 #
 # $$W_q^{pooled} = \frac{C(c, a)}{c\mu - \lambda}, \qquad
 # W_q^{split} = \frac{\rho}{\mu - \lambda / c}$$
@@ -1565,10 +1568,11 @@ print(f"two alternatives of 0.99       : {pair:.4f}")
 #
 # $$\bar t = h\,t_h + (1 - h)\,t_m,$$
 #
-# and a lookup of $t_l$ that everybody pays is worth it once $h > t_l / t_m$.
+# and a lookup of $t_l$ that everybody pays, whoever hits as part of $t_h$, is worth it once
+# $h > t_l / t_m$.
 
 # %%
-hit_ms, miss_ms, lookup_ms = 5, 800, 10
+hit_ms, miss_ms, lookup_ms = 5, 800, 2
 print(f"h = 0.4: mean {caching.hit_rate_latency(0.4, hit_ms, miss_ms):.0f} ms")
 print(f"a {lookup_ms} ms lookup pays from h = {caching.cache_break_even(lookup_ms, miss_ms):.2%}")
 share = caching.zipf_hit_share(1000, 100)

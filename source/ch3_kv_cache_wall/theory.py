@@ -486,7 +486,9 @@ print(", ".join(f"{seq} tokens {memory.max_users(n, card, weights, k, seq)}" for
 # already: from four to eight it is a factor of
 # << num(eight / four, 2) >>.
 # And the context counts as much as the number of users: tokens in flight, $B \cdot s$, are what
-# fills the memory, and the only factor that changes from one request to the next.
+# fills the memory, and the only factor that changes from one request to the next. (The first Llama 3
+# was trained for 8192 tokens; Llama 3.1 has the same shape, hence the same bytes, and goes on to
+# 131 072.)
 
 # %% jupyter={"source_hidden": true}
 context_axis = np.unique(np.round(np.logspace(9, 17, 161, base=2)).astype(int))
@@ -636,6 +638,25 @@ show(
 )
 
 # %% [markdown]
+# The single heads and the latent of the figure are cut over the GPUs as if they could be. They
+# cannot: under tensor parallelism a key/value head is the smallest piece, and what has fewer pieces
+# than there are GPUs is *copied* (section 3.13). Only if attention is data-parallel, each GPU with
+# the whole cache of its own users, does the figure hold:
+
+# %%
+print(f"{'users of 4096 tokens':<26} {'tensor parallel':>16} {'data-parallel attention':>24}")
+for name, each, heads in [
+    ("as it is: GQA, 8 KV heads", k, model.n_kv_heads),
+    ("one KV head (MQA)", one_head, 1),
+    (f"latent ({v3.kv_lora_rank} + {v3.rope_head_dim})", as_latent, 1),
+]:
+    copies = parallelism.tensor_parallel_shard(
+        n, weights, model.n_layers, heads, model.head_dim
+    ).kv_copies
+    users = [memory.max_users(n, card, weights, each * c, 4096) for c in (copies, 1)]
+    print(f"{name:<26} {users[0]:>16} {users[1]:>24}")
+
+# %% [markdown]
 # Only two of these rows are open to an operator: the bits of the cache. The others were decided
 # when the model was trained, which makes "how large is its $k$?" a question to ask before you
 # choose a model. The 8-bit cache also halves what a step reads (section 3.9), so it pays twice.
@@ -776,7 +797,10 @@ check_yourself(
 # each token looks at all tokens before it: a score and a weighted value cost $2 d_q$ FLOP each for
 # every pair and layer, $4 d_q$ together. A causal model has half of the $s^2$ pairs. Prefill is
 # far right of the ridge, so arithmetic sets the time; the share $u$ of the peak that is
-# reached is an assumption, one half here, and belongs beside every number that uses it.
+# reached is an assumption, one half here, and belongs beside every number that uses it. Only for a
+# handful of tokens is the time to read all weights longer (<< fixed(1000 * facts.get_model(
+# "Llama-3-70B").weight_bytes() / (8 * facts.get_accelerator("H100-SXM").bandwidth_Bps), 2) >> ms on
+# this node): the formula has no such floor.
 
 # %%
 print(f"{'s':>7} {'PFLOP':>7} {'attention':>10} {'at the peak':>12} {'at half':>10}")
@@ -1115,7 +1139,24 @@ print(
 )
 
 # %% [markdown]
-# So for prompts of 4096 tokens an SLO of 200 ms is out of reach at nearly any load: not a question
+# This is a queue of *prefills alone*, as if answers cost nothing. On one node the same iterations
+# also give every running answer its tokens. With answers of 256 tokens, continuous batching and the
+# step times of this chapter:
+
+# %%
+node = sim.LLMServer(step_time=sim.RooflineStep.of(model, gpu, n))
+print(f"{'lam [/s]':>8} {'prefills alone':>15} {'with answers of 256 tokens':>27}")
+for lam in (20, 35, 42):
+    alone = 1000 * ttft_p99(512, lam, 100_000, 2)[0]
+    asked = sim.Requests(sim.arrivals.poisson(10_000, lam, rng), 512, 256)
+    both = 1000 * sim.simulate_llm(asked, node).without_warmup().percentile("ttft", "0.99")
+    print(f"{lam:>8} {alone:>12.0f} ms {both:>24.0f} ms")
+
+# %% [markdown]
+# In the last line the node is past its limit: the longer the run, the longer the wait. The queue of
+# prefills says when an SLO is *hopeless*, not when it is kept.
+#
+# For prompts of 4096 tokens an SLO of 200 ms is out of reach at nearly any load: not a question
 # of tuning but of the node. What helps is less work for the prompt. If the first $h$ tokens are
 # known from an earlier request (a system prompt, the conversation so far) and their cache is still
 # there, only the rest has to be computed:

@@ -445,7 +445,8 @@ check_yourself(
 # per step is $c_a^2/\lambda^2 + c_s^2 S^2$, the drift $1/\lambda - S$, and as $\rho \to 1$ the
 # quotient becomes the formula. So it is exact in the limit of heavy traffic and, by 4.3, for
 # Poisson arrivals at every load. Elsewhere it is an approximation, and for bursts at light load a
-# poor one.
+# poor one. Two moments do not even fix the sign of its error: below, two streams of one rate and
+# one $c_a^2$ stand on both sides of it.
 #
 # *Source: J. F. C. Kingman, The single server queue in heavy traffic, Mathematical Proceedings of
 # the Cambridge Philosophical Society 57(4), 1961.*
@@ -459,6 +460,26 @@ for rho, ca2 in [(0.8, 1), (0.8, 4), (0.5, 9), (0.9, 9)]:
     run = sim.simulate_gg1(traffic, services.exponential(LONG, S, rng)).without_warmup()
     found = run.wait_s.mean()
     print(f"{rho:>4} {ca2:>4} {1e3 * guess:>13.0f} {1e3 * found:>15.0f} {guess / found:>6.2f}")
+
+# %% [markdown]
+# "Bursty" above means intervals of two kinds, short and long. The same $c_a^2 = 9$ comes from
+# *clumps*: four intervals in five are 0, so that five come together on average. Whoever comes in a
+# clump also waits for those of it who are ahead, and the mean wait is exactly
+# $(m - 1 + \rho)/(1 - \rho)$ services, with $m$ the mean clump (M/M/1 with geometric batches).
+
+# %%
+rng = np.random.default_rng(2405)
+clump = 5
+print(f"{'rho':>4} {'Kingman [S]':>12} {'two kinds [S]':>14} {'clumps [S]':>11} {'exact':>6}")
+for rho in (0.3, 0.5, 0.9):
+    guess = queueing.kingman_wait(rho, 1, 2 * clump - 1, 1)
+    gaps = rng.exponential(clump / rho, LONG) * (rng.random(LONG) < 1 / clump)
+    found = [
+        sim.simulate_gg1(traffic, services.exponential(LONG, 1, rng)).without_warmup().wait_s.mean()
+        for traffic in (arrivals.bursty(LONG, rho, 2 * clump - 1, rng), np.cumsum(gaps))
+    ]
+    exact = (clump - 1 + rho) / (1 - rho)
+    print(f"{rho:>4} {guess:>12.1f} {found[0]:>14.1f} {found[1]:>11.1f} {exact:>6.1f}")
 
 # %% jupyter={"source_hidden": true}
 rng = np.random.default_rng(1404)
@@ -501,13 +522,13 @@ right.annotate(
 right.plot([], [], "o", color=COLORS["neutral"], label="simulated (markers)")
 right.set(xlabel="utilisation, rho", ylabel="mean wait, in service times S")
 right.set(ylim=(0, 50), xlim=(0, 0.95))
-right.set_title("Exact for Poisson, too high for bursts")
+right.set_title("Exact for Poisson, too high for these bursts")
 right.legend(loc="upper left")
 show(
     fig,
     f"Left: arrivals of one mean rate, periodic, Poisson and bursty. Right: mean wait against "
     f"utilisation by Kingman's formula and by simulation. For ca2 = 1 they agree; for ca2 = 9 the "
-    f"formula is {off:.0%} too high at utilisation 0.5 and close at 0.9.",
+    f"formula is {off:.0%} too high at utilisation 0.5 and close at 0.9; for clumps it is too low.",
     table={
         "rho": dots,
         **{
@@ -594,8 +615,9 @@ check_yourself(
 # bursts and load change the *mean*, and the ratio of P99 to mean stays: at every load, for every
 # $c_a^2$, about four and a half.
 #
-# What can change it is the service. If all services are alike there is less tail. If a few are
-# huge, whoever is behind one of them is slow, and the P99 loses touch with the mean.
+# What can change it is the service, or intervals that depend on one another. If all services are
+# alike there is less tail. If a few are huge, whoever is behind one of them is slow, and the P99
+# loses touch with the mean.
 #
 # *Source: L. Kleinrock, Queueing Systems, Volume 1: Theory, 1975, chapter 6 (GI/M/1).*
 
@@ -686,14 +708,28 @@ show(
 
 # %% [markdown]
 # Near full load all curves come together: there the wait is a sum of so many services that their
-# shape is forgotten (heavy traffic, 4.4). Elsewhere a ratio well above 5 is a fact about *what* you
-# serve, not about how full you are.
-#
+# shape is forgotten (heavy traffic, 4.4). Elsewhere, **if intervals are independent**, a ratio well
+# above 5 is a fact about *what* you serve, not about how full you are. Storms break the rule: a
+# stream that runs at half the service rate for long and at one and a half times for short overloads
+# the server now and then, and all who come in a storm are late together.
+
+# %%
+rng = np.random.default_rng(2406)
+storms = arrivals.markov_modulated(10 * LONG, [0.5, 1.5], [2000, 100], rng)
+run = sim.simulate_gg1(storms, services.exponential(10 * LONG, 1, rng))
+ratio = run.percentile("0.99") / float(run.sojourn_s.mean())
+gaps = np.diff(storms)
+print(f"exponential service, storms: P99 / mean = {ratio:.0f}", end="")
+print(
+    f" at rho = {run.utilisation():.2f}; ca2 of the intervals is {np.var(gaps) / gaps.mean() ** 2:.1f}"
+)
+
+# %% [markdown]
 # > **Common mistake.** "P99 is ten times the mean, because of the batching window." A window adds
 # > a bounded time, to everybody about the same: in 4.8 the P99 of every batching policy stays below
-# > twice its mean. Ten times the mean is the signature of a heavy-tailed service time: mixed prompt
-# > lengths, a cold cache, a retry, a neighbour. Look at the distribution of the work before you
-# > touch the scheduler.
+# > twice its mean. Ten times the mean is the signature of a heavy-tailed service time (mixed prompt
+# > lengths, a cold cache, a retry, a neighbour) or of arrivals that come in storms. Look at the
+# > distribution of the work and at the counts of arrivals before you touch the scheduler.
 #
 # **Check yourself.** An M/M/1 service has a mean time in the system of 120 ms. What is its P95 in
 # ms?
@@ -1454,7 +1490,7 @@ check_yourself(
 # **Argument.** The denominator is the time of one unit of work: itself, plus waiting for the $n-1$
 # others in the shared part, plus talking to them, which all do to all. With $\kappa = 0$ it is
 # Amdahl's law and saturates at $1/\sigma$. With $\kappa > 0$ the pairs win in the end; setting the
-# derivative of $n/X$ over $n$ to zero gives the peak, beyond which *more workers serve less*.
+# derivative of $1/X$ over $n$ to zero gives the peak, beyond which *more workers serve less*.
 #
 # *Source: N. J. Gunther, Guerrilla Capacity Planning, 2007.*
 

@@ -173,3 +173,29 @@ def test_its_error_rates_are_about_what_was_accepted(p, wrong):
 def test_what_is_refused_is_named(call, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         call()
+
+
+def test_a_margin_lets_the_equally_good_and_cheaper_pass():
+    old = [0.5, 0.6, 0.7, 0.8, 0.9]
+    new = [0.51, 0.59, 0.71, 0.79, 0.90]
+    assert not gates.release_gate(old, new, 1, 2, 1, 2)["promote"]
+    assert gates.release_gate(old, new, 1, 2, 1, 2, margin=0.05)["promote"]
+    low = gates.release_gate(old, new, 1, 2, 1, 2)["ci_low"]
+    assert low < 0
+    # A loss of just the margin is not ruled out.
+    assert not gates.release_gate(old, new, 1, 2, 1, 2, margin=-low)["promote"]
+    with pytest.raises(ValueError, match="margin must be a number of at least 0"):
+        gates.release_gate(old, new, 1, 2, 1, 2, margin=-0.1)
+
+
+def test_the_interval_of_a_difference_sees_what_overlapping_intervals_hide():
+    old, new = gates.wilson_interval(200, 20_000), gates.wilson_interval(70, 5_000)
+    assert old[1] > new[0]  # they overlap
+    low, high = gates.difference_interval(200, 20_000, 70, 5_000)
+    assert 0 < low < 0.004 < high
+    # Newcombe (1998), table II, case (a): 56/70 less 48/80.
+    found = gates.difference_interval(48, 80, 56, 70)
+    assert found == pytest.approx((0.0524, 0.3339), abs=5e-5)
+    assert gates.difference_interval(5, 5, 0, 5)[0] >= -1
+    with pytest.raises(ValueError, match="bad must be at most"):
+        gates.difference_interval(3, 2, 0, 5)

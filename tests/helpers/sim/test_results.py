@@ -11,6 +11,8 @@ from servemath_helpers.sim import (
     StepFunction,
     arrivals,
     batch_means_interval,
+    correlated_percentile_interval,
+    correlation_time,
     services,
     simulate_batch,
     simulate_gg1,
@@ -87,9 +89,42 @@ def test_percentile_intervals_hold_the_exact_quantile_of_mm1():
     for seed in range(40):
         r = np.random.default_rng(seed)
         run = simulate_gg1(arrivals.poisson(60_000, 0.5, r), services.exponential(60_000, 1, r))
-        low, high = run.without_warmup().percentile_interval("0.9", every=60)
+        low, high = run.without_warmup().percentile_interval("0.9")
         hits += low <= 2 * np.log(10) <= high  # sojourn of M/M/1: exponential of mean 2
     assert hits >= 34  # 38 expected; fewer than 34 has probability below 2 %
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("load", "n"), [(0.8, 200_000), (0.9, 400_000), (0.95, 1_500_000)])
+def test_intervals_cover_the_truth_under_high_load(load, n):
+    covered = {"p99": 0, "mean": 0}
+    for seed in range(150):
+        r = np.random.default_rng(seed)
+        run = simulate_gg1(arrivals.poisson(n, load, r), services.exponential(n, 1, r))
+        settled = run.without_warmup()
+        low, high = settled.percentile_interval("0.99")
+        covered["p99"] += low <= np.log(100) / (1 - load) <= high
+        low, high = settled.mean_interval()
+        covered["mean"] += low <= 1 / (1 - load) <= high
+    assert min(covered.values()) >= 0.92 * 150
+
+
+def test_a_run_that_is_too_short_for_its_correlation_says_so():
+    r = np.random.default_rng(1)
+    run = simulate_gg1(arrivals.poisson(20_000, 0.95, r), services.exponential(20_000, 1, r))
+    with pytest.warns(RuntimeWarning, match="beyond the percentile is worth"):
+        run.percentile_interval("0.99")
+    with pytest.warns(RuntimeWarning, match="20000 customers are worth"):
+        run.mean_interval()
+    low, high = run.percentile_interval("0.5", every=50)
+    assert low < run.percentile("0.5") < high
+    # What the run does not bound is infinite; what never varies has no correlation.
+    with pytest.warns(RuntimeWarning):
+        assert correlated_percentile_interval(np.arange(50.0), "0.99")[1] == np.inf
+    with pytest.warns(RuntimeWarning):
+        assert correlated_percentile_interval(np.arange(50.0), "0.01")[0] == -np.inf
+    assert correlation_time(np.ones(100)) == 1.0
+    assert correlation_time(np.arange(10.0)) == 1.0
 
 
 def test_batch_means_intervals_hold_the_true_mean_as_often_as_they_say():
