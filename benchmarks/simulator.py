@@ -132,7 +132,7 @@ def queues(quick: bool) -> tuple[list[tuple[str, float]], dict[str, float | None
 def batching(quick: bool) -> tuple[list[tuple[str, float]], dict[str, float | None]]:
     """Return the rates of continuous batching in requests per second, and the keys."""
     # Chapter 3: Llama-3-70B on eight H100, prompts of 512, answers of 256 on average.
-    step = RooflineStep.of(facts.get_model("Llama-3-70B"), facts.get_accelerator("H100-SXM"), 8)
+    step = RooflineStep.ideal(facts.get_model("Llama-3-70B"), facts.get_accelerator("H100-SXM"), 8)
     rng = np.random.default_rng(2)
     n, n_reference = 10_000, 300 if quick else 1_000
     repetitions = 5 if quick else 15
@@ -184,7 +184,7 @@ def batching(quick: bool) -> tuple[list[tuple[str, float]], dict[str, float | No
 
 def fleets(quick: bool) -> tuple[list[tuple[str, float]], dict[str, float | None]]:
     """Return the rates of eight replicas, and the keys; the baseline is each one alone."""
-    step = RooflineStep.of(facts.get_model("Llama-3-70B"), facts.get_accelerator("H100-SXM"), 8)
+    step = RooflineStep.ideal(facts.get_model("Llama-3-70B"), facts.get_accelerator("H100-SXM"), 8)
     server, size, rng = LLMServer(step_time=step, max_batch=64), 8, np.random.default_rng(3)
     n = 2_000 if quick else 10_000
     total = size * n

@@ -9,12 +9,12 @@ An argument out of range raises `ValueError`, which names it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal, NoReturn
 
-from servemath_helpers import memory, roofline
+from servemath_helpers import memory, quantisation, roofline
 from servemath_helpers._validate import finite_positive, whole
 from servemath_helpers.quantities import GB, MIB, Exact, exact, exact_at_least, gb_to_bytes
 
@@ -25,10 +25,15 @@ __all__ = [
     "accelerators",
     "get_accelerator",
     "get_model",
+    "hub_model",
     "models",
 ]
 
 Attention = Literal["MHA", "GQA", "MQA", "MLA"]
+#: Words of a name that do not change the shape.
+_FORMATS = ("awq", "bf16", "dynamic", "fp4", "fp8", "gptq", "int4", "int8", "mxfp4", "nvfp4")
+_TUNINGS = ("base", "block", "chat", "hf", "instruct", "it", "meta", "pertensor", "static")
+_VARIANTS = frozenset((*_FORMATS, *_TUNINGS, "thinking"))
 _ATTENTIONS = ("MHA", "GQA", "MQA", "MLA")
 _TERA = 10**12
 
@@ -73,6 +78,24 @@ class Model:
         Tokens to which a windowed layer attends, at least 1; None if there is no window.
     windowed_layers : int, optional
         Layers that use the window, 1..`n_layers`; None stands for all if there is a window.
+    linear_layers : int, optional
+        Layers with linear attention, which keep a state of fixed size in place of a cache;
+        at most `n_layers`, windowed layers not among them.
+    linear_state_elems : int, optional
+        Elements of the state of one such layer and sequence.
+    vocab : int, optional
+        Rows of the embedding, 0 if not known. A step reads the head, not the embedding.
+    tied_embeddings : bool, optional
+        Whether the embedding is the head too.
+    n_experts, experts_per_token, moe_layers, expert_ffn : int, optional
+        Routed experts of a layer, how many a token visits, layers that have them, and the
+        inner width of one; all 0 for a model without. An expert has three matrices.
+    weight_format, expert_format : str, optional
+        Formats of the linear layers and of the routed experts as published, of
+        `quantisation.FORMATS`; None for `expert_format` stands for `weight_format`.
+        Embeddings and head count with 16 bits.
+    hub_id : str, optional
+        Name on the Hugging Face hub.
     sources : tuple of str, optional
         Where the values come from.
     notes : str, optional
@@ -107,6 +130,17 @@ class Model:
     rope_head_dim: int | None = None
     sliding_window: int | None = None
     windowed_layers: int | None = None
+    linear_layers: int = 0
+    linear_state_elems: int = 0
+    vocab: int = 0
+    tied_embeddings: bool = False
+    n_experts: int = 0
+    experts_per_token: int = 0
+    moe_layers: int = 0
+    expert_ffn: int = 0
+    weight_format: str = "bf16"
+    expert_format: str | None = None
+    hub_id: str = ""
     sources: tuple[str, ...] = ()
     notes: str = ""
 
@@ -130,6 +164,10 @@ class Model:
         self._set("sources", tuple(self.sources))
         self._check_attention()
         self._check_window()
+        self._check_experts()
+        quantisation.number_format(self.weight_format)
+        if self.expert_format is not None:
+            quantisation.number_format(self.expert_format)
 
     def _set(self, field: str, value: object) -> None:
         # A frozen dataclass is written once, here, with checked and completed values.
@@ -162,6 +200,11 @@ class Model:
                 raise ValueError(f"{field} must be None unless attention is MLA, got {value!r}")
 
     def _check_window(self) -> None:
+        self._set("linear_layers", whole("linear_layers", self.linear_layers))
+        if self.linear_layers >= self.n_layers:
+            raise ValueError(
+                f"linear_layers must be below n_layers = {self.n_layers}, got {self.linear_layers}"
+            )
         if self.sliding_window is None:
             if self.windowed_layers is not None:
                 raise ValueError(
@@ -171,13 +214,89 @@ class Model:
             return
         self._set("sliding_window", whole("sliding_window", self.sliding_window, 1))
         if self.windowed_layers is None:
-            self._set("windowed_layers", self.n_layers)
+            self._set("windowed_layers", self.cache_layers)
         self._set("windowed_layers", whole("windowed_layers", self.windowed_layers, 1))
-        if self.windowed_layers > self.n_layers:  # type: ignore[operator]
+        if self.windowed_layers > self.cache_layers:  # type: ignore[operator]
             raise ValueError(
-                f"windowed_layers must be at most n_layers = {self.n_layers}, "
+                f"windowed_layers must be at most n_layers = {self.cache_layers}, "
                 f"got {self.windowed_layers}"
             )
+
+    def _check_experts(self) -> None:
+        fields = ("n_experts", "experts_per_token", "moe_layers", "expert_ffn")
+        for field in (*fields, "vocab", "linear_state_elems"):
+            self._set(field, whole(field, getattr(self, field)))
+        values = [getattr(self, field) for field in fields]
+        if any(values) and not all(values):
+            raise ValueError(f"{', '.join(fields)} must all be given or none, got {values}")
+        for field, most in (("experts_per_token", self.n_experts), ("moe_layers", self.n_layers)):
+            if getattr(self, field) > most:
+                raise ValueError(f"{field} must be at most {most}, got {getattr(self, field)}")
+        if self.n_dense_params <= 0:
+            raise ValueError(
+                f"n_params must be above the {self.n_expert_params + self.n_embedding_params} of "
+                f"routed experts, embedding and head, got {self.n_params}"
+            )
+
+    @property
+    def cache_layers(self) -> int:
+        """Layers that keep keys and values."""
+        return self.n_layers - self.linear_layers
+
+    @property
+    def n_expert_params(self) -> int:
+        """Parameters of all routed experts."""
+        return self.moe_layers * self.n_experts * 3 * self.hidden * self.expert_ffn
+
+    @property
+    def n_embedding_params(self) -> int:
+        """Parameters of embedding and head together; 0 where the vocabulary is not known."""
+        return self.vocab * self.hidden * (1 if self.tied_embeddings else 2)
+
+    @property
+    def n_dense_params(self) -> int:
+        """Parameters that every token passes in linear layers: no experts, embedding or head."""
+        return self.n_params - self.n_expert_params - self.n_embedding_params
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], name: str | None = None) -> Model:
+        """Return the model that a `config.json` of the Hugging Face hub describes.
+
+        Parameters
+        ----------
+        config : dict
+            The parsed file, as found: fields may be missing or null, or nested in
+            ``text_config``; only the language model counts.
+        name : str, optional
+            What to call it; by default ``_name_or_path`` or the kind of model.
+
+        Returns
+        -------
+        Model
+            Its shape. Parameters are counted from the shape, without what predicts several
+            tokens at once or reads pictures.
+
+        Raises
+        ------
+        ValueError
+            If the family is not one of `configs.FAMILIES`, its quantisation is not known, or
+            a field is missing or out of range.
+
+        Examples
+        --------
+        >>> qwen = Model.from_config({
+        ...     "model_type": "qwen3", "hidden_size": 1024, "num_hidden_layers": 28,
+        ...     "num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 128,
+        ...     "intermediate_size": 3072, "vocab_size": 151936, "tie_word_embeddings": True,
+        ...     "sliding_window": None}, name="Qwen3-0.6B")
+        >>> qwen.n_params, qwen.kv_bytes_per_token()
+        (596049920, 114688)
+        """
+        from servemath_helpers.configs import read_config
+
+        fields = read_config(config)
+        given = name or config.get("_name_or_path") or config.get("model_type")
+        return cls(name=str(given), **fields)
 
     @property
     def d_attn(self) -> int:
@@ -210,12 +329,12 @@ class Model:
         """
         if self.kv_lora_rank is not None and self.rope_head_dim is not None:
             return memory.mla_kv_bytes_per_token(
-                self.n_layers, self.kv_lora_rank, self.rope_head_dim, bytes_per_elem
+                self.cache_layers, self.kv_lora_rank, self.rope_head_dim, bytes_per_elem
             )
         # One key and one value of different width weigh as much as two of the mean width.
         per_elem = exact_at_least(bytes_per_elem, 0, "bytes_per_elem", strict=True)
         return memory.kv_bytes_per_token(
-            self.n_layers, self.n_kv_heads, self.head_dim + self.v_head_dim, per_elem / 2
+            self.cache_layers, self.n_kv_heads, self.head_dim + self.v_head_dim, per_elem / 2
         )
 
     def resident_kv_bytes(self, seq: int, bytes_per_elem: Exact = 2) -> int | float:
@@ -242,7 +361,7 @@ class Model:
         return memory.resident_kv_bytes(
             seq,
             self.kv_bytes_per_token(bytes_per_elem),
-            n_layers=self.n_layers,
+            n_layers=self.cache_layers,
             windowed_layers=self.windowed_layers or 0,
             window=self.sliding_window,
         )
@@ -266,6 +385,67 @@ class Model:
         141107412992
         """
         return memory.weight_bytes(self.n_params, bits)
+
+    def state_bytes(self, bytes_per_elem: Exact = 2) -> int | float:
+        """Bytes that the layers with linear attention keep of one sequence, however long.
+
+        Parameters
+        ----------
+        bytes_per_elem : int, float, str, Decimal or Fraction, optional
+            Bytes of one element of a state, greater than 0.
+
+        Returns
+        -------
+        int or float
+            Bytes; 0 without such layers.
+
+        Raises
+        ------
+        ValueError
+            If `bytes_per_elem` is not positive.
+        """
+        each = exact_at_least(bytes_per_elem, 0, "bytes_per_elem", strict=True)
+        total = self.linear_layers * self.linear_state_elems * each
+        return int(total) if total.denominator == 1 else float(total)
+
+    def stored_bytes(self, fmt: str | None = None, expert_format: str | None = None) -> int:
+        """Bytes of all weights in the formats of a checkpoint, scales included.
+
+        Parameters
+        ----------
+        fmt, expert_format : str, optional
+            Formats of the linear layers and of the routed experts, of
+            `quantisation.FORMATS`; None for those as published (a `fmt` alone counts for
+            both).
+
+        Returns
+        -------
+        int
+            Bytes, with embeddings and head in 16 bits.
+
+        Raises
+        ------
+        ValueError
+            If there is no such format.
+
+        Examples
+        --------
+        gpt-oss-120b keeps its experts in MXFP4 and the rest in bf16, in GiB:
+
+        >>> round(get_model("gpt-oss-120b").stored_bytes() / 2**30, 1)
+        60.8
+        """
+        dense, experts = self.formats(fmt, expert_format)
+        return (
+            quantisation.stored_bytes(self.n_dense_params, dense)
+            + quantisation.stored_bytes(self.n_expert_params, experts)
+            + 2 * self.n_embedding_params
+        )
+
+    def formats(self, fmt: str | None = None, expert_format: str | None = None) -> tuple[str, str]:
+        """Return the formats of linear layers and experts, as asked for or as published."""
+        published = self.expert_format or self.weight_format
+        return fmt or self.weight_format, expert_format or fmt or published
 
     def as_mha(self) -> Model:
         """Return the same model as if every query head had its own key and value.
@@ -308,6 +488,11 @@ class Accelerator:
         Dense peak in bf16 in FLOP/s, greater than 0, a multiply-add counted as 2.
     fp8_dense_flops, int8_dense_ops : float, optional
         Dense peaks in fp8 (FLOP/s) and int8 (operations/s); None if there is no such unit.
+    fp4_dense_flops : float, optional
+        Dense peak in fp4 in FLOP/s; None if there is no such unit.
+    link_Bps : float, optional
+        Bandwidth of its links to the other GPUs of a server, in one direction [B/s]; None if
+        not known.
     bf16_sparse_flops, fp8_sparse_flops : float, optional
         Peaks with 2:4 sparsity, as datasheets print them in large type. No formula of this
         course uses them.
@@ -338,6 +523,8 @@ class Accelerator:
     bf16_dense_flops: float
     fp8_dense_flops: float | None = None
     int8_dense_ops: float | None = None
+    fp4_dense_flops: float | None = None
+    link_Bps: float | None = None
     bf16_sparse_flops: float | None = None
     fp8_sparse_flops: float | None = None
     tdp_w: float | None = None
@@ -356,6 +543,8 @@ class Accelerator:
         for field in (
             "fp8_dense_flops",
             "int8_dense_ops",
+            "fp4_dense_flops",
+            "link_Bps",
             "bf16_sparse_flops",
             "fp8_sparse_flops",
             "tdp_w",
@@ -402,6 +591,15 @@ def _sources(row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
+def _expert_ffn(row: dict[str, Any]) -> int:
+    """Return the inner width of an expert: Mixtral's are its feed-forward blocks."""
+    values = row["values"]
+    if "n_experts" not in values:
+        return 0
+    width: int = values["moe_ffn" if "moe_ffn" in values else "ffn"]["value"]
+    return width
+
+
 _MODEL_FIELDS = (
     "n_params",
     "n_active_params",
@@ -415,6 +613,12 @@ _MODEL_FIELDS = (
     "rope_head_dim",
     "sliding_window",
     "windowed_layers",
+    "linear_layers",
+    "linear_state_elems",
+    "vocab",
+    "n_experts",
+    "experts_per_token",
+    "moe_layers",
 )
 
 
@@ -428,6 +632,11 @@ def _models() -> dict[str, Model]:
         catalogue[row["name"]] = Model(
             name=row["name"],
             attention=row["attention"],
+            tied_embeddings=row["tied_embeddings"],
+            expert_ffn=_expert_ffn(row),
+            weight_format=row.get("weight_format", "bf16"),
+            expert_format=row.get("expert_format"),
+            hub_id=row.get("hub_id", ""),
             sources=_sources(row),
             notes=row["notes"],
             **values,
@@ -452,6 +661,8 @@ def _accelerators() -> dict[str, Accelerator]:
             bf16_dense_flops=float(exact(stored["bf16_dense_tflops"]) * _TERA),
             fp8_dense_flops=scaled("fp8_dense_tflops", _TERA),
             int8_dense_ops=scaled("int8_dense_tops", _TERA),
+            fp4_dense_flops=scaled("fp4_dense_tflops", _TERA),
+            link_Bps=scaled("link_gb_s", GB),
             bf16_sparse_flops=scaled("bf16_sparse_tflops", _TERA),
             fp8_sparse_flops=scaled("fp8_sparse_tflops", _TERA),
             tdp_w=stored.get("tdp_w"),
@@ -534,12 +745,63 @@ def get_model(name: str) -> Model:
     >>> get_model("DeepSeek")
     Traceback (most recent call last):
         ...
-    ValueError: name must be a known model, got 'DeepSeek'; near names: DeepSeek-V3
+    ValueError: name must be a known model, got 'DeepSeek'; near names: DeepSeek-V3, DeepSeek-R1
     """
     catalogue = _models()
     if not isinstance(name, str) or name not in catalogue:
         _unknown("model", name, catalogue, "models")
     return catalogue[name]
+
+
+def _bare(name: str) -> str:
+    """Return a model's name without its owner, its tuning, its format and its punctuation."""
+    import re
+
+    words = re.split(r"[-_ ]", name.rsplit("/", 1)[-1].lower())
+    # Four digits are a date: 0528 or 2507.
+    kept = [w for w in words if w not in _VARIANTS and not (len(w) == 4 and w.isdecimal())]
+    bare = "".join(kept)
+    return re.sub(r"[^a-z0-9]", "", bare)
+
+
+@cache
+def _by_bare_name() -> dict[str, str]:
+    names: dict[str, str] = {}
+    for row in _read("models.json", "models"):
+        for name in (row["name"], row.get("hub_id", ""), *row.get("also", ())):
+            if name:
+                names.setdefault(_bare(name), row["name"])
+    return names
+
+
+def hub_model(name: str) -> Model:
+    """Return the model that a name on the Hugging Face hub, or in a benchmark, stands for.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``"nvidia/Llama-3.1-70B-Instruct-FP8"``; owner, tuning and format are ignored.
+
+    Returns
+    -------
+    Model
+        Its shape as in `get_model`.
+
+    Raises
+    ------
+    ValueError
+        If no known model has such a name.
+
+    Examples
+    --------
+    >>> hub_model("Qwen/Qwen3-235B-A22B-Instruct-2507-FP8").name
+    'Qwen3-235B-A22B'
+    """
+    known = _by_bare_name()
+    found = known.get(_bare(name)) if isinstance(name, str) else None
+    if found is None:
+        _unknown("model", name, _models(), "models")
+    return get_model(found)
 
 
 def get_accelerator(name: str) -> Accelerator:

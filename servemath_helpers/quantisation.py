@@ -1,7 +1,8 @@
-"""Symmetric integer quantisation: a scale, codes, and what rounding may cost.
+"""Fewer bits a number: what rounding may cost, and what the formats of checkpoints take.
 
-A value x is stored as the whole number nearest to x / s. One scale s serves a group of
-values (a tensor, a row, a block), and the largest of them decides it.
+In symmetric integer quantisation a value x is stored as the whole number nearest to x / s.
+One scale s serves a group of values (a tensor, a row, a block), and the largest of them
+decides it. The formats that engines load store such scales beside the values.
 
 An argument out of range raises `ValueError`, which names it.
 """
@@ -9,12 +10,163 @@ An argument out of range raises `ValueError`, which names it.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from types import MappingProxyType
 
 import numpy as np
 
 from servemath_helpers._validate import finite_numbers_in, finite_positive, numbers_in, whole
 
-__all__ = ["dequantise", "largest_code", "quantise", "rounding_bound", "symmetric_scale"]
+__all__ = [
+    "FORMATS",
+    "NumberFormat",
+    "dequantise",
+    "largest_code",
+    "number_format",
+    "quantise",
+    "rounding_bound",
+    "stored_bytes",
+    "symmetric_scale",
+]
+
+
+@dataclass(frozen=True)
+class NumberFormat:
+    """How a format stores weights: values, and scales beside them.
+
+    Attributes
+    ----------
+    name : str
+        As checkpoints call it.
+    bits : int
+        Bits of one value.
+    block : int
+        Values that share a scale; 0 for none.
+    scale_bits : int
+        Bits that a block stores beside its values (scale, zero point).
+    tensor_bytes : int
+        Bytes that a whole tensor stores besides.
+    padded : bool
+        Whether the last block takes the room of a full one.
+    """
+
+    name: str
+    bits: int
+    block: int = 0
+    scale_bits: int = 0
+    tensor_bytes: int = 0
+    padded: bool = True
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Bits of one weight with its share of the scale, in a large tensor."""
+        return self.bits + (self.scale_bits / self.block if self.block else 0)
+
+
+#: Number formats by name.
+FORMATS = MappingProxyType(
+    {
+        entry.name: entry
+        for entry in (
+            NumberFormat("fp32", 32),
+            NumberFormat("bf16", 16),
+            NumberFormat("fp16", 16),
+            NumberFormat("fp8", 8, tensor_bytes=4),
+            NumberFormat("int8", 8, tensor_bytes=4),
+            # A scale for a tile of 128 by 128, which may be cut short at the edge.
+            NumberFormat("fp8_block", 8, block=128 * 128, scale_bits=32, padded=False),
+            NumberFormat("mxfp8", 8, block=32, scale_bits=8),
+            NumberFormat("mxfp4", 4, block=32, scale_bits=8),
+            NumberFormat("nvfp4", 4, block=16, scale_bits=8, tensor_bytes=4),
+            NumberFormat("int4_g32", 4, block=32, scale_bits=16),
+            NumberFormat("int4_g128", 4, block=128, scale_bits=16),
+            NumberFormat("int4_g128_zero", 4, block=128, scale_bits=16 + 4),
+        )
+    }
+)
+
+
+def number_format(name: str) -> NumberFormat:
+    """Return a number format by name.
+
+    Parameters
+    ----------
+    name : str
+        One of `FORMATS`.
+
+    Returns
+    -------
+    NumberFormat
+        Its bits, blocks and scales.
+
+    Raises
+    ------
+    ValueError
+        If there is no such format.
+
+    Examples
+    --------
+    >>> [number_format(name).bits_per_weight for name in ("mxfp4", "nvfp4", "int4_g128", "mxfp8")]
+    [4.25, 4.5, 4.125, 8.25]
+    """
+    if not isinstance(name, str) or name not in FORMATS:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {name!r}")
+    return FORMATS[name]
+
+
+def stored_bytes(n_weights: int, fmt: str) -> int:
+    """Return the bytes that the weights of one tensor take, scales included.
+
+    Parameters
+    ----------
+    n_weights : int
+        Weights, at least 0.
+    fmt : str
+        One of `FORMATS`.
+
+    Returns
+    -------
+    int
+        Bytes, rounded up; 0 without weights.
+
+    Raises
+    ------
+    ValueError
+        If `n_weights` is no whole number of at least 0, or there is no such format.
+
+    Notes
+    -----
+    A "4-bit" weight takes 4 bits and its share of a scale: blocks of 32 with one of 8 bits
+    (MXFP4), of 16 with one of 8 bits and 4 bytes for the tensor (NVFP4), of 128 with one of
+    16 bits (INT4). A block that is not full takes the room of a full one.
+
+    References
+    ----------
+    Open Compute Project (2023), "OCP Microscaling Formats (MX) Specification", version 1.0.
+    DeepSeek-AI (2024), "DeepSeek-V3 Technical Report", arXiv:2412.19437, section 3.3 (tiles
+    of 128 by 128).
+
+    Examples
+    --------
+    >>> stored_bytes(33, "mxfp4"), stored_bytes(1000, "nvfp4"), stored_bytes(129, "int4_g128")
+    (34, 571, 132)
+
+    The 68.45e9 weights in the linear layers of a 70B model, in GB:
+
+    >>> [round(stored_bytes(68_452_614_144, f) / 1e9, 1) for f in ("fp8", "nvfp4", "mxfp4")]
+    [68.5, 38.5, 36.4]
+    """
+    n_weights = whole("n_weights", n_weights)
+    entry = number_format(fmt)
+    if not n_weights:
+        return 0
+    values, scales = n_weights, 0
+    if entry.block:
+        scales = -(-n_weights // entry.block)
+        values = scales * entry.block if entry.padded else n_weights
+    bits = Fraction(values * entry.bits + scales * entry.scale_bits)
+    return -(-bits // 8) + entry.tensor_bytes
 
 
 def largest_code(bits: int = 8) -> int:

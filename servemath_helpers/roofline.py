@@ -124,7 +124,9 @@ def prefill_time_s(
     Notes
     -----
     ``t = F / (n_gpus * peak_flops * mfu)`` with F of `prefill_flops`. Communication
-    between the GPUs is inside `mfu`.
+    between the GPUs is inside `mfu`. A prompt of a few hundred tokens or fewer takes longer:
+    no pass is shorter than reading the weights, which is not counted here
+    (`sim.RooflineStep` counts it).
 
     Examples
     --------
@@ -132,6 +134,12 @@ def prefill_time_s(
 
     >>> round(prefill_time_s(70_553_706_496, 4096, 80, 8192, n_gpus=8, peak_flops=989.4e12), 6)
     0.151598
+
+    16 tokens, in ms, beside what reading the weights takes:
+
+    >>> prompt_s = prefill_time_s(70_553_706_496, 16, 80, 8192, n_gpus=8, peak_flops=989.4e12)
+    >>> round(prompt_s * 1e3, 2), round(141_107_412_992 / (8 * 3.35e12) * 1e3, 2)
+    (0.57, 5.27)
     """
     flops = prefill_flops(n_params, seq, layers, d_attn)
     cluster = whole("n_gpus", n_gpus, 1) * finite_positive("peak_flops", peak_flops)
@@ -179,8 +187,11 @@ def decode_step_s(
     Notes
     -----
     ``t = B S k / (n BW) + max(W / (n BW), 2 N B / (n F))``: reading the cache always takes
-    its time (its arithmetic intensity is far below the ridge), and the matrix products
-    take the longer of reading the weights once and computing with them.
+    its time, and the matrix products take the longer of reading the weights once and
+    computing with them. The cache is taken as bound by memory. That holds for multi-head and
+    grouped-query attention, of few FLOP a byte; under latent attention all heads use the
+    bytes of one latent, which brings it near the ridge (examples). All weights are counted as
+    read: a mixture of experts reads fewer at small batches (`experts.moe_step_s`).
 
     References
     ----------
@@ -194,6 +205,12 @@ def decode_step_s(
     ...                      n_gpus=8, bw_Bps=3.35e12, peak_flops=989.4e12)
     >>> round(step["step_s"] * 1e3, 2), step["bound"], round(step["mfu"], 3), step["mbu"]
     (8.47, 'memory', 0.135, 1.0)
+
+    FLOP for a byte of 16-bit cache: eight query heads on one key and value of 128, and the
+    128 heads of DeepSeek-V3 on a latent of 512 + 64 elements. The H100's ridge is 295.
+
+    >>> 2 * 2 * 8 * 128 / (2 * 2 * 128), round(2 * 128 * (2 * 512 + 64) / (2 * (512 + 64)))
+    (8.0, 242)
     """
     batch = whole("batch", batch, 1)
     seq = whole("seq", seq, 0)

@@ -37,7 +37,13 @@ from servemath_helpers.sim.results import (
     correlation_time,
 )
 from servemath_helpers.sim.server import LLMServer, Speculation
-from servemath_helpers.sim.steptime import CustomStep, LinearStep, RooflineStep, StepTime
+from servemath_helpers.sim.steptime import (
+    AchievedStep,
+    CustomStep,
+    LinearStep,
+    RooflineStep,
+    StepTime,
+)
 from servemath_helpers.sim.synthetic import azure_statistics, fit_modulation, synthetic_azure
 from servemath_helpers.sim.timeline import Stays, Timeline
 from servemath_helpers.sim.tracefiles import (
@@ -52,6 +58,7 @@ from servemath_helpers.sim.workloads import ClosedLoop, Sessions
 
 __all__ = [
     "TPOT_DEFINITIONS",
+    "AchievedStep",
     "BatchResult",
     "Calibration",
     "ClosedLoop",

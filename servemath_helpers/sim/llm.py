@@ -90,6 +90,12 @@ class LLMResult(Served):
         growth = line.given_tokens * np.maximum(line.steps - 1, 0) / 2
         return line.steps * line.context_tokens + growth
 
+    def _computed_tokens(self) -> int:
+        """Tokens that the iterations computed, rejected drafts included."""
+        rows, line = self._rows(), self.timeline
+        decoded = line.steps * line.decodes * self.server.tokens_per_sequence
+        return int((decoded + line.prefill_tokens)[rows].sum())
+
     def mfu(self) -> float | None:
         """Return the share of the GPUs' peak arithmetic that the run used.
 
@@ -103,9 +109,7 @@ class LLMResult(Served):
         if not isinstance(step, RooflineStep):
             return None
         rows, line = self._rows(), self.timeline
-        decoded = line.steps * line.decodes * self.server.tokens_per_sequence
-        tokens = int((decoded + line.prefill_tokens)[rows].sum())
-        flops = step.flops(tokens, float(line.prefill_pairs[rows].sum()))
+        flops = step.flops(self._computed_tokens(), float(line.prefill_pairs[rows].sum()))
         return self._over_span(flops) / (step.n_gpus * step.peak_flops)
 
     def mbu(self) -> float | None:
@@ -115,15 +119,16 @@ class LLMResult(Served):
         -------
         float or None
             Over the whole window, idle time included; None unless the step time is a
-            `RooflineStep`. Every iteration reads all weights once and the context of those
-            that decode.
+            `RooflineStep`. Every iteration reads all weights once (an `AchievedStep`: no
+            more experts than its tokens visit) and the context of those that decode.
         """
         step = self.server.step_time
         if not isinstance(step, RooflineStep):
             return None
         rows, line = self._rows(), self.timeline
         iterations = int(np.maximum(line.steps, 1)[rows].sum())
-        moved = step.bytes_read(iterations, float(self._contexts()[rows].sum()))
+        context = float(self._contexts()[rows].sum())
+        moved = step.bytes_read(iterations, context, self._computed_tokens())
         return self._over_span(moved) / (step.n_gpus * step.bw_Bps)
 
     # the run in detail --------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""How long one iteration of a model server takes: roofline, linear, or your own function.
+"""How long one iteration of a model server takes: roofline, fitted, or your own function.
 
 An iteration gives every decoding sequence a token and may process prompt tokens beside
 them. A model of its time is asked with four numbers:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from servemath_helpers.facts import Accelerator, Model
     from servemath_helpers.quantities import Exact
 
-__all__ = ["CustomStep", "LinearStep", "RooflineStep", "StepTime"]
+__all__ = ["AchievedStep", "CustomStep", "LinearStep", "RooflineStep", "StepTime"]
 
 
 @runtime_checkable
@@ -63,6 +63,9 @@ class StepTime(Protocol):
 class RooflineStep:
     """Iteration time from the roofline model of chapter 3.
 
+    The class itself and `ideal` divide by what data sheets print. `of` gives what engines
+    reach instead, an `AchievedStep`.
+
     Parameters
     ----------
     n_params : int
@@ -89,16 +92,17 @@ class RooflineStep:
     ``t = overhead + ctx k/(n BW) + max(W/(n BW), 2 N D/(n F) + prefill)`` with
     ``prefill = (2 N P + 4 L d pairs)/(n F mfu)``. Without prefill this is
     `roofline.decode_step_s`, and for a whole prompt alone `roofline.prefill_time_s`, except
-    that no iteration is faster than reading the weights once (short prompts). It is a lower
-    bound: no launches, no communication, no scheduler.
+    that no iteration is faster than reading the weights once (short prompts). For a dense
+    model it is a lower bound: no launches, no communication, no scheduler. A mixture of
+    experts reads fewer weights at small batches than it counts here.
 
     Examples
     --------
     Llama-3-70B on eight H100: 64 users of 4096 tokens, then one prompt of 512.
 
     >>> from servemath_helpers import facts
-    >>> step = RooflineStep.of(facts.get_model("Llama-3-70B"),
-    ...                        facts.get_accelerator("H100-SXM"), n_gpus=8)
+    >>> step = RooflineStep.ideal(facts.get_model("Llama-3-70B"),
+    ...                           facts.get_accelerator("H100-SXM"), n_gpus=8)
     >>> round(step.iteration_s(64, 64 * 4096, 0, 0) * 1e3, 2)
     8.47
     >>> round(step.iteration_s(0, 0, 512, 512**2 / 2) * 1e3, 2)
@@ -145,12 +149,84 @@ class RooflineStep:
         accelerator: Accelerator,
         n_gpus: int,
         *,
+        weight_format: str | None = None,
+        cache_format: str = "bf16",
+        engine: str | None = None,
+        release: str | None = None,
+    ) -> AchievedStep:
+        """Return the step time that engines were seen to reach, with the band they leave.
+
+        Parameters
+        ----------
+        model : facts.Model
+            Shape of the model.
+        accelerator : facts.Accelerator
+            Data of one GPU.
+        n_gpus : int
+            GPUs over which every layer is cut, at least 1.
+        weight_format, cache_format : str, optional
+            Formats of `quantisation.FORMATS`; None for the weights as published.
+        engine : {"vllm", "trtllm", "sglang"}, optional
+            None for the mean of the engines.
+        release : str, optional
+            Version of the engine, where it was measured apart.
+
+        Returns
+        -------
+        AchievedStep
+            With the coefficients of `servemath_helpers.achieved`; its ``band`` spans 80 % of
+            the measurements that were held out.
+
+        Raises
+        ------
+        ValueError
+            If a value is out of range.
+
+        Examples
+        --------
+        One user of Llama-3.1-70B in 8 bits, measured time over the roofline's: cutting layers
+        over more GPUs divides the reading, not what a layer costs besides.
+
+        >>> from servemath_helpers import facts
+        >>> model, chip = facts.get_model("Llama-3.1-70B"), facts.get_accelerator("H200-SXM")
+        >>> for n in (1, 8):
+        ...     reached = RooflineStep.of(model, chip, n, weight_format="fp8", engine="vllm")
+        ...     ideal = RooflineStep.ideal(model, chip, n, bits=8)
+        ...     ratio = reached.iteration_s(1, 1024, 0, 0) / ideal.iteration_s(1, 1024, 0, 0)
+        ...     print(n, "below 2" if ratio < 2 else "above 3" if ratio > 3 else "between")
+        1 below 2
+        8 above 3
+        """
+        from servemath_helpers import achieved
+        from servemath_helpers.deployment import Deployment
+
+        deployment = Deployment(
+            model=model,
+            accelerator=accelerator,
+            tensor_parallel=n_gpus,
+            weight_format=weight_format,
+            cache_format=cache_format,
+        )
+        band = achieved.bands(
+            "tpot",
+            experts=bool(model.n_experts),
+            fitted=achieved.was_fitted(model.name, accelerator.name, engine),
+        )
+        return deployment.step(achieved.coefficients(accelerator.name, engine, release), band)
+
+    @classmethod
+    def ideal(
+        cls,
+        model: Model,
+        accelerator: Accelerator,
+        n_gpus: int,
+        *,
         bits: Exact = 16,
         kv_bytes_per_elem: Exact = 2,
         mfu: float = 0.5,
         overhead_s: float = 0.0,
     ) -> RooflineStep:
-        """Return the step time of a model on accelerators from the facts.
+        """Return the step time of the data sheet: the roofline of chapter 3.
 
         Parameters
         ----------
@@ -213,9 +289,160 @@ class RooflineStep:
         """Return the arithmetic of so many tokens and prompt pairs in FLOP."""
         return 2.0 * self.n_params * tokens + 4.0 * self.layers * self.d_attn * prefill_pairs
 
-    def bytes_read(self, iterations: float, context_tokens: float) -> float:
-        """Return the bytes that so many iterations over so much context read."""
+    def bytes_read(
+        self, iterations: float, context_tokens: float, tokens: float | None = None
+    ) -> float:
+        """Return the bytes that so many iterations over so much context read.
+
+        How many tokens they compute does not matter here: all weights are read.
+        """
         return self.weight_bytes * iterations + self.k * context_tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class AchievedStep(RooflineStep):
+    """Iteration time with what an engine reaches of the data sheet.
+
+    Made by `RooflineStep.of` or `deployment.Deployment.step`; the parameters of
+    `RooflineStep` keep their meaning, bytes and FLOP are those of all GPUs together.
+
+    Parameters
+    ----------
+    linear_params : int
+        Parameters in linear layers that every token passes: no routed experts, no embedding.
+    dense_bytes : float
+        Bytes of them, copies of the attention included; read in every iteration.
+    weight_Bps, cache_Bps : float
+        Bandwidths at which they and the cache are read [B/s].
+    attention_flops : float
+        FLOP/s that the attention of prompts reaches.
+    attention_layers : int
+        Layers that attend to all tokens.
+    per_sequence_s, per_token_s : float
+        Seconds of a decoding sequence, and of any token on the links between GPUs.
+    window : int
+        Tokens to which windowed layers attend; 0 for none.
+    window_k, state_bytes : float
+        Bytes per token in windowed layers, and of the states of a sequence in linear ones.
+    host_s : float
+        Seconds below which the host launches no iteration.
+    n_experts, experts_per_token, expert_layers, expert_params : int
+        Routed experts of a layer, how many a token visits, layers with them, parameters of
+        one; all 0 without.
+    expert_bytes, expert_Bps, expert_flops : float
+        Bytes of one expert of one layer, bandwidth [B/s] and FLOP/s that they reach.
+    band : (float, float), optional
+        Factors on a time between which 80 % of held-out measurements lay.
+
+    Notes
+    -----
+    ``t = max(host, overhead + D s + T c + ctx k/BW_c + max(W/BW_w, 2 N T/F) + pairs/F_a
+    + max(L E(T) e/BW_e, 2 k L n T/F_e))`` with T = D + P tokens and E(T) distinct experts
+    (`experts.experts_read`).
+    """
+
+    linear_params: int
+    dense_bytes: float
+    weight_Bps: float
+    cache_Bps: float
+    attention_flops: float
+    attention_layers: int
+    per_sequence_s: float
+    per_token_s: float
+    window: int
+    window_k: float
+    state_bytes: float
+    host_s: float
+    n_experts: int
+    experts_per_token: int
+    expert_layers: int
+    expert_params: int
+    expert_bytes: float
+    expert_Bps: float
+    expert_flops: float
+    band: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        chosen, experts = self.experts_per_token, self.n_experts
+        token_flops = 2.0 * self.linear_params / (self.n_gpus * self.peak_flops * self.mfu)
+        visited = 2.0 * chosen * self.expert_layers * self.expert_params
+        pair_flops = 4.0 * self.d_attn / self.attention_flops
+        derived = {
+            "_read_s": self.dense_bytes / self.weight_Bps,
+            "_context_s": self.k / self.cache_Bps,
+            "_token_s": token_flops,
+            "_pair_s": pair_flops * self.attention_layers,
+            "_near_pair_s": pair_flops * (self.layers - self.attention_layers),
+            "_window_s": self.window_k / self.cache_Bps,
+            "_sequence_s": self.per_sequence_s + 2 * self.state_bytes / self.cache_Bps,
+            "_all_experts_s": self.expert_layers * experts * self.expert_bytes / self.expert_Bps,
+            "_expert_token_s": visited / self.expert_flops,
+            "_left_alone": 1.0 - chosen / experts if experts else 0.0,
+        }
+        self.__dict__.update(derived)
+
+    @property
+    def context_s(self) -> float | None:  # type: ignore[override]
+        """Seconds that one more context token adds, None where that depends on how many."""
+        own = self.__dict__
+        if self.window_k or self.host_s > self.overhead_s + own["_read_s"]:
+            return None
+        seconds: float = own["_context_s"]
+        return seconds
+
+    def iteration_s(
+        self,
+        decode_tokens: int,
+        context_tokens: int,
+        prefill_tokens: int,
+        prefill_pairs: float,
+    ) -> float:
+        """Return the time of one iteration in seconds, see the notes of the class."""
+        own = self.__dict__
+        tokens = decode_tokens + prefill_tokens
+        read, compute = own["_read_s"], own["_token_s"] * tokens
+        seconds: float = (
+            self.overhead_s
+            + own["_sequence_s"] * decode_tokens
+            + self.per_token_s * tokens
+            + own["_context_s"] * context_tokens
+            + (compute if compute > read else read)
+        )
+        if prefill_tokens:
+            near = min(prefill_pairs, prefill_tokens * self.window)
+            seconds += own["_pair_s"] * prefill_pairs + own["_near_pair_s"] * near
+        if self.window_k:
+            near = min(context_tokens, decode_tokens * self.window)
+            seconds += own["_window_s"] * near
+        if self.n_experts:
+            read = own["_all_experts_s"] * (1.0 - own["_left_alone"] ** tokens)
+            compute = own["_expert_token_s"] * tokens
+            seconds += compute if compute > read else read
+        return seconds if seconds > self.host_s else self.host_s
+
+    def bytes_read(
+        self, iterations: float, context_tokens: float, tokens: float | None = None
+    ) -> float:
+        """Return the bytes that so many iterations over so much context read.
+
+        Parameters
+        ----------
+        iterations, context_tokens : float
+            Iterations, and tokens of cache summed over them.
+        tokens : float, optional
+            Tokens computed in them, for how many experts are read; None for one each.
+
+        Returns
+        -------
+        float
+            Bytes, if every iteration computes the same number of tokens and windows are
+            ignored.
+        """
+        each = 1.0 if tokens is None else tokens / iterations if iterations else 0.0
+        share = 1.0 - self.__dict__["_left_alone"] ** each if self.n_experts else 0.0
+        routed = share * self.expert_layers * self.n_experts * self.expert_bytes
+        return (self.dense_bytes + routed) * iterations + (self.k + self.window_k) * context_tokens
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1274,7 +1274,7 @@ show(
 # 256 out on average, 64 slots.
 
 # %%
-node = sim.RooflineStep.of(model, gpu, n)
+node = sim.RooflineStep.ideal(model, gpu, n)
 asked = sim.Requests(sim.arrivals.poisson(1500, 50, rng), 512, rng.geometric(1 / 256, 1500))
 runs = {
     mode: sim.simulate_llm(asked, sim.LLMServer(step_time=node, batching=mode, max_batch=64))

@@ -26,6 +26,40 @@ N_PARAMS = {
     "DeepSeek-V3": 671_026_419_200,
 }
 N_ACTIVE = {"Mixtral-8x7B": 12_879_925_248, "DeepSeek-V3": 37_552_297_472}
+# Totals as the hub shows them for the language model alone, and per token where fewer: the
+# counting of configs is tested on these.
+LATER = {
+    "Llama-3.1-8B": (8_030_261_248, None),
+    "Llama-3.1-70B": (70_553_706_496, None),
+    "Mixtral-8x22B": (140_620_634_112, 39_152_031_744),
+    "Gemma-3-4B": (3_880_263_168, None),
+    "Qwen3-0.6B": (596_049_920, None),
+    "Qwen3-1.7B": (1_720_574_976, None),
+    "Qwen3-8B": (8_190_735_360, None),
+    "Qwen3-32B": (32_762_123_264, None),
+    "Qwen3-30B-A3B": (30_532_122_624, 3_353_032_704),
+    "Qwen3-235B-A22B": (235_093_634_560, 22_190_763_520),
+    "Qwen3-Coder-480B-A35B": (480_154_875_392, 35_474_765_312),
+    "Qwen3-Next-80B-A3B": (79_674_391_296, 3_874_929_408),
+    "Qwen3.5-397B-A17B": (396_346_350_336, 17_349_040_896),
+    "gpt-oss-20b": (20_914_757_184, 4_187_440_704),
+    "gpt-oss-120b": (116_829_156_672, 5_711_982_912),
+    "DeepSeek-R1": (671_026_419_200, 37_552_297_472),
+    "Kimi-K2": (1_026_408_232_448, 32_861_500_928),
+    "Kimi-K2.5": (1_026_408_232_448, 32_861_500_928),
+    "GLM-4.5": (352_797_829_024, 33_632_266_144),
+    "GLM-4.5-Air": (106_852_251_264, 13_424_129_664),
+    "MiniMax-M2.5": (228_689_764_864, 11_030_553_088),
+    "BLOOM-176B": (176_247_271_424, None),
+    "Qwen2.5-14B": (14_770_033_664, None),
+    "Qwen2.5-32B": (32_763_876_352, None),
+    "Qwen2.5-72B": (72_706_203_648, None),
+    "Qwen3-4B": (4_022_468_096, None),
+    "Qwen3-14B": (14_768_307_200, None),
+    "Llama-3.2-1B": (1_235_814_400, None),
+    "Llama-3.2-3B": (3_212_749_824, None),
+    "Gemma-3-27B": (27_009_002_240, None),
+}
 KV_BYTES = {
     "Llama-2-7B": 524_288,
     "Llama-2-13B": 819_200,
@@ -50,6 +84,16 @@ RIDGE = {
     "A10G": 116.67,
     "MI300X": 246.68,
     "TPU-v5e": 240.54,
+    "B200-SXM": 281.25,
+    "GB200": 312.5,
+    "B300-SXM": 290.32,
+    "MI355X": 315.0,
+    "MI350X": 298.75,
+    "A100-40GB-SXM": 200.64,
+    "A100-80GB-PCIe": 161.24,
+    "A100-40GB-PCIe": 200.64,
+    "RTX-4090": 163.84,
+    "RTX-PRO-6000": 261.05,
 }
 
 
@@ -110,7 +154,88 @@ def count(name, active):
 
 
 def test_the_expected_models_are_there():
-    assert facts.models() == tuple(N_PARAMS)
+    assert facts.models() == (*N_PARAMS, *LATER)
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_later_models_have_their_totals_and_their_parts_add_up(name):
+    model = facts.get_model(name)
+    total, active = LATER[name]
+    assert (model.n_params, model.n_active_params) == (total, active or total)
+    parts = (model.n_dense_params, model.n_expert_params, model.n_embedding_params)
+    assert sum(parts) == total
+    assert model.hub_id
+
+
+@pytest.mark.parametrize("row", MODEL_ROWS.values(), ids=lambda row: row["name"])
+def test_layers_with_experts_and_windows_are_stored_where_there_are_any(row):
+    model = facts.get_model(row["name"])
+    assert (model.n_experts > 0) == (model.moe_layers > 0) == (model.expert_ffn > 0)
+    assert model.moe_layers <= model.n_layers
+    assert model.cache_layers + model.linear_layers == model.n_layers
+
+
+@pytest.mark.parametrize(
+    ("hub", "name"),
+    [
+        ("nvidia/Llama-3.3-70B-Instruct-FP4", "Llama-3.1-70B"),
+        ("meta-llama/Meta-Llama-3.1-8B-Instruct", "Llama-3.1-8B"),
+        ("deepseek-ai/DeepSeek-R1-0528", "DeepSeek-R1"),
+        ("Qwen/Qwen3-32B-FP8-Static-PerTensor", "Qwen3-32B"),
+        ("openai/gpt-oss-120b", "gpt-oss-120b"),
+        ("llama2-70b", "Llama-2-70B"),
+        ("bloom-176b", "BLOOM-176B"),
+        ("QWEN3_32B", "Qwen3-32B"),
+    ],
+)
+def test_names_of_the_hub_and_of_benchmarks_are_understood(hub, name):
+    assert facts.hub_model(hub) is facts.get_model(name)
+
+
+@pytest.mark.parametrize("name", ["Qwen/Qwen3-33B", "", None, 7])
+def test_other_names_are_refused(name):
+    with pytest.raises(ValueError, match=r"^name must be a known model"):
+        facts.hub_model(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "tokens", "expected"),
+    [
+        # Half of 36 layers keep 128 tokens; one of six of 34, all; one of four has a cache.
+        ("gpt-oss-120b", 4096, 155_713_536),
+        ("Gemma-3-4B", 4096, 205_520_896),
+        ("Qwen3-Next-80B-A3B", 4096, 100_663_296),
+        ("DeepSeek-R1", 131_072, 9_210_691_584),
+    ],
+)
+def test_hybrid_and_windowed_caches_are_exact(name, tokens, expected):
+    assert facts.get_model(name).resident_kv_bytes(tokens) == expected
+
+
+def test_linear_layers_keep_a_state_of_fixed_size():
+    model = facts.get_model("Qwen3-Next-80B-A3B")
+    assert model.state_bytes() == 36 * 2**20
+    assert model.state_bytes("0.0001") == pytest.approx(36 * 524_288 / 1e4)
+    assert facts.get_model("Llama-3-8B").state_bytes() == 0
+    with pytest.raises(ValueError, match=r"^bytes_per_elem must"):
+        model.state_bytes(0)
+
+
+@pytest.mark.parametrize(
+    ("name", "formats", "gigabytes"),
+    [
+        ("Llama-3.1-70B", ("fp8",), 72.7),
+        ("Llama-3.1-70B", ("nvfp4",), 42.7),
+        ("Llama-3.1-70B", ("mxfp4",), 40.6),
+        ("Llama-3.1-70B", ("int4_g128",), 39.5),
+        ("gpt-oss-120b", (), 65.2),
+        ("gpt-oss-120b", ("bf16",), 233.7),
+        ("gpt-oss-120b", ("bf16", "fp8"), 119.0),
+        ("Kimi-K2.5", (), 594.2),
+    ],
+)
+def test_stored_bytes_of_checkpoints(name, formats, gigabytes):
+    assert facts.get_model(name).stored_bytes(*formats) / 1e9 == pytest.approx(gigabytes, abs=0.06)
 
 
 @pytest.mark.parametrize("name", N_PARAMS)
@@ -273,6 +398,7 @@ def make(**changes):
     return facts.Model(**(shape | changes))
 
 
+EXPERTS = {"n_experts": 2, "experts_per_token": 1, "moe_layers": 2, "expert_ffn": 1}
 LATENT = {"attention": "MLA", "n_kv_heads": 8, "kv_lora_rank": 6, "rope_head_dim": 2}
 
 
@@ -341,6 +467,17 @@ def test_descriptions_cannot_be_changed():
         ("sliding_window", {"sliding_window": 0}),
         ("windowed_layers", {"sliding_window": 8, "windowed_layers": 0}),
         ("windowed_layers", {"sliding_window": 8, "windowed_layers": 5}),
+        ("windowed_layers", {"sliding_window": 8, "windowed_layers": 3, "linear_layers": 2}),
+        ("linear_layers", {"linear_layers": 4}),
+        ("linear_state_elems", {"linear_state_elems": -1}),
+        ("n_experts, experts_per_token, moe_layers, expert_ffn", {"n_experts": 2}),
+        ("experts_per_token", {**EXPERTS, "experts_per_token": 3}),
+        ("moe_layers", {**EXPERTS, "moe_layers": 5}),
+        ("n_params", {**EXPERTS, "expert_ffn": 6}),
+        ("n_params", {"vocab": 32}),
+        ("vocab", {"vocab": -1}),
+        ("format", {"weight_format": "fp5"}),
+        ("format", {"expert_format": "fp5"}),
     ],
 )
 def test_a_model_that_cannot_be_is_refused_by_name(named, changes):

@@ -96,3 +96,49 @@ def test_results_are_plain_numbers():
 def test_what_is_refused_is_named(call, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         call()
+
+
+@pytest.mark.parametrize(
+    ("fmt", "n", "expected"),
+    [
+        ("fp32", 5, 20),
+        ("bf16", 5, 10),
+        ("fp16", 5, 10),
+        ("fp8", 1000, 1004),
+        ("int8", 1000, 1004),
+        ("mxfp8", 33, 66),
+        ("mxfp4", 33, 34),
+        ("mxfp4", 32, 17),
+        ("nvfp4", 1000, 571),
+        ("int4_g128", 129, 132),
+        ("int4_g128_zero", 128, 67),  # 66.5 bytes, rounded up
+        ("int4_g32", 64, 36),
+        ("fp8_block", 16_385, 16_385 + 8),
+        ("mxfp4", 10**17 + 1, 17 * (10**17 // 32 + 1)),
+    ],
+)
+def test_stored_bytes_are_exact(fmt, n, expected):
+    assert qz.stored_bytes(n, fmt) == expected
+    assert type(qz.stored_bytes(n, fmt)) is int
+
+
+@given(st.sampled_from(list(qz.FORMATS)), st.integers(0, 10**12))
+def test_a_large_tensor_takes_its_bits_per_weight(fmt, n):
+    entry = qz.number_format(fmt)
+    stored = qz.stored_bytes(n, fmt)
+    least = n * entry.bits / 8
+    most = (n + entry.block) * entry.bits_per_weight / 8 + entry.tensor_bytes + 8
+    assert least <= stored <= most
+    assert qz.stored_bytes(0, fmt) == 0
+
+
+@pytest.mark.parametrize("fmt", ["fp5", "", None, ["fp8"]])
+def test_an_unknown_format_is_refused(fmt):
+    with pytest.raises(ValueError, match=r"^format must be one of fp32, bf16"):
+        qz.stored_bytes(1, fmt)
+
+
+@pytest.mark.parametrize("n", [-1, 0.5, "1"])
+def test_a_number_of_weights_is_whole(n):
+    with pytest.raises(ValueError, match=r"^n_weights must"):
+        qz.stored_bytes(n, "fp8")

@@ -416,10 +416,10 @@ class Configuration:
         gpu = gpu_of()
         speculation = None
         if self.mode == "speculative":
-            draft = RooflineStep.of(model_of(DRAFT), gpu, self.n_gpus)
+            draft = RooflineStep.ideal(model_of(DRAFT), gpu, self.n_gpus)
             speculation = Speculation(alpha=self.alpha, gamma=self.gamma, draft=draft)
         return LLMServer(
-            step_time=RooflineStep.of(model_of(MODEL), gpu, self.n_gpus),
+            step_time=RooflineStep.ideal(model_of(MODEL), gpu, self.n_gpus),
             batching="continuous" if self.mode == "speculative" else self.mode,  # type: ignore[arg-type]
             max_batch=self.max_batch,
             max_batched_tokens=self.chunk_tokens if self.mode == "chunked" else None,

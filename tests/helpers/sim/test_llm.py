@@ -27,7 +27,7 @@ from .configurations import BATCHING, MEMORY, random_requests, random_server
 from .reference import Reference
 
 SEEDS = st.integers(0, 2**32)
-LLAMA_70B = RooflineStep.of(facts.get_model("Llama-3-70B"), facts.get_accelerator("H100-SXM"), 8)
+LLAMA_70B = RooflineStep.ideal(facts.get_model("Llama-3-70B"), facts.get_accelerator("H100-SXM"), 8)
 UNIT = LinearStep(base_s=1.0, per_decode_s=0, per_prefill_token_s=0, per_context_token_s=0)
 
 #: Every combination of policies that the simulator knows.
@@ -271,7 +271,7 @@ def test_drafts_without_acceptance_or_length_only_cost():
 @pytest.mark.parametrize(("batch", "speedup"), [(1, 2.31), (64, 2.00), (128, 1.28), (256, 0.85)])
 def test_a_large_batch_erodes_the_gain_of_drafts(batch, speedup):
     # Only while the batch is full, with a context around 1024 tokens.
-    draft = RooflineStep.of(facts.get_model("Llama-3-8B"), facts.get_accelerator("H100-SXM"), 8)
+    draft = RooflineStep.ideal(facts.get_model("Llama-3-8B"), facts.get_accelerator("H100-SXM"), 8)
     requests = Requests(np.zeros(batch), 824, 401)
     drafts = Speculation(alpha=0.8, gamma=4, draft=draft)
     rates = []

@@ -13,7 +13,7 @@ from servemath_helpers.sim import CustomStep, LinearStep, RooflineStep, StepTime
 
 LLAMA = facts.get_model("Llama-3-70B")
 H100 = facts.get_accelerator("H100-SXM")
-STEP = RooflineStep.of(LLAMA, H100, n_gpus=8)
+STEP = RooflineStep.ideal(LLAMA, H100, n_gpus=8)
 GOOD = {
     "n_params": 10,
     "weight_bytes": 20,
@@ -86,7 +86,9 @@ def test_context_adds_its_slope(context, batch):
 
 def test_overhead_mixture_of_experts_and_bits_are_taken_over():
     mixtral = facts.get_model("Mixtral-8x7B")
-    step = RooflineStep.of(mixtral, H100, 2, bits=8, kv_bytes_per_elem=1, overhead_s=0.001, mfu=1.0)
+    step = RooflineStep.ideal(
+        mixtral, H100, 2, bits=8, kv_bytes_per_elem=1, overhead_s=0.001, mfu=1.0
+    )
     assert step.n_params == mixtral.n_active_params < mixtral.n_params
     assert step.weight_bytes == mixtral.n_params
     assert step.k == mixtral.kv_bytes_per_token(1)

@@ -31,7 +31,7 @@ def independent(context, key):
     """What the library says, without the lab."""
     story = CONTEXTS[context]
     model, gpu = facts.get_model("Llama-3-70B"), facts.get_accelerator("H100-SXM")
-    step = sim.RooflineStep.of(model, gpu, 8)
+    step = sim.RooflineStep.ideal(model, gpu, 8)
 
     def simulate(workload, mode, batch):
         rng = np.random.default_rng(0)

@@ -1,0 +1,171 @@
+"""How far predictions are from measured engines, file by file.
+
+    python benchmarks/measured.py [--data FOLDER] [--json]
+
+Reads every file of these kinds in the folder (default: the figures kept beside this file,
+see their README) and takes the kind from the name:
+
+``closed_loop*.csv``
+    closed loops, predicted by `closedloop.closed_loop` with the stored coefficients alone;
+``splitwise*.csv``
+    single batches, predicted by the iteration time with the coefficients of that engine;
+``vllm_*.csv`` with a ``.json`` of the same name
+    runs of vLLM, to which the simulator is calibrated, block by block held out.
+
+Nothing is fitted to closed loops or single batches here. Errors are predicted over measured
+less 1; medians are of their absolute values. The bands are those that `closed_loop` prints.
+With ``--json`` the last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.common.measured_rows import BatchRow, LoopRow, read_batches, read_loops
+from servemath_helpers import achieved
+from servemath_helpers.closedloop import closed_loop
+
+DATA = Path(__file__).parent / "measured_data"
+OLD_ENGINE = "splitwise-2023"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One row's predictions beside its measurements."""
+
+    group: str
+    experts: bool
+    tpot_error: float
+    ttft_error: float
+    tpot_inside: bool
+    ttft_inside: bool
+
+
+def compare_loop(row: LoopRow) -> Compared:
+    """Predict one point of a closed loop."""
+    loop = closed_loop(
+        row.deployment,
+        row.prompt,
+        row.output,
+        row.concurrency,
+        engine=row.engine,
+        release=row.release,
+    )
+    return Compared(
+        group=" ".join(map(str, row.measured_as)),
+        experts=row.experts,
+        tpot_error=loop.tpot_s / row.tpot_s - 1,
+        ttft_error=loop.ttft_s / row.ttft_s - 1,
+        tpot_inside=loop.tpot_band_s[0] <= row.tpot_s <= loop.tpot_band_s[1],
+        ttft_inside=loop.ttft_band_s[0] <= row.ttft_s <= loop.ttft_band_s[1],
+    )
+
+
+def compare_batch(row: BatchRow) -> tuple[str, float, float]:
+    """Predict one single batch: what it is, and the errors of a step and of the prompts."""
+    chip = row.deployment.accelerator.name
+    step = row.deployment.step(achieved.coefficients(chip, OLD_ENGINE))
+    context = round(row.batch * (row.prompt + row.output / 2))
+    token_s = step.iteration_s(row.batch, context, 0, 0)
+    prompts = row.batch * row.prompt
+    first_s = step.iteration_s(0, 0, prompts, prompts * row.prompt / 2)
+    what = f"{row.deployment.model.name} {chip} TP {row.deployment.tensor_parallel}"
+    return what, token_s / row.step_s - 1, first_s / row.prefill_s - 1
+
+
+def vllm_errors(runs: Sequence[Path]) -> dict[str, float | None]:
+    """Return the largest errors of the mean times over runs of vLLM, held out.
+
+    To be filled by what calibrates on bursts: until then there is no figure.
+    """
+    names = ("vllm_tpot_mean_err", "vllm_e2e_mean_err", "vllm_ttft_mean_err")
+    for run in runs:
+        print(f"{run.name}: not compared")
+    return dict.fromkeys(names)
+
+
+def absolute_median(errors: Sequence[float]) -> float | None:
+    """Return the median of absolute errors, or None of none."""
+    return median(map(abs, errors)) if errors else None
+
+
+def show(value: float | None) -> str:
+    """Return a share as text."""
+    return "     -" if value is None else f"{value:6.1%}"
+
+
+def table(rows: Sequence[tuple[str, float, float, str]]) -> Iterator[str]:
+    """Yield a line for each group, with its median errors."""
+    for group in dict.fromkeys(row[0] for row in rows):
+        mine = [row for row in rows if row[0] == group]
+        tokens, firsts = ([row[i] for row in mine] for i in (1, 2))
+        inside = sum(row[3] == "in" for row in mine) / len(mine)
+        last = show(inside) if mine[0][3] else ""
+        yield (
+            f"  {group:44} {len(mine):5} {show(absolute_median(tokens))} "
+            f"{show(absolute_median(firsts))} {last}"
+        )
+
+
+def main() -> None:
+    """Compare everything in a folder."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=DATA, help="folder with measured figures")
+    parser.add_argument("--json", action="store_true", help="end with one JSON object")
+    arguments = parser.parse_args()
+    start = perf_counter()
+    compared: list[Compared] = []
+    left_out: list[str] = []
+    batches: list[tuple[str, float, float]] = []
+    for path in sorted(arguments.data.glob("closed_loop*.csv")):
+        found = [compare_loop(row) for row in read_loops(path, left_out)]
+        print(f"{path.name}: rows, median error of TPOT and of TTFT, TPOT inside the band")
+        for line in table(
+            [(c.group, c.tpot_error, c.ttft_error, "in" if c.tpot_inside else "out") for c in found]
+        ):
+            print(line)
+        compared += found
+    for path in sorted(arguments.data.glob("splitwise*.csv")):
+        pairs = [compare_batch(row) for row in read_batches(path)]
+        print(f"{path.name}: rows, median error of a decode step and of the prompts")
+        for line in table([(*pair, "") for pair in pairs]):
+            print(line)
+        batches += pairs
+    for problem in dict.fromkeys(left_out):
+        print(f"left out {left_out.count(problem)} rows: {problem}")
+    runs = [p for p in sorted(arguments.data.glob("vllm_*.csv")) if p.with_suffix(".json").exists()]
+    figures: dict[str, Any] = vllm_errors(runs)
+    dense = [row for row in compared if not row.experts]
+    experts = [row for row in compared if row.experts]
+    n = len(compared)
+    figures |= {
+        "dense_tpot_median_abs_err": absolute_median([row.tpot_error for row in dense]),
+        "moe_tpot_median_abs_err": absolute_median([row.tpot_error for row in experts]),
+        "dense_ttft_median_abs_err": absolute_median([row.ttft_error for row in dense]),
+        "moe_ttft_median_abs_err": absolute_median([row.ttft_error for row in experts]),
+        "band_coverage": sum(row.tpot_inside for row in compared) / n if n else None,
+        "ttft_band_coverage": sum(row.ttft_inside for row in compared) / n if n else None,
+        "single_step_median_abs_err": absolute_median([pair[1] for pair in batches]),
+        "single_prefill_median_abs_err": absolute_median([pair[2] for pair in batches]),
+        "rows": n + len(batches),
+        "rows_left_out": len(left_out),
+        "seconds": perf_counter() - start,
+    }
+    for name, value in figures.items():
+        print(f"{name:30} {'-' if value is None else round(value, 4)}")
+    if arguments.json:
+        print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""Predictions beside measured engines: the script, its rows, its aims, and the fit behind it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import measured
+from benchmarks.common import measured_rows
+from servemath_helpers import achieved, facts
+from servemath_helpers.closedloop import loop_times
+
+ROOT = Path(__file__).parents[1]
+LOOPS = measured.DATA / "closed_loop.csv"
+KEYS = (
+    "vllm_tpot_mean_err",
+    "vllm_e2e_mean_err",
+    "vllm_ttft_mean_err",
+    "dense_tpot_median_abs_err",
+    "moe_tpot_median_abs_err",
+    "dense_ttft_median_abs_err",
+    "band_coverage",
+    "rows",
+    "seconds",
+)
+
+
+def run(*arguments):
+    command = [sys.executable, str(ROOT / "benchmarks" / "measured.py"), "--json", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    return done.stdout, json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def figures():
+    return run()[1]
+
+
+def test_the_script_says_all_that_it_promises(figures):
+    assert set(KEYS) <= set(figures)
+    assert figures["rows"] == 982 + 420
+
+
+@pytest.mark.parametrize(
+    ("key", "aim"),
+    [
+        ("dense_tpot_median_abs_err", 0.15),
+        ("moe_tpot_median_abs_err", 0.25),
+        ("dense_ttft_median_abs_err", 0.25),
+        ("single_step_median_abs_err", 0.15),
+        ("single_prefill_median_abs_err", 0.25),
+    ],
+)
+def test_errors_on_what_was_fitted_are_well_within_the_aims(figures, key, aim):
+    assert figures[key] < aim
+
+
+@pytest.mark.parametrize("key", ["band_coverage", "ttft_band_coverage"])
+def test_bands_cover_about_what_they_say(figures, key):
+    assert 0.75 < figures[key] < 0.92
+
+
+def test_a_folder_may_hold_some_of_the_files_and_others(tmp_path):
+    lines = LOOPS.read_text(encoding="utf-8").splitlines()
+    (tmp_path / "closed_loop_b.csv").write_text("\n".join(lines[:11]) + "\n", encoding="utf-8-sig")
+    (tmp_path / "notes.txt").write_text("closed_loop.csv")
+    (tmp_path / "vllm_without_settings.csv").write_text("arrival_s\n")
+    printed, found = run("--data", str(tmp_path))
+    assert found["rows"] == 10
+    assert found["moe_tpot_median_abs_err"] is None
+    assert "vllm_without_settings" not in printed
+
+
+def test_an_empty_folder_has_no_figures(tmp_path):
+    _, found = run("--data", str(tmp_path))
+    assert found["rows"] == 0
+    assert found["band_coverage"] is None
+
+
+def test_rows_of_models_and_chips_that_nobody_knows_are_named_and_left_out(tmp_path):
+    header, first, *_ = LOOPS.read_text(encoding="utf-8").splitlines()
+    strange = first.replace("meta-llama/Llama-3.1-8B-Instruct", "who/Knows-1T")
+    exotic = first.replace("h100_sxm", "abacus")
+    text = "\n".join((header, first, strange, exotic)) + "\n"
+    (tmp_path / "closed_loop.csv").write_text(text, encoding="utf-8")
+    printed, found = run("--data", str(tmp_path))
+    assert found["rows"] == 1
+    assert found["rows_left_out"] == 2
+    assert "who/Knows-1T" in printed
+    assert "abacus" in printed
+
+
+def test_predictions_do_not_look_at_what_they_are_compared_with(tmp_path):
+    shutil.copy(LOOPS, tmp_path / "closed_loop.csv")
+    rows = list(measured_rows.read_loops(LOOPS))[:20]
+    slower = [dataclasses.replace(row, tpot_s=2 * row.tpot_s) for row in rows]
+    for row, other in zip(rows, slower, strict=True):
+        once, twice = measured.compare_loop(row), measured.compare_loop(other)
+        assert 2 * (1 + twice.tpot_error) == pytest.approx(1 + once.tpot_error)
+
+
+ROW = {"tp": "8", "attention_dp": "", "moe_tp": "1", "moe_ep": "1", "concurrency": "4"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, (8, 1, 4)),
+        ({"attention_dp": "1", "moe_tp": "8"}, (8, 1, 4)),
+        # Copies of the attention: the column counts the requests of one.
+        ({"tp": "1", "attention_dp": "8", "moe_ep": "8"}, (1, 8, 32)),
+        ({"tp": "1", "moe_tp": "4"}, (1, 4, 16)),
+        ({"tp": "2", "moe_tp": "4"}, (2, 2, 8)),
+        # n^2 in place of n, and the same figures as with n.
+        ({"tp": "64", "attention_dp": "1", "moe_tp": "8", "moe_ep": "8"}, (8, 1, 4)),
+        ({"tp": "1", "attention_dp": "64", "moe_tp": "8", "moe_ep": "8"}, (1, 8, 256)),
+        ({"tp": "4", "attention_dp": "1", "moe_tp": "2", "moe_ep": "2"}, (2, 1, 4)),
+        # Without the column, four GPUs are four.
+        ({"tp": "4", "moe_tp": "2", "moe_ep": "2"}, (4, 1, 4)),
+    ],
+)
+def test_layouts_are_read_as_the_figures_show(changes, expected):
+    assert measured_rows.layout(ROW | changes) == expected
+
+
+def test_the_two_spellings_of_a_layout_have_the_same_figures():
+    """What the readings above rest on: rows that repeat each other, once read alike."""
+    seen: dict[object, list[float]] = {}
+    for row in measured_rows.read_loops(LOOPS):
+        if row.engine == "trtllm" and row.deployment.model.name == "DeepSeek-R1":
+            key = (row.deployment, row.release, row.prompt, row.output, row.concurrency)
+            seen.setdefault(key, []).append(row.tpot_s)
+    repeated = [times for times in seen.values() if len(times) > 1]
+    assert len(repeated) > 10
+    assert sum(max(times) < 1.02 * min(times) for times in repeated) >= len(repeated) - 2
+
+
+@pytest.mark.parametrize(
+    ("model", "gemm", "moe", "formats"),
+    [
+        ("meta-llama/Llama-3.1-70B", "", "", ("bf16", "bf16")),
+        ("meta-llama/Llama-3.1-70B", "nvfp4", "nvfp4", ("nvfp4", "nvfp4")),
+        ("meta-llama/Llama-3.1-70B", "bfloat16", "bfloat16", ("bf16", "bf16")),
+        ("deepseek-ai/DeepSeek-R1", "fp8", "fp8_block", ("fp8", "fp8_block")),
+        ("deepseek-ai/DeepSeek-R1", "", "", ("fp8_block", "fp8_block")),
+        ("openai/gpt-oss-120b", "nvfp4", "nvfp4", ("bf16", "mxfp4")),
+        ("openai/gpt-oss-120b", "fp8", "w4a8_mxfp4_mxfp8", ("bf16", "mxfp4")),
+    ],
+)
+def test_formats_are_those_that_ran(model, gemm, moe, formats):
+    node = measured_rows._deployment(model, "h200_sxm", gemm, moe, "fp8", 8, 1)
+    assert node.model.formats(node.weight_format, node.expert_format) == formats
+    assert node.cache_format == "fp8"
+
+
+def test_an_unknown_format_is_named():
+    with pytest.raises(ValueError, match=r"gemm and moe must be among .*'fp3'"):
+        measured_rows._deployment("openai/gpt-oss-20b", "h200_sxm", "fp3", "", "", 1, 1)
+
+
+def test_the_fit_finds_what_made_the_times():
+    pytest.importorskip("scipy")
+    from benchmarks import fit_roofline
+
+    node = measured_rows._deployment("meta-llama/Llama-3.1-8B", "h100_sxm", "", "", "", 1, 1)
+    wide = measured_rows._deployment("meta-llama/Llama-3.1-8B", "h100_sxm", "", "", "", 4, 1)
+    truth = dataclasses.replace(
+        achieved.coefficients("H100-SXM", "vllm"), weight_bandwidth=0.7, layer_s=8e-5, mfu_bf16=0.5
+    )
+    rows = []
+    for deployment in (node, wide):
+        for prompt, output in ((512, 512), (4096, 256), (1024, 2048)):
+            for concurrency in (1, 16, 64):
+                first, token, _ = loop_times(
+                    deployment, deployment.step(truth), truth, prompt, output, concurrency, "vllm"
+                )
+                rows.append(
+                    measured_rows.LoopRow(
+                        deployment, "vllm", "", prompt, output, concurrency, first, token
+                    )
+                )
+    fit = fit_roofline.Fit(rows)
+    found = achieved.Coefficients.resolve(fit.table(), fit_roofline.keys_of(rows[0]))
+    tokens, firsts = abs(fit.errors(rows)).max(axis=0)
+    assert tokens < 0.02
+    assert firsts < 0.06
+    assert found.weight_bandwidth == pytest.approx(0.7, rel=0.05)
+    assert found.mfu_bf16 == pytest.approx(0.5, rel=0.05)
+    # One number of layers cannot tell what a step costs from what its layers do.
+    assert found.step_s + 32 * found.layer_s == pytest.approx(truth.step_s + 32 * 8e-5, rel=0.1)
+
+
+def test_bands_are_the_tenth_and_ninetieth_share_of_measured_over_predicted():
+    pytest.importorskip("scipy")
+    import numpy as np
+
+    from benchmarks import fit_roofline
+
+    errors = np.log(np.linspace(0.5, 1.5, 1001))  # predicted over measured
+    low, high = fit_roofline.band(errors, np.ones(1001))
+    assert low == pytest.approx(1 / 1.4, rel=1e-2)
+    assert high == pytest.approx(1 / 0.6, rel=1e-2)
+
+
+def test_what_is_stored_is_what_the_script_writes():
+    pytest.importorskip("scipy")
+    from benchmarks import fit_roofline
+
+    stored = json.loads(fit_roofline.STORED.read_text(encoding="utf-8"))
+    rows, batches = fit_roofline.load()
+    assert stored["rows"] == len(rows) + len(batches)
+    assert stored["sources"] == fit_roofline.SOURCES
+    assert set(stored["coefficients"]) == set(fit_roofline.PRIORS)
+    assert [list(r) for r in sorted({row.measured_as for row in rows})] == stored["fitted"]
+    assert set(stored["architectures"]) <= set(facts.accelerators())
+    measured_chips = stored["coefficients"]["weight_bandwidth"]["by"]["accelerator"]
+    assert set(measured_chips) == {"A100-80GB-SXM", "H100-SXM", "H200-SXM", "B200-SXM"}
