@@ -81,7 +81,7 @@ class Prior:
 
 PRIORS = {
     "weight_bandwidth": Prior(
-        0.8, 0.3, SHARE, "of the memory bandwidth, reading weights", (("accelerator", 0.15),)
+        0.8, 0.3, SHARE, "of the memory bandwidth, reading weights", (("accelerator", 0.05),)
     ),
     "cache_bandwidth": Prior(
         0.7, 0.3, SHARE, "of the memory bandwidth, reading the cache", (("engine", 0.2),)

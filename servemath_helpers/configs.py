@@ -58,7 +58,8 @@ class Family:
 
 
 _DEEPSEEK = Family(router_bias=True, defaults={"n_shared_experts": 0, "first_k_dense_replace": 0})
-_QWEN3 = Family(qk_norm="head", window="flag", defaults={"head_dim": 128})
+_QWEN2 = Family(qkv_bias=True, window="flag")
+_QWEN3 = Family(out_bias=True, qk_norm="head", window="flag", defaults={"head_dim": 128})
 _QWEN3_NEXT = Family(
     qk_norm="head", gated_attention=True, shared_gate=True, defaults={"full_attention_interval": 4}
 )
@@ -67,11 +68,22 @@ _GEMMA = {"head_dim": 256, "sliding_window": 4096}
 #: Families by `model_type`.
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
-        "llama": Family(),
+        "llama": Family(out_bias=True),
+        "llama4_text": Family(
+            out_bias=True,
+            window="always",
+            # The width of an expert, and of the shared one beside it; dense layers are wider.
+            defaults={"n_shared_experts": 1, "no_rope_layer_interval": 4, "head_dim": 128},
+        ),
+        "smollm3": Family(tied=True, out_bias=True),
         "mistral": Family(window="always"),
         "mixtral": Family(window="always"),
         "phi3": Family(window="always"),
-        "qwen2": Family(qkv_bias=True, window="flag"),
+        "qwen2": _QWEN2,
+        "qwen2_vl": _QWEN2,
+        "qwen2_vl_text": _QWEN2,
+        "qwen2_5_vl": _QWEN2,
+        "qwen2_5_vl_text": _QWEN2,
         "qwen2_moe": Family(qkv_bias=True, window="flag", shared_gate=True),
         "qwen3": _QWEN3,
         "qwen3_moe": _QWEN3,
@@ -157,7 +169,7 @@ class _Config:
 def _layer_kinds(config: _Config, n_layers: int) -> tuple[int, int, int | None]:
     """Return how many layers are linear, how many use a window, and the window."""
     family = config.family
-    window = config.get("sliding_window")
+    window = config.get("sliding_window", "attention_chunk_size")
     if window is not None:
         window = whole("sliding_window", window, 1)
     listed = config.get("layer_types")
@@ -166,19 +178,22 @@ def _layer_kinds(config: _Config, n_layers: int) -> tuple[int, int, int | None]:
             raise ValueError(
                 f"layer_types must have num_hidden_layers = {n_layers} entries, got {len(listed)}"
             )
-        counts = dict.fromkeys(("full_attention", "sliding_attention", "linear_attention"), 0)
+        kinds = ("full_attention", "sliding_attention", "chunked_attention", "linear_attention")
+        counts = dict.fromkeys(kinds, 0)
         for kind in listed:
             if kind not in counts:
                 raise ValueError(f"layer_types must be among {', '.join(counts)}; got {kind!r}")
             counts[kind] += 1
-        sliding, linear = counts["sliding_attention"], counts["linear_attention"]
+        # A chunk holds no more than a window of its size.
+        sliding = counts["sliding_attention"] + counts["chunked_attention"]
+        linear = counts["linear_attention"]
         if sliding and window is None:
             raise ValueError("sliding_window must be given for sliding_attention layers, got none")
         return linear, sliding, window if sliding else None
     interval = config.get("full_attention_interval")
     if interval is not None:
         return n_layers - n_layers // whole("full_attention_interval", interval, 1), 0, None
-    pattern = config.get("sliding_window_pattern")
+    pattern = config.get("sliding_window_pattern", "no_rope_layer_interval")
     sliding = n_layers
     if family.window == "flag":
         first = config.count("max_window_layers", default=0, minimum=0)
@@ -195,7 +210,9 @@ def _layer_kinds(config: _Config, n_layers: int) -> tuple[int, int, int | None]:
 def _moe_layers(config: _Config, n_layers: int) -> int:
     """Return how many layers have experts."""
     dense = config.count("first_k_dense_replace", default=0, minimum=0)
-    every = config.count("decoder_sparse_step", "moe_layer_freq", default=1)
+    every = config.count(
+        "decoder_sparse_step", "moe_layer_freq", "interleave_moe_layer_step", default=1
+    )
     only_dense = config.get("mlp_only_layers") or ()
     return sum(
         index >= dense and (index + 1) % every == 0 and index not in only_dense
@@ -348,7 +365,8 @@ def read_config(config: Mapping[str, Any]) -> dict[str, Any]:
             "expert_ffn": width,
         }
     if n_layers > moe_layers:
-        other += (n_layers - moe_layers) * 3 * hidden * c.count("intermediate_size")
+        dense_width = c.count("intermediate_size_mlp", "intermediate_size")
+        other += (n_layers - moe_layers) * 3 * hidden * dense_width
     dense = vocab * hidden * (1 if tied else 2) + hidden + n_layers * family.norms * hidden
     dense += (n_layers - linear) * attention + linear * recurrent + other
     weight_format, expert_format = _formats(c)

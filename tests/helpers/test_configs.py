@@ -231,6 +231,49 @@ def test_a_config_gives_the_model_of_the_facts(found, name):
         assert model.resident_kv_bytes(tokens) == known.resident_kv_bytes(tokens)
 
 
+def llama4(experts, step):
+    return {
+        "model_type": "llama4",
+        "text_config": config(
+            "llama4_text",
+            5120,
+            48,
+            40,
+            8,
+            8192,
+            202048,
+            intermediate_size_mlp=16384,
+            num_local_experts=experts,
+            num_experts_per_tok=1,
+            interleave_moe_layer_step=step,
+            attention_chunk_size=8192,
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    ("found", "total", "active"),
+    [
+        (llama4(16, 1), 107.8e9, 17.2e9),
+        (llama4(128, 2), 400.7e9, 17.2e9),
+    ],
+)
+def test_llama_4_has_its_published_size_and_chunks(found, total, active):
+    model = Model.from_config(found)
+    assert model.n_params == pytest.approx(total, rel=2e-3)
+    assert model.n_active_params == pytest.approx(active, rel=2e-2)
+    assert (model.windowed_layers, model.sliding_window) == (36, 8192)
+    chunked = ["chunked_attention"] * 3 + ["full_attention"]
+    found["text_config"]["layer_types"] = chunked * 12
+    assert Model.from_config(found).windowed_layers == 36
+
+
+def test_a_bias_of_attention_counts_the_output_where_there_is_one():
+    with_bias = Model.from_config({**LLAMA_8B, "attention_bias": True})
+    plain = facts.get_model("Llama-3-8B").n_params
+    assert with_bias.n_params - plain == 32 * (4096 + 2 * 1024 + 4096)
+
+
 def without(found, *names):
     return {name: value for name, value in found.items() if name not in names}
 
