@@ -34,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.common.measured_rows import BatchRow, LoopRow, read_batches, read_loops
 from servemath_helpers import achieved
 from servemath_helpers.closedloop import closed_loop
+from servemath_helpers.sim import LinearStep, LLMServer, calibrate, load_measurement_csv
 
 DATA = Path(__file__).parent / "measured_data"
 OLD_ENGINE = "splitwise-2023"
@@ -83,15 +84,33 @@ def compare_batch(row: BatchRow) -> tuple[str, float, float]:
     return what, token_s / row.step_s - 1, first_s / row.prefill_s - 1
 
 
-def vllm_errors(runs: Sequence[Path]) -> dict[str, float | None]:
-    """Return the largest errors of the mean times over runs of vLLM, held out.
+def vllm_server(settings: dict[str, Any]) -> LLMServer:
+    """Return the policies of a run of vLLM; its step time is what calibration finds."""
+    anything = LinearStep(base_s=0.01, per_decode_s=0, per_prefill_token_s=0, per_context_token_s=0)
+    kv_tokens = settings.get("kv_tokens")
+    return LLMServer(
+        step_time=anything,
+        batching="chunked",
+        max_batch=settings["max_num_seqs"],
+        max_batched_tokens=settings["max_num_batched_tokens"],
+        kv_tokens=kv_tokens,
+        kv_policy="paged" if kv_tokens else "reserve",
+        block_tokens=settings.get("block_size") or 16,
+    )
 
-    To be filled by what calibrates on bursts: until then there is no figure.
-    """
-    names = ("vllm_tpot_mean_err", "vllm_e2e_mean_err", "vllm_ttft_mean_err")
+
+def vllm_errors(runs: Sequence[Path]) -> dict[str, float | None]:
+    """Return the largest held-out errors of mean times over runs of vLLM."""
+    largest: dict[str, float | None] = {}
     for run in runs:
-        print(f"{run.name}: not compared")
-    return dict.fromkeys(names)
+        settings = json.loads(run.with_suffix(".json").read_text(encoding="utf-8-sig"))
+        found = calibrate(load_measurement_csv(run), vllm_server(settings)).held_out
+        errors = {"tpot": found.tpot, "e2e": found.e2e, "ttft": found.ttft}
+        for name, error in errors.items():
+            largest[name] = max(abs(error.bias), largest.get(name) or 0.0)
+        means = ", ".join(f"{name.upper()} {error.bias:+.2%}" for name, error in errors.items())
+        print(f"{run.name}: means held out, {means}")
+    return {f"vllm_{name}_mean_err": largest.get(name) for name in ("tpot", "e2e", "ttft")}
 
 
 def absolute_median(errors: Sequence[float]) -> float | None:
@@ -123,12 +142,19 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="folder with measured figures")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     arguments = parser.parse_args()
+    if not arguments.data.is_dir():
+        parser.error(f"--data must be a folder, got {arguments.data}")
     start = perf_counter()
     compared: list[Compared] = []
     left_out: list[str] = []
     batches: list[tuple[str, float, float]] = []
     for path in sorted(arguments.data.glob("closed_loop*.csv")):
-        found = [compare_loop(row) for row in read_loops(path, left_out)]
+        found = []
+        for row in read_loops(path, left_out):
+            try:
+                found.append(compare_loop(row))
+            except ValueError as problem:  # such as experts that the GPUs cannot share
+                left_out.append(str(problem))
         print(f"{path.name}: rows, median error of TPOT and of TTFT, TPOT inside the band")
         for line in table(
             [(c.group, c.tpot_error, c.ttft_error, "in" if c.tpot_inside else "out") for c in found]

@@ -20,14 +20,14 @@ from servemath_helpers.deployment import Deployment
 if TYPE_CHECKING:
     from servemath_helpers.sim.steptime import AchievedStep
 
-__all__ = ["ClosedLoop", "closed_loop", "loop_times"]
+__all__ = ["LoopPrediction", "closed_loop", "loop_times"]
 
 #: Tokens of a prompt that one iteration computes: what engines set on large GPUs.
 CHUNK_TOKENS = 8192
 
 
 @dataclass(frozen=True)
-class ClosedLoop:
+class LoopPrediction:
     """Predicted times of a closed loop, with the band that 80 % of measurements fell into.
 
     Attributes
@@ -132,7 +132,7 @@ def closed_loop(
     *,
     engine: str | None = None,
     release: str | None = None,
-) -> ClosedLoop:
+) -> LoopPrediction:
     """Predict what a closed loop measures, with its band.
 
     Parameters
@@ -150,7 +150,7 @@ def closed_loop(
 
     Returns
     -------
-    ClosedLoop
+    LoopPrediction
         Times from the stored coefficients (`servemath_helpers.achieved`), without a look at
         anything else.
 
@@ -179,7 +179,7 @@ def closed_loop(
         low, high = achieved.bands(quantity, experts=bool(model.n_experts), fitted=fitted)
         return low * seconds, high * seconds
 
-    return ClosedLoop(
+    return LoopPrediction(
         ttft_s=ttft_s,
         tpot_s=tpot_s,
         ttft_band_s=band("ttft", ttft_s),

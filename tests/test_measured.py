@@ -53,6 +53,9 @@ def test_the_script_says_all_that_it_promises(figures):
         ("dense_tpot_median_abs_err", 0.15),
         ("moe_tpot_median_abs_err", 0.25),
         ("dense_ttft_median_abs_err", 0.25),
+        ("vllm_tpot_mean_err", 0.02),
+        ("vllm_e2e_mean_err", 0.03),
+        ("vllm_ttft_mean_err", 0.05),
         ("single_step_median_abs_err", 0.15),
         ("single_prefill_median_abs_err", 0.25),
     ],
@@ -77,6 +80,13 @@ def test_a_folder_may_hold_some_of_the_files_and_others(tmp_path):
     assert "vllm_without_settings" not in printed
 
 
+def test_what_is_no_folder_is_refused(tmp_path):
+    command = [sys.executable, str(ROOT / "benchmarks" / "measured.py"), "--data", "nowhere"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert done.returncode == 2
+    assert "--data must be a folder, got nowhere" in done.stderr
+
+
 def test_an_empty_folder_has_no_figures(tmp_path):
     _, found = run("--data", str(tmp_path))
     assert found["rows"] == 0
@@ -87,11 +97,15 @@ def test_rows_of_models_and_chips_that_nobody_knows_are_named_and_left_out(tmp_p
     header, first, *_ = LOOPS.read_text(encoding="utf-8").splitlines()
     strange = first.replace("meta-llama/Llama-3.1-8B-Instruct", "who/Knows-1T")
     exotic = first.replace("h100_sxm", "abacus")
-    text = "\n".join((header, first, strange, exotic)) + "\n"
+    cut = first.replace("meta-llama/Llama-3.1-8B-Instruct", "openai/gpt-oss-20b")
+    fields = cut.split(",")
+    fields[header.split(",").index("attention_dp")] = "3"
+    text = "\n".join((header, first, strange, exotic, ",".join(fields))) + "\n"
     (tmp_path / "closed_loop.csv").write_text(text, encoding="utf-8")
     printed, found = run("--data", str(tmp_path))
     assert found["rows"] == 1
-    assert found["rows_left_out"] == 2
+    assert found["rows_left_out"] == 3
+    assert "n_gpus must be a divisor of n_experts = 32" in printed
     assert "who/Knows-1T" in printed
     assert "abacus" in printed
 
