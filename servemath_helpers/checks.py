@@ -625,7 +625,8 @@ def check_refused(
     good : dict
         The arguments of a call that is fine, by name.
     broken : dict
-        By name of an argument, the values of it that must be refused. Each is tried alone,
+        By name of an argument, the values of it that must be refused. Each is tried alone, a
+        text that reads as a number in every form that it may take (see `check_forms`);
         negative ones also beside those of every other argument: two wrong signs may cancel.
     hint : str, optional
         What may be asked of the arguments.
@@ -653,7 +654,12 @@ division by zero.
     __tracebackhide__ = True
     _Asked(function, good).answer()
     values = {name: list(refused) for name, refused in broken.items()}
-    changes = [{name: value} for name, refused in values.items() for value in refused]
+    changes = [
+        {name: formed}
+        for name, refused in values.items()
+        for value in refused
+        for formed in _forms_of_text(value)
+    ]
     changes += [
         {one: x, other: y}
         for one, other in itertools.combinations(values, 2)
@@ -746,14 +752,23 @@ def _formed(value: Any, form: int) -> Any:
     return value
 
 
+def _forms_of_text(value: Any) -> list[Any]:
+    forms = (
+        [_number_formed(value, form) for form in range(_FORMS)] if isinstance(value, str) else []
+    )
+    return list({repr(formed): formed for formed in forms or [value]}.values())
+
+
 def _number_formed(text: str, form: int) -> Any:
     try:
         decimal = Decimal(text)
         exact = Fraction(decimal)
     except (InvalidOperation, ValueError, OverflowError):  # a text that is no finite number
         return text
+    # A float of more digits than it holds reads as another number.
+    short = float(text) if Decimal(str(float(text))) == decimal else text
     whole = exact.numerator if exact.denominator == 1 else text
-    return (text, float(text), decimal, exact, whole)[form]
+    return (text, short, decimal, exact, whole)[form]
 
 
 def check_yourself(answer: object, expected: object, what: str, hint: str = "") -> None:

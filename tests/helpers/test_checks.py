@@ -577,8 +577,11 @@ def test_refused_values_are_tried_alone_and_negative_ones_in_pairs(capsys):
     check_refused(f, {"x": 1, "y": 2}, {"x": [0, -1], "y": (-2,), "z": ["-3", None, [-1]]})
     said = "✓ f refuses x = 0, -1; y = -2; z = '-3', None, [-1]\n"
     assert capsys.readouterr().out == said
-    alone = [(0, 2, 1), (-1, 2, 1), (1, -2, 1), (1, 2, "-3"), (1, 2, None), (1, 2, [-1])]
-    assert calls == [(1, 2, 1), *alone, (-1, -2, 1), (-1, 2, "-3"), (1, -2, "-3")]
+    numbers = [(0, 2, 1), (-1, 2, 1), (1, -2, 1)]
+    texts = [(1, 2, z) for z in ("-3", -3.0, Decimal(-3), Fraction(-3), -3)]
+    pairs = [(-1, -2, 1), (-1, 2, "-3"), (1, -2, "-3")]
+    assert calls == [(1, 2, 1), *numbers, *texts, (1, 2, None), (1, 2, [-1]), *pairs]
+    assert [type(z) for _, _, z in calls[4:9]] == [str, float, Decimal, Fraction, int]
 
 
 def test_a_value_that_is_not_refused_says_the_call():
@@ -611,6 +614,7 @@ def test_the_call_that_is_fine_must_be():
         ([True, "a"], ["[True, 'a']"]),
         (7, ["7"]),
         ("nan", ["'nan'"]),
+        (str(2**60), [f"'{2**60}'", f"Decimal('{2**60}')", f"Fraction({2**60}, 1)", str(2**60)]),
         ("1/2", ["'1/2'"]),
         (
             [("a", "4")],
