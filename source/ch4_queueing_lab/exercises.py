@@ -1122,7 +1122,13 @@ def hidden_tests():
     import math
     import random
 
-    from servemath_helpers.notebook import check_calls, check_close, check_refused, check_true
+    from servemath_helpers.notebook import (
+        check_calls,
+        check_close,
+        check_raises,
+        check_refused,
+        check_true,
+    )
 
     def exact_tail(x, a, c):
         """P(T > x service times), by summing the states that an arrival can meet."""
@@ -1177,9 +1183,16 @@ def hidden_tests():
     check_refused(
         max_utilization,
         {"S": 10, "budget": 200, "q": "0.99", "c": 1},
-        {"S": (0, -10), "budget": (-200,), "q": ("1", "0", 99, "-0.5"), "c": (0, -1)},
+        {"S": (0, -10), "budget": (-200,), "q": (1, 0, 99, -0.5), "c": (0, -1)},
         "S is above 0, the budget not negative, q a share in (0, 1), c at least 1.",
     )
+    for q in ("1", "0"):
+        check_raises(
+            lambda q=q: max_utilization(10, 200, q),
+            ValueError,
+            f"max_utilization(10, 200, {q!r})",
+            "q is a share in (0, 1).",
+        )
 
     dice = random.Random(48)
     for _ in range(6):
@@ -1465,6 +1478,7 @@ def hidden_tests():
         check_calls,
         check_close,
         check_equal,
+        check_raises,
         check_refused,
         check_true,
     )
@@ -1554,9 +1568,15 @@ def hidden_tests():
             "p99_budget": (-2,),
             "bytes_per_req": (-1,),
             "ram_bytes": (-1,),
-            "usd_h": (-1, "-0.5"),
+            "usd_h": (-1, -0.5),
         },
         "S is above 0, and nothing else is negative.",
+    )
+    check_raises(
+        lambda: capacity_plan(12, 0.25, 2, 3e8, 2e9, "-0.5"),
+        ValueError,
+        "capacity_plan(12, 0.25, 2, 3e8, 2e9, '-0.5')",
+        "A price is not negative, as text neither.",
     )
 
     dice = random.Random(50)
