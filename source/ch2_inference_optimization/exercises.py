@@ -153,8 +153,7 @@ from servemath_helpers.notebook import (
     check_refused,
 )
 
-old = [0.70, 0.72, 0.71, 0.69, 0.73, 0.66]
-new = [0.73, 0.74, 0.73, 0.72, 0.75, 0.69]
+old, new = [0.70, 0.72], [0.73, 0.75]
 
 
 def gates_of(baseline, candidate, p99_ms, slo_ms, cost, budget):
@@ -568,7 +567,6 @@ check_calls(
     ((Fraction(3, 10), 1, Fraction(10, 3)), None, "lam beta = 1: no batch is ever stable."),
     (("0.3", "9.9999999999", 0), 3, "2.99999 and more: 3, nothing is added first."),
     (("0.3", "10.0000000001", 0), 4, "3.00000 and more: 4."),
-    ((1, 10**17 + 1, 0), 10**17 + 2, "Whole numbers of any size are exact."),
     exact=True,
 )
 exactly = "Read every form with Fraction(str(x)); where the quotient is whole, the next one is it."
@@ -606,6 +604,7 @@ for _ in range(80):
     while size is not None and lam * (alpha + beta * size) >= size:
         size += 1
     rows.append(((str(lam), str(alpha), str(beta)), size))
+rows.append(((1, 10**17 + 1, 0), 10**17 + 2))
 hint = "The first B with lam S(B) < B."
 check_calls(min_stable_batch, *rows, what="many loads", hint=hint, exact=True)
 ### END HIDDEN TESTS
