@@ -626,8 +626,8 @@ def check_refused(
         The arguments of a call that is fine, by name.
     broken : dict
         By name of an argument, the values of it that must be refused. Each is tried alone, a
-        text that reads as a number in every form that it may take (see `check_forms`);
-        negative ones also beside those of every other argument: two wrong signs may cancel.
+        text that reads as a number in every form that it may take (see `check_forms`); the
+        last negative ones also in pairs, since two wrong signs may cancel.
     hint : str, optional
         What may be asked of the arguments.
 
@@ -660,12 +660,8 @@ division by zero.
         for value in refused
         for formed in _forms_of_text(value)
     ]
-    changes += [
-        {one: x, other: y}
-        for one, other in itertools.combinations(values, 2)
-        for x, y in itertools.product(values[one], values[other])
-        if _negative(x) and _negative(y)
-    ]
+    negative = {name: v for name, refused in values.items() for v in refused if _negative(v)}
+    changes += [dict(pair) for pair in itertools.combinations(negative.items(), 2)]
     for change in changes:
         asked = _Asked(function, {**good, **change})
         _refused(asked.answer, ValueError, asked.text, hint)
@@ -681,8 +677,9 @@ def check_forms(
     hint: str = "",
     *,
     exact: bool = False,
+    pairs: bool = False,
 ) -> None:
-    """Check a call with each argument in every form that it may take, in every pair.
+    """Check a call with each argument in every form that it may take.
 
     Parameters
     ----------
@@ -698,16 +695,14 @@ def check_forms(
         The likely mistake.
     exact : bool, optional
         Compare like `check_equal`; otherwise numbers may differ like in `check_close`.
+    pairs : bool, optional
+        Let any two of up to six arguments meet in every pair of forms, in 25 calls instead of
+        five, to find what goes wrong only for a float beside a text.
 
     Raises
     ------
     AssertionError
         If a form makes a difference, or an argument is changed.
-
-    Notes
-    -----
-    Any two of up to six arguments meet in every pair of forms, so a mistake that only
-    shows for a float beside a text is found.
 
     Examples
     --------
@@ -725,8 +720,8 @@ def check_forms(
     values = list(call.values() if isinstance(call, Mapping) else call)
     calls: dict[str, _Call] = {}
     # Slot j takes form first + step j: as the number of forms is prime, any two slots meet
-    # in all their pairs.
-    for step, first in itertools.product(range(_FORMS), repeat=2):
+    # in all their pairs once step takes all values.
+    for step, first in itertools.product(range(_FORMS) if pairs else (1,), range(_FORMS)):
         formed = [_formed(value, (first + step * j) % _FORMS) for j, value in enumerate(values)]
         asked = dict(zip(call, formed, strict=True)) if isinstance(call, Mapping) else formed
         calls.setdefault(repr(asked), asked)
