@@ -188,9 +188,11 @@ def correlated_percentile_interval(
     worth = array.size / time * min(share, 1 - share)
     if worth < _LEAST_BEYOND:
         _warn_short(f"what lies beyond the percentile is worth {worth:.1f} independent")
-    # Student's t instead of the normal quantile: the correlation is estimated.
-    z = -NormalDist().inv_cdf(float((1 - level) / 2)) * _T95_19 / 1.959964
-    half = z * math.sqrt(share * (1 - share) * time / array.size)
+    # Student's t (Cornish and Fisher's expansion) instead of the normal quantile: how alike
+    # neighbours are is known from as many stays beyond the percentile.
+    z, freedom = -NormalDist().inv_cdf(float((1 - level) / 2)), max(worth, 3.0)
+    t = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+    half = t * math.sqrt(share * (1 - share) * time / array.size)
     ordered = np.sort(array)
     low, high = math.floor((share - half) * array.size), math.ceil((share + half) * array.size)
     return (

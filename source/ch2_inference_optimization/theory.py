@@ -162,7 +162,8 @@ for name, (gain, spread, p99_ms, usd) in candidates.items():
     )
 
 # %%
-cheaper = difficulty + rng.normal(0.0, 0.10, items)  # as good, and at half the cost
+draws = np.random.default_rng(21)
+cheaper = difficulty + draws.normal(0.0, 0.10, items)  # as good, and at half the cost
 for margin in (0, 0.015):
     report = gates.release_gate(difficulty, cheaper, 430, slo_ms, 11, budget_usd, margin=margin)
     verdict = "promote" if report["promote"] else "; ".join(report["reasons"])
