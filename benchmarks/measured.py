@@ -46,6 +46,7 @@ class Compared:
 
     group: str
     experts: bool
+    tpot_s: tuple[float, float]  # measured, predicted
     tpot_error: float
     ttft_error: float
     tpot_inside: bool
@@ -65,6 +66,7 @@ def compare_loop(row: LoopRow) -> Compared:
     return Compared(
         group=" ".join(map(str, row.measured_as)),
         experts=row.experts,
+        tpot_s=(row.tpot_s, loop.tpot_s),
         tpot_error=loop.tpot_s / row.tpot_s - 1,
         ttft_error=loop.ttft_s / row.ttft_s - 1,
         tpot_inside=loop.tpot_band_s[0] <= row.tpot_s <= loop.tpot_band_s[1],
@@ -136,11 +138,43 @@ def table(rows: Sequence[tuple[str, float, float, str]]) -> Iterator[str]:
         )
 
 
+def draw(rows: Sequence[Compared], path: Path) -> None:
+    """Draw predicted against measured TPOT with the bands that are printed for fitted engines."""
+    from matplotlib.figure import Figure
+
+    from servemath_helpers.plotting import COLORS
+
+    figure = Figure(figsize=(8, 6), layout="constrained", dpi=110)
+    ax = figure.subplots()
+    for experts, name, color, marker in (
+        (False, "dense", COLORS["primary"], "o"),
+        (True, "mixture of experts", COLORS["secondary"], "^"),
+    ):
+        points = [(1e3 * a, 1e3 * b) for a, b in (r.tpot_s for r in rows if r.experts is experts)]
+        if points:
+            ax.plot(*zip(*points, strict=True), marker, color=color, alpha=0.5, ms=4, label=name)
+    ends = [1e3 * f(value for r in rows for value in r.tpot_s) for f in (min, max)]
+    ax.plot(ends, ends, color="black", linewidth=1.2, label="as measured")
+    low, high = achieved.bands("tpot", experts=False, fitted=True)
+    ax.fill_between(
+        ends,
+        [end / high for end in ends],
+        [end / low for end in ends],
+        color=COLORS["primary"],
+        alpha=0.15,
+        label="80 % band, dense",
+    )
+    ax.set(xscale="log", yscale="log", xlabel="measured TPOT [ms]", ylabel="predicted TPOT [ms]")
+    ax.legend(loc="upper left")
+    figure.savefig(path)
+
+
 def main() -> None:
     """Compare everything in a folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=DATA, help="folder with measured figures")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
+    parser.add_argument("--figure", type=Path, help="draw predicted against measured TPOT")
     arguments = parser.parse_args()
     if not arguments.data.is_dir():
         parser.error(f"--data must be a folder, got {arguments.data}")
@@ -187,6 +221,8 @@ def main() -> None:
         "rows_left_out": len(left_out),
         "seconds": perf_counter() - start,
     }
+    if arguments.figure and compared:
+        draw(compared, arguments.figure)
     for name, value in figures.items():
         print(f"{name:30} {'-' if value is None else round(value, 4)}")
     if arguments.json:
