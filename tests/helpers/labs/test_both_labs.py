@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from servemath_helpers import labs
 from servemath_helpers.labs.frame.ledger import Ledger
 from servemath_helpers.labs.frame.lock import LabError
 from servemath_helpers.labs.kv_wall import model as node
@@ -46,6 +47,18 @@ def unlock(lab, *keys, right=True):
 @pytest.fixture
 def new(tmp_path):
     return lambda kind, variant, who="ada": kind(who, variant, Ledger(tmp_path / "ledger.json"))
+
+
+def test_labs_are_cut_alike():
+    """A folder a lab: the same rooms, each importing only from the rooms before it."""
+    order = ("model", "story", "mission", "questions", "record", "charts", "view")
+    for folder in ("kv_wall", "queueing_lab"):
+        home = Path(labs.__file__).parent / folder
+        assert {path.stem for path in home.glob("*.*")} == {"__init__", "lab", *order}
+        for place, module in enumerate(order):
+            text = (home / f"{module}.py").read_text(encoding="utf-8")
+            rooms = re.findall(rf"from servemath_helpers.labs.{folder}(?:\.| import )(\w+)", text)
+            assert set(rooms) <= set(order[:place]), module
 
 
 # --- words and questions -----------------------------------------------------------------------
