@@ -17,6 +17,26 @@ from servemath_helpers.labs.kv_wall.model import Configuration, Goals, Workload,
 
 from .test_record import answered
 
+#: A setting that breaks each promise, and the banner that says so.
+ACT1 = [
+    ({"n_gpus": 1}, "Out of memory."),
+    ({"model": "Llama-3.1-405B"}, "Out of memory."),
+    ({"n_gpus": 2, "seq_tokens": 32_768}, "At the wall: 1 user."),
+    ({"n_gpus": 2, "seq_tokens": 32_768, "model": "Llama-3-70B as MHA"}, "Nobody fits."),
+]
+ACT2 = [
+    ("latency", {"a_n_gpus": 1}, "Out of memory."),
+    ("latency", {"a_n_gpus": 2, "a_max_batch": 128}, "KV full."),
+    ("latency", {"a_max_batch": 4}, "Unstable queue."),
+    ("latency", {"a_mode": "static"}, "TTFT bound missed."),
+    ("latency", {"prompt_tokens": 8192}, "TPOT bound missed."),
+    ("latency", {"a_max_batch": 1}, "Throughput below target."),
+    ("throughput", {"a_n_gpus": 1}, "Out of memory."),
+    ("throughput", {"a_n_gpus": 2}, "KV full."),
+    ("throughput", {"a_mode": "static"}, "Throughput below target."),
+    ("throughput", {"lam_rps": 2}, "Throughput below target."),
+]
+
 
 def said(html):
     """Kind and title of each banner."""
@@ -24,36 +44,14 @@ def said(html):
     return [(kind, unescape(title)) for kind, title in found]
 
 
-@pytest.mark.parametrize(
-    ("change", "title"),
-    [
-        ({"n_gpus": 1}, "Out of memory."),
-        ({"model": "Llama-3.1-405B"}, "Out of memory."),
-        ({"n_gpus": 2, "seq_tokens": 32_768}, "At the wall: 1 user."),
-        ({"n_gpus": 2, "seq_tokens": 32_768, "model": "Llama-3-70B as MHA"}, "Nobody fits."),
-    ],
-)
+@pytest.mark.parametrize(("change", "title"), ACT1)
 def test_every_banner_of_act_one_can_be_reached_and_left(change, title):
     run = answered("latency", right=True).adjust("act1", **change)
     assert said(act1_banner(memory_plan(run))) == [("fail", title)]
     assert said(act1_banner(memory_plan(run.reset("act1"))))[0][0] == "ok"
 
 
-@pytest.mark.parametrize(
-    ("context", "change", "title"),
-    [
-        ("latency", {"a_n_gpus": 1}, "Out of memory."),
-        ("latency", {"a_n_gpus": 2, "a_max_batch": 128}, "KV full."),
-        ("latency", {"a_max_batch": 4}, "Unstable queue."),
-        ("latency", {"a_mode": "static"}, "TTFT bound missed."),
-        ("latency", {"prompt_tokens": 8192}, "TPOT bound missed."),
-        ("latency", {"a_max_batch": 1}, "Throughput below target."),
-        ("throughput", {"a_n_gpus": 1}, "Out of memory."),
-        ("throughput", {"a_n_gpus": 2}, "KV full."),
-        ("throughput", {"a_mode": "static"}, "Throughput below target."),
-        ("throughput", {"lam_rps": 2}, "Throughput below target."),
-    ],
-)
+@pytest.mark.parametrize(("context", "change", "title"), ACT2)
 def test_every_banner_of_act_two_can_be_reached_and_left(context, change, title):
     run = answered(context, right=True).adjust("act2", **change)
 
