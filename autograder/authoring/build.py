@@ -165,23 +165,20 @@ def build_text(path: Path, outputs: bool | None = None) -> str:
     return serialise(notebook)
 
 
+def _is_source(path: Path) -> bool:
+    return path.is_file() and path.suffix != ".pyc"
+
+
 def is_current(text: Path) -> bool:
     """Tell whether the notebook beside `text` is newer than all it is built from."""
     notebook = text.with_suffix(".ipynb")
     if not notebook.is_file():
         return False
-    packages = (
-        HOME / "servemath_helpers",
-        HOME / "autograder" / "authoring",
-        HOME / "autograder" / "bank" / text.parent.name,
-    )
-    sources = [
-        *text.parent.glob("*.py"),
-        DATA,
-        *(path for package in packages for path in package.rglob("*.*")),
-    ]
+    parts = ("servemath_helpers", "autograder/authoring", f"autograder/bank/{text.parent.name}")
+    packages = [path for part in parts for path in (HOME / part).rglob("*.*")]
+    sources = [text, text.with_name("theory.py"), DATA, *packages]  # links name theory's sections
     built = notebook.stat().st_mtime
-    return all(path.stat().st_mtime <= built for path in sources if path.suffix != ".pyc")
+    return all(path.stat().st_mtime <= built for path in sources if _is_source(path))
 
 
 def build(course: Course, chapter: str, only_stale: bool = False) -> list[tuple[Path, bool]]:

@@ -7,6 +7,7 @@ grading to that.
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -158,15 +159,17 @@ def honest_work(chapter: Chapter) -> Iterator[tuple[Case, Write]]:
     yield _case("untouched", "handed in as released", nothing, _save(chapter.blank()))
 
     notebook = chapter.blank()
-    for exercise in chapter.exercises:
+    borrowed = [exercise for exercise in chapter.exercises if exercise.library]
+    for exercise in borrowed:
         solution_cell(notebook, exercise.slug).source = exercise.library[0].code
-    yield _case(
-        "calls_the_package",
-        "imports each answer from the package",
-        nothing,
-        _save(notebook),
-        remark="no credit for calling the package's answer",
-    )
+    if borrowed:
+        yield _case(
+            "calls_the_package",
+            "imports each answer from the package",
+            nothing,
+            _save(notebook),
+            remark="no credit for calling the package's answer",
+        )
 
     notebook = chapter.solved()
     yield _case(WITHOUT_THEORY, "theory.ipynb not handed in", chapter.full(), _save(notebook))
@@ -267,10 +270,11 @@ def other_jupyters(chapter: Chapter) -> Iterator[tuple[Case, Write]]:
 
 def runaway_code(chapter: Chapter) -> Iterator[tuple[Case, Write]]:
     """Yield code that does not end, floods, dies, leaves something behind, or warns."""
-    first, second, third = (exercise.slug for exercise in chapter.exercises[:3])
+    slugs = itertools.cycle(exercise.slug for exercise in chapter.exercises)
+    first, second, third = itertools.islice(slugs, 3)
 
     notebook = chapter.solved()
-    solution_cell(notebook, first).source = _always(chapter, 0, "while True:\n        pass")
+    solution_cell(notebook, first).source = _always(chapter, first, "while True:\n        pass")
     yield _case(
         "endless_loop",
         "one solution never returns",
@@ -291,7 +295,7 @@ def runaway_code(chapter: Chapter) -> Iterator[tuple[Case, Write]]:
 
     notebook = chapter.solved()
     kill = "import os\n    import signal\n\n    os.kill(os.getpid(), signal.SIGKILL)"
-    solution_cell(notebook, third).source = _always(chapter, 2, kill)
+    solution_cell(notebook, third).source = _always(chapter, third, kill)
     yield _case(
         "killed_kernel",
         "one solution kills its kernel",
@@ -334,11 +338,13 @@ def runaway_code(chapter: Chapter) -> Iterator[tuple[Case, Write]]:
     yield _case("noisy_stderr", "solved, with warnings on stderr", chapter.full(), _save(notebook))
 
 
-def _always(chapter: Chapter, number: int, body: str) -> str:
+def _always(chapter: Chapter, slug: str, body: str) -> str:
     """Return a solution whose functions all do `body`."""
     return "\n\n".join(
         f"def {function}(*args, **kwargs):\n    {body}"
-        for function in chapter.exercises[number].functions
+        for exercise in chapter.exercises
+        if exercise.slug == slug
+        for function in exercise.functions
     )
 
 

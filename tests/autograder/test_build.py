@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 from textwrap import dedent
 
@@ -5,6 +6,7 @@ import nbformat
 import pytest
 
 from autograder import bank
+from autograder.authoring import build
 from autograder.authoring.build import build_text, from_text, theory_link
 from autograder.authoring.exercises import name_cell, overview, statement
 from autograder.authoring.prose import ProseError, render
@@ -184,3 +186,34 @@ def test_a_link_to_theory_names_a_section_that_is_there(tmp_path):
     assert theory_link(theory, "1.1") == "[theory 1.1](theory.ipynb#1.1-Little%27s-law)"
     with pytest.raises(ValueError, match=r"section must be one of theory\.py, got '1\.9'"):
         theory_link(theory, "1.9")
+
+
+@pytest.mark.parametrize(
+    ("newer", "current"),
+    [
+        ("source/ch1_x/exercises.py", False),
+        ("source/ch1_x/theory.py", False),
+        ("source/ch1_x/lab.py", True),
+        ("autograder/bank/ch1_x/f.toml", False),
+        ("autograder/bank/ch2_y/f.toml", True),
+        ("servemath_helpers/data/gpus.json", False),
+        ("autograder/authoring/prose.py", False),
+        ("autograder/authoring/prose.pyc", True),
+        ("docs/glossary.toml", False),
+    ],
+)
+def test_a_notebook_is_stale_once_something_it_is_built_from_is_newer(
+    tmp_path, monkeypatch, newer, current
+):
+    monkeypatch.setattr(build, "HOME", tmp_path)
+    monkeypatch.setattr(build, "DATA", tmp_path / "docs" / "glossary.toml")
+    text = tmp_path / "source" / "ch1_x" / "exercises.py"
+    for path in (text, tmp_path / newer, text.with_suffix(".ipynb")):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, (1000, 1000))
+    assert build.is_current(text)
+    os.utime(tmp_path / newer, (2000, 2000))
+    assert build.is_current(text) is current
+    text.with_suffix(".ipynb").unlink()
+    assert not build.is_current(text)
