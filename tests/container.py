@@ -79,7 +79,7 @@ def forbid_namespaces(*, chroot: bool = False) -> None:
     calls |= {"clone": seccomp.CONDITIONAL["clone"], "clone3": seccomp.ABSENT["clone3"]}
     lines = seccomp.assembled(platform.machine(), calls, seccomp.conditions())
     syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
-    syscalls.seccomp_filter(seccomp.packed(lines), 0)
+    syscalls.seccomp_filter(seccomp.packed(lines))
 
 
 def show(paths: Iterable[str]) -> None:

@@ -256,7 +256,7 @@ class Zygote:
             return
         sock.close()
         if jailed:
-            settle_keeper(spec)
+            settle_keeper()
         watch.keep(pid)
 
 

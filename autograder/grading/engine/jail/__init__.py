@@ -8,9 +8,9 @@ There are two walls. Within namespaces the keeper is process 1, and its end, how
 about, is the end of everything inside. Where namespaces are refused, Landlock shuts learner
 code in, and the keeper, or the process that waits for it, ends what is left. Reading order:
 `spec` (what a jail is asked for), `enter` (going in), `keeper` (what every wall needs);
-`namespaces` and `files` (what is to be seen), or `shared`, `landlock` and `forks`; `identity`
-(who the learner is), `limits` (how much), `seccomp` (which system calls), `probe` (which wall
-stands here).
+`namespaces` and `files` (what is to be seen), or `shared` and `landlock`; `identity` (who the
+learner is), `limits` (how much), `seccomp` (which system calls), `probe` (which wall stands
+here).
 """
 
 from autograder.grading.engine.jail.enter import (

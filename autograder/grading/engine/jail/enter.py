@@ -22,7 +22,7 @@ class Jail(Protocol):
     def drop_privileges(self, spec: JailSpec) -> None:
         """See the function of this name."""
 
-    def settle(self, spec: JailSpec) -> None:
+    def settle(self) -> None:
         """See `settle_keeper`."""
 
     def resident_bytes(self) -> int:
@@ -94,7 +94,7 @@ def drop_privileges(spec: JailSpec) -> None:
     _where().drop_privileges(spec)
 
 
-def settle_keeper(spec: JailSpec) -> None:
+def settle_keeper() -> None:
     """Let the keeper give up what it needs no more, once the learner's process is forked.
 
     Raises
@@ -102,7 +102,7 @@ def settle_keeper(spec: JailSpec) -> None:
     RuntimeError
         This process is not inside a jail.
     """
-    _where().settle(spec)
+    _where().settle()
 
 
 def work_folder() -> str:

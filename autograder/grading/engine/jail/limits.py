@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import itertools
 import os
@@ -15,6 +16,9 @@ from autograder.grading.engine.jail.spec import JailSpec
 
 #: What `st_blocks` counts.
 _BLOCK_BYTES = 512
+
+#: How many times over a jail may exceed its processes and threads until that is seen.
+_BURST = 8
 
 #: Files and folders that a jail may have.
 ENTRIES = 16384
@@ -51,10 +55,31 @@ def apply(spec: JailSpec, processes: int | None) -> None:
         resource.setrlimit(which, (value, value))
 
 
-def children() -> list[int]:
-    """Return the children of this process."""
-    found = (Path(task, "children") for task in Path("/proc/self/task").iterdir())
-    return [int(child) for listed in found for child in listed.read_text().split()]
+def of_a_shared_user(processes: int) -> int:
+    """Return a limit for a user who has other processes as well, on all of the machine.
+
+    The kernel counts those of other containers too. Which number it has come to is found by
+    trying; whoever may have `processes` of them is watched, this only bounds a burst.
+    """
+    most = processes
+    soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+    try:
+        while not _suffices(most, hard):
+            most *= 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_NPROC, (soft, hard))
+    return most + _BURST * processes
+
+
+def _suffices(processes: int, hard: int) -> bool:
+    if hard != resource.RLIM_INFINITY and processes >= hard:
+        return True
+    resource.setrlimit(resource.RLIMIT_NPROC, (processes, hard))
+    try:
+        _thread.start_new_thread(int, ())
+    except RuntimeError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -74,11 +99,11 @@ class Watch:
 
     def resident_bytes(self) -> int:
         """Return the memory of all processes but the keeper."""
-        return sum(map(self._resident_pages, self._processes())) * resource.getpagesize()
+        return sum(map(self._resident_pages, self.processes())) * resource.getpagesize()
 
     def tasks(self) -> int:
         """Return the number of all processes and threads but the keeper's."""
-        return sum(len(self._list(f"{process}/task")) for process in self._processes())
+        return sum(len(self._list(f"{process}/task")) for process in self.processes())
 
     def file_bytes(self, folder: Path) -> int:
         """Return how much the files in `folder` take, and deleted ones that are still open.
@@ -96,7 +121,7 @@ class Watch:
         return sum(found.values())
 
     def _deleted(self) -> Iterator[os.stat_result]:
-        for process in self._processes():
+        for process in self.processes():
             for thread in self._list(f"{process}/task"):
                 for descriptor in self._list(f"{process}/task/{thread}/fd", told=True):
                     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -106,17 +131,27 @@ class Watch:
                         if stat.S_ISREG(state.st_mode) and state.st_nlink == 0:
                             yield state
 
-    def _processes(self) -> Iterator[str]:
+    def processes(self) -> Iterator[str]:
+        """Yield all processes but the keeper; of descendants, each before its children are read."""
         if self.fresh:
             names = os.listdir(self.proc)  # noqa: PTH208  (a descriptor, not a path)
-            return (name for name in names if name.isdigit() and name != "1")
-        return self._descendants(os.readlink("self", dir_fd=self.proc))
+            yield from (name for name in names if name.isdigit() and name != "1")
+            return
+        waiting = [os.readlink("self", dir_fd=self.proc)]
+        while waiting:
+            process = waiting.pop()
+            for thread in self._list(f"{process}/task"):
+                for child in self._read(f"{process}/task/{thread}/children").split():
+                    yield child
+                    waiting.append(child)
 
-    def _descendants(self, process: str) -> Iterator[str]:
-        for thread in self._list(f"{process}/task"):
-            for child in self._read(f"{process}/task/{thread}/children").split():
-                yield child
-                yield from self._descendants(child)
+    def sees_children(self) -> bool:
+        """Tell whether this kernel lists a process's children."""
+        with contextlib.suppress(OSError):
+            own = os.readlink("self", dir_fd=self.proc)
+            os.stat(f"{own}/task/{own}/children", dir_fd=self.proc)
+            return True
+        return False
 
     def _resident_pages(self, process: str) -> int:
         fields = self._read(f"{process}/statm").split()

@@ -54,7 +54,7 @@ class Namespaces:
         with step("filter system calls"):
             seccomp.install()
 
-    def settle(self, _spec: JailSpec) -> None:
+    def settle(self) -> None:
         """Give up all rights but that of killing."""
         with step("drop init's privileges"):
             give_up(self._identity, kept=1 << syscalls.CAP_KILL)

@@ -114,7 +114,7 @@ def _report(tell: int, wall: str, outside: Path) -> None:
         enter.enter_jail(spec, keep_fds=[tell], wall=wall)
         if (learner := os.fork()) != 0:
             os.close(tell)
-            enter.settle_keeper(spec)
+            enter.settle_keeper()
             os.waitpid(learner, 0)
             return
         enter.drop_privileges(spec)

@@ -182,9 +182,6 @@ SIGNALS = {
     "pidfd_send_signal": (424, 424),
 }
 
-#: What makes a process or a thread.
-FORKS = {"clone": CONDITIONAL["clone"], "fork": (57, None), "vfork": (58, None)}
-
 _ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
 _X32_CALLS = 0x40000000
 
@@ -220,8 +217,6 @@ _OFFSET_ARGUMENTS = 16
 
 _ALLOW = 0x7FFF0000
 _ERRNO = 0x00050000
-_ASK = 0x7FC00000
-_NEW_LISTENER = 8
 
 #: operation, steps to skip when true, steps to skip when false, operand
 Instruction = tuple[int, int, int, int]
@@ -388,19 +383,8 @@ def install(*, abi: int = 0) -> bool:
     """
     if is_known():
         lines = program(platform.machine(), abi=abi, pid=os.getpid())
-        syscalls.seccomp_filter(packed(lines), 0)
+        syscalls.seccomp_filter(packed(lines))
     return is_known()
-
-
-def ask_before_forks() -> int:
-    """From now on, ask before a process or thread is made; return who hears of it.
-
-    The descriptor is a listener, see seccomp_unotify(2). Where nobody holds it any more,
-    this process and all it starts can make no other.
-    """
-    blocks = {name: [(_RETURN, 0, 0, _ASK)] for name in FORKS}
-    lines = assembled(platform.machine(), FORKS, blocks)
-    return syscalls.seccomp_filter(packed(lines), _NEW_LISTENER)
 
 
 def packed(lines: list[Instruction]) -> bytes:

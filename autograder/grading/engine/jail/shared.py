@@ -2,9 +2,9 @@
 
 Learner code has the machine's processes, files and network around it, and most often the
 grader's own user. Landlock keeps it from files and other processes, the filter on system
-calls from the rest; the keeper, asked before each fork, counts processes and threads, and
-watches memory and files. What loses its parent becomes a child of the keeper, or of the
-process that waits for it: nothing is left when they end.
+calls from the rest; the keeper watches processes, memory and files. What loses its parent
+becomes a child of the keeper, or of the process that waits for it: nothing is left when they
+end.
 """
 
 from __future__ import annotations
@@ -12,19 +12,18 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import stat
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from autograder.grading.engine.jail import keeper, landlock, limits, seccomp, syscalls
-from autograder.grading.engine.jail.forks import Forks
 from autograder.grading.engine.jail.identity import Identity, choose_here, give_up
 from autograder.grading.engine.jail.spec import JailSpec, JailUnavailable, step
 
+#: A keeper has the user of a jail that has one of its own.
+_KEEPERS = 1
 #: Between two looks whether killed processes are gone.
 _REAP_S = 0.001
 
@@ -36,8 +35,9 @@ class Shared:
         self._abi = landlock.abi()
         if not seccomp.is_known():
             raise JailUnavailable("no filter on system calls is known for this processor.")
-        with step("see which processes it has started"):
-            limits.children()
+        self._watch = limits.Watch(os.open("/proc", os.O_RDONLY | os.O_CLOEXEC), fresh=False)
+        if not self._watch.sees_children():
+            raise JailUnavailable("this kernel does not list the children of a process.")
         keeper.offer_to_oom_killer()
         self._identity = choose_here()
         with step("make a folder of its own"):
@@ -49,57 +49,52 @@ class Shared:
         self.work = str(work)
         with step("adopt what loses its parents"):
             syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
-        self._forks: Forks | None = None
         keeper.fork_keeper(kept, clean=self._clean, alone=self._end_alone)
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
-        self._watch = limits.Watch(os.open("/proc", os.O_RDONLY | os.O_CLOEXEC), fresh=False)
-        self._hear, self._tell = socket.socketpair()
+        if self._identity.uid == os.geteuid():
+            self._most = limits.of_a_shared_user(spec.processes)
+        else:
+            self._most = spec.processes + _KEEPERS
+        self._settled, self._tell = os.pipe()
         os.chdir(work)
 
     def drop_privileges(self, spec: JailSpec) -> None:
         """Become the learner: the private folder is home, everything else is shut."""
         os.close(self._watch.proc)
-        self._hear.close()
+        os.close(self._settled)
         here = str(self._folder)
         os.environ.update(HOME=here, TMPDIR=here, MPLCONFIGDIR=here, LOGNAME="learner")
         tempfile.tempdir = None
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         with step("drop privileges"):
             give_up(self._identity)
             # The keeper, which has the same user, looks into it.
             syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
-            limits.apply(spec, None)
+            limits.apply(spec, self._most)
         with step("shut it in by Landlock"):
             landlock.shut_in(spec, self._folder)
         with step("filter system calls"):
-            listener = seccomp.ask_before_forks()
-            socket.send_fds(self._tell, [b"L"], [listener])
-            os.close(listener)
-            self._tell.close()
             seccomp.install(abi=self._abi)
+        os.close(self._tell)
 
-    def settle(self, spec: JailSpec) -> None:
-        """Become the same user, so as to see into its processes, and answer its forks."""
-        self._tell.close()
+    def settle(self) -> None:
+        """Become the learner's user, and wait until it is that as well: then look into it."""
         with step("drop the keeper's privileges"):
             give_up(self._identity)
             syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
             keeper.follow_parent(self._end_alone)
-        with self._hear:
-            _, descriptors, _, _ = socket.recv_fds(self._hear, 1, 1)
-        if descriptors:  # else it ended before
-            self._forks = Forks(descriptors[0], self._watch.tasks, spec.processes)
-            threading.Thread(target=self._forks.serve, daemon=True).start()
+        os.close(self._tell)
+        os.read(self._settled, 1)
+        os.close(self._settled)
 
     def resident_bytes(self) -> int:
         """Return the memory of all processes but the keeper."""
         return self._watch.resident_bytes()
 
     def outgrown(self, spec: JailSpec) -> bool:
-        """Tell whether memory or files together are more than allowed."""
-        if self.resident_bytes() > spec.memory_bytes:
+        """Tell whether memory, files or processes together are more than allowed."""
+        if self.resident_bytes() > spec.memory_bytes or self._watch.tasks() > spec.processes:
             return True
         try:
             return self._watch.file_bytes(self._folder) > 2 * spec.file_bytes
@@ -108,15 +103,13 @@ class Shared:
 
     def _end_alone(self) -> None:
         """In the keeper, whose parent was killed: do what that one would have done."""
-        if self._forks is not None:
-            self._forks.most = 0
-        _end_children()
+        _end_all(self._watch)
         _remove(self._folder)
 
     def _clean(self) -> None:
         """In the process that waits: end all that is left, and remove the private folder."""
         with _as_user(self._identity):
-            _end_children()
+            _end_all(self._watch)
             _remove(self._folder)
         with contextlib.suppress(OSError):  # done, where the user owns more than the folder
             self._folder.rmdir()
@@ -135,22 +128,34 @@ def _as_user(identity: Identity) -> Iterator[None]:
         os.setegid(gid)
 
 
-def _end_children() -> None:
+def _end_all(watch: limits.Watch) -> None:
     """Kill and reap every process below this one.
 
-    Nobody but this process can reap its own children, so that no number is another's by the
-    time it is used; what a child leaves behind becomes a child. None of them can fork.
+    They might fork faster than they are killed. So all are stopped first: a process that was
+    told to stop makes no child after that, and its children are read then.
     """
+    found: set[str] = set()
+    before = -1
+    while before < len(found):
+        before = len(found)
+        for process in watch.processes():
+            _signal(process, signal.SIGSTOP)
+            found.add(process)
     while True:
-        for child in limits.children():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
+        for process in found:
+            _signal(process, signal.SIGKILL)
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
         except ChildProcessError:
             return
         time.sleep(_REAP_S)
+        found = set(watch.processes())
+
+
+def _signal(process: str, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(int(process), number)
 
 
 def _remove(folder: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-import platform
 from typing import Any
 
 CLONE_NEWNS = 0x00020000
@@ -33,6 +32,7 @@ MNT_DETACH = 2
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
+PR_SET_SECCOMP = 22
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
@@ -55,8 +55,7 @@ _NR_LANDLOCK_RESTRICT_SELF = 446
 _LANDLOCK_CREATE_RULESET_VERSION = 1
 _LANDLOCK_RULE_PATH_BENEATH = 1
 
-_NR_SECCOMP = {"x86_64": 317, "aarch64": 277}
-_SECCOMP_SET_MODE_FILTER = 1
+_SECCOMP_MODE_FILTER = 2
 _CAPABILITY_VERSION_3 = 0x20080522
 
 
@@ -214,15 +213,7 @@ def landlock_restrict(ruleset: int, flags: int) -> None:
     _numbered(_NR_LANDLOCK_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint(flags))
 
 
-def seccomp_filter(code: bytes, flags: int) -> int:
-    """Bind this thread and all it starts to a filter of 8-byte BPF instructions.
-
-    Returns the listener's descriptor if `flags` ask for one, else 0.
-    """
+def seccomp_filter(code: bytes) -> None:
+    """Bind this thread and all it starts to a filter of 8-byte BPF instructions."""
     program = _SockFprog(len(code) // 8, code)
-    return _numbered(
-        _NR_SECCOMP[platform.machine()],
-        ctypes.c_uint(_SECCOMP_SET_MODE_FILTER),
-        ctypes.c_uint(flags),
-        ctypes.byref(program),
-    )
+    prctl(PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(program))
