@@ -14,6 +14,8 @@ from autograder.grading.engine.jail import syscalls
 
 #: Out of memory, the kernel ends jails before anything that somebody needs.
 _OOM_SCORE_ADJ = "900"
+#: What tells a process to end.
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 def prepare(kept: set[int]) -> None:
@@ -45,11 +47,14 @@ def fork_keeper(
     If this process ends first, the keeper is killed; given `alone`, it calls that instead.
     """
     parent_lives, parent_holds = os.pipe()
+    # Whoever is told to end while its handler is not there yet is told when it is.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     if (child := os.fork()) != 0:
         _wait_for(child, {*kept, parent_lives}, clean)
     os.close(parent_holds)
     if alone is not _nothing:
         signal.signal(signal.SIGTERM, lambda *_: _end_alone(alone))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     follow_parent(alone)
     # It may have ended before the line above.
     ended, _, _ = select.select([parent_lives], [], [], 0)
@@ -91,6 +96,7 @@ def _wait_for(child: int, descriptors: set[int], clean: Callable[[], None]) -> N
         signal.signal(signal.SIGTERM, end_it)
         signal.signal(signal.SIGHUP, end_it)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         for descriptor in descriptors:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
