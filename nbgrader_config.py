@@ -20,6 +20,10 @@ c.CourseDirectory.ignore = [
     "*.md",
 ]
 
+# What Canvas and Moodle let graders download, for nbgrader zip_collect.
+c.ZipCollectApp.extractor_plugin = "autograder.downloads.extract.PlatformExtractor"
+c.ZipCollectApp.collector_plugin = "autograder.downloads.collect.PlatformCollector"
+
 # One submission in, one outcome out: a reason for whatever cannot be graded.
 c.Autograde.exporter_class = "autograder.grading.exporter.SubmissionExporter"
 

@@ -13,10 +13,11 @@ from nbgrader.api import Assignment, Gradebook
 from nbgrader.plugins import ExportPlugin
 from traitlets import Dict, Enum, Unicode
 
+from autograder.course.names import composed
 from autograder.exports.mapping import ExportError, Person, read_mapping
 from autograder.exports.spreadsheet import looks_like_formula
 from autograder.files import write_atomically
-from autograder.gradebook.reader import grades_of
+from autograder.gradebook.reader import Grades, grades_of
 
 
 @dataclass
@@ -118,10 +119,14 @@ class PlatformExporter(ExportPlugin):
     ) -> Column:
         name = assignment.name
         column = Column(name, self.headings.get(name, name), float(assignment.max_score))
-        kept = grades_of(gradebook, name)
-        students = dict.fromkeys([*people, *(student.id for student in gradebook.students)])
-        for student in students:
-            if self.student and student not in {str(one) for one in self.student}:
+        kept: dict[str, Grades] = {}
+        for student, grades in grades_of(gradebook, name).items():
+            if composed(student) in kept:
+                raise ExportError([f"{name}: {student} stands twice, in two forms of Unicode"])
+            kept[composed(student)] = grades
+        asked = {composed(str(one)) for one in self.student}
+        for student in dict.fromkeys([*people, *kept]):
+            if asked and student not in asked:
                 continue
             if student not in kept:
                 if self.no_submission == "zero" and student in people:

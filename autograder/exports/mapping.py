@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from autograder.course.names import composed
 from autograder.exports.spreadsheet import looks_like_formula
 
 
@@ -29,6 +30,23 @@ class Person:
     def get(self, name: str) -> str:
         """Return a column's value, "" where there is none."""
         return self.columns.get(name, "")
+
+
+def people_of(path: Path) -> Iterator[Person]:
+    """Yield the rows of a mapping file that say who they are about.
+
+    Raises
+    ------
+    ExportError
+        If it cannot be read, or has no column ``student``.
+    """
+    header, rows = _rows(path)
+    if "student" not in header:
+        raise ExportError([f"{path}, row 1: there is no column student"])
+    for number, cells in rows:
+        columns = dict(zip(header, cells, strict=False))
+        if columns.get("student"):
+            yield Person(composed(columns["student"]), number, columns)
 
 
 def read_mapping(path: Path, identifiers: Iterable[str]) -> dict[str, Person]:
@@ -71,8 +89,8 @@ def read_mapping(path: Path, identifiers: Iterable[str]) -> dict[str, Person]:
         if len(cells) > len(header):
             problems.append(f"{path}, row {number}: more cells than there are columns")
             continue
-        person = Person(cells[0], number, dict(zip(header, cells, strict=False)))
-        person = Person(person.get("student"), number, person.columns)
+        columns = dict(zip(header, cells, strict=False))
+        person = Person(composed(columns.get("student", "")), number, columns)
         problems += _problems_of(person, path, identifiers, people)
         people.setdefault(person.student, person)
     problems += _shared(people.values(), path, identifiers)

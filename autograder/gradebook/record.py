@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import nbformat
@@ -13,6 +14,7 @@ from nbgrader.api import Notebook
 from autograder import bank
 from autograder.cells import CellName, parse_grade_id, points_by_exercise
 from autograder.course import Course
+from autograder.course.names import composed
 from autograder.course.settings import zone_of
 from autograder.gradebook.reader import Grades, assignment_of, grades_of, opened
 from autograder.grading.outcomes import GRADED, load_outcome
@@ -197,5 +199,11 @@ def collect(course: Course, assignment: str) -> ClassRecord:
                 remarks=tuple(remarks),
             )
         )
+    forms = Counter(composed(one.student) for one in submissions)
+    twice = "another folder has this name, in another form of Unicode: one of them is too many"
+    submissions = [
+        replace(one, remarks=(*one.remarks, twice)) if forms[composed(one.student)] > 1 else one
+        for one in submissions
+    ]
     titles = {exercise.slug: exercise.title for exercise in bank.load(assignment)}
     return ClassRecord(assignment, tuple(properties), titles, tuple(submissions), due)

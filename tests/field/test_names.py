@@ -4,12 +4,16 @@ import pytest
 from nbgrader.apps.api import NbGraderAPI
 from nbgrader.coursedir import CourseDirectory
 
+from autograder.cli.frame.names import meant
 from autograder.course import mends, settings
 from autograder.course.commands import run_nbgrader
+from autograder.exports import ExportError, MoodleExporter
+from autograder.gradebook.reader import opened
 from autograder.gradebook.record import collect
 from autograder.report import write_report
 
-from ..autograder.small_course import NAME, RIGHT, WRONG, hand_in, make
+from ..autograder.small_course import NAME, RIGHT, WRONG, fill_gradebook, hand_in, make
+from ..autograder.small_course import record as record_grades
 
 #: What a pattern, an address or a template may take for something else, all in one path.
 COURSE = "[a-z] 100%25, what? #1 {new} * Übung"
@@ -66,3 +70,40 @@ def test_a_name_that_is_there_is_meant_and_the_course_s_path_is_no_pattern(tmp_p
     assert mends.matches(f"{root}/s[1]") == [str(root / "s1"), str(root / "s[1]")]
     assert mends.matches(f"{root}/s?") == [str(root / "s1")]
     assert mends.matches(f"{root}/none*") == []
+
+
+COMPOSED, DECOMPOSED = "Jos\u00e9", "Jose\u0301"
+
+
+@pytest.fixture
+def accents(tmp_path, monkeypatch):
+    """A course in which one name is written in either form of Unicode, and a mapping of it."""
+    course = make(tmp_path / "course")
+    fill_gradebook(course)
+    monkeypatch.chdir(course.root)
+
+    def graded(student, mapped):
+        hand_in(course, student, **RIGHT)
+        record_grades(course, student, 1)
+        (course.root / "students.csv").write_text(f"student,email\n{mapped},j@example.org\n")
+        with opened(course) as gradebook:
+            return MoodleExporter().write(gradebook).read_text()
+
+    return course, graded
+
+
+@pytest.mark.parametrize("mapped", [COMPOSED, DECOMPOSED])
+@pytest.mark.parametrize("folder", [COMPOSED, DECOMPOSED])
+def test_an_accent_is_an_accent_however_it_is_encoded(accents, folder, mapped):
+    _, graded = accents
+    assert graded(folder, mapped).splitlines()[1] == "j@example.org,5"
+    assert meant(mapped, [folder], "student", begun=False) == folder
+
+
+def test_two_folders_that_look_alike_are_told(accents):
+    course, graded = accents
+    graded(COMPOSED, COMPOSED)
+    with pytest.raises(ExportError, match="stands twice"):
+        graded(DECOMPOSED, COMPOSED)
+    for one in collect(course, NAME).submissions:
+        assert "another folder has this name" in one.remarks[0]

@@ -13,6 +13,7 @@ import typer
 from autograder.cli.frame.exits import Mistake
 from autograder.cli.frame.program import Session
 from autograder.course import Course
+from autograder.course.names import composed
 from autograder.wording import few
 
 #: What makes a folder a course folder.
@@ -81,10 +82,10 @@ def meant(word: str, known: Iterable[str], what: str, begun: bool = True) -> str
     Traceback (most recent call last):
     autograder.cli.frame.exits.Mistake: 'ch' begins several: ch1_serving, ch2_inference
     """
-    names = sorted(known)
-    if word in names:
-        return word
-    candidates = [name for name in names if begun and word and name.startswith(word)]
+    names, word = sorted(known), composed(word)
+    candidates = [name for name in names if composed(name) == word] or [
+        name for name in names if begun and word and name.startswith(word)
+    ]
     if len(candidates) == 1:
         return candidates[0]
     if candidates:
