@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -174,26 +173,29 @@ def _remove(folder: Path) -> None:
 
 def _empty(root: int) -> None:
     moved, unheard_of = 0, os.urandom(8).hex()
-    while names := os.listdir(root):
-        for name in names:
-            if not _is_folder(name, root):
-                os.unlink(name, dir_fd=root)
-                continue
+    while filled := [name for name in os.listdir(root) if not _remove_one(name, root)]:  # noqa: PTH208
+        for name in filled:
             os.chmod(name, 0o700, dir_fd=root)
             inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=root)
             try:
                 for below in os.listdir(inner):  # noqa: PTH208
-                    if _is_folder(below, inner):
+                    if not _remove_one(below, inner):
                         os.chmod(below, 0o700, dir_fd=inner)
                         moved += 1
                         new = f"{unheard_of}.{moved}"
                         os.rename(below, new, src_dir_fd=inner, dst_dir_fd=root)
-                    else:
-                        os.unlink(below, dir_fd=inner)
             finally:
                 os.close(inner)
             os.rmdir(name, dir_fd=root)
 
 
-def _is_folder(name: str, folder: int) -> bool:
-    return stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+def _remove_one(name: str, folder: int) -> bool:
+    """Remove a file, a link or an empty folder; tell whether it was one."""
+    try:
+        os.unlink(name, dir_fd=folder)
+    except IsADirectoryError:
+        try:
+            os.rmdir(name, dir_fd=folder)
+        except OSError:
+            return False
+    return True
