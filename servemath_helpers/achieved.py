@@ -4,7 +4,8 @@ A roofline divides bytes by the bandwidth and FLOP by the peak that a data sheet
 coefficients here say which share of either an engine was seen to reach, and what an iteration
 costs besides: `benchmarks/fit_roofline.py` fits them and writes ``data/achieved.json``. They
 are means over engines, accelerators and models as far as those were measured; where one was
-not, the mean of the others stands in, and the band is wider.
+not, the mean of the others stands in, and the band is wider. A quantity that is not known
+raises `KeyError`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,13 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
-__all__ = ["Coefficients", "Spread", "bands", "coefficients", "spreads", "was_fitted"]
+__all__ = [
+    "Coefficients",
+    "Spread",
+    "bands",
+    "coefficients",
+    "spreads",
+]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,10 @@ from servemath_helpers.deployment import Deployment
 if TYPE_CHECKING:
     from servemath_helpers.sim.steptime import AchievedStep
 
-__all__ = ["LoopPrediction", "closed_loop", "loop_times"]
+__all__ = [
+    "LoopPrediction",
+    "closed_loop",
+]
 
 #: Tokens of a prompt that one iteration computes: what engines set on large GPUs.
 CHUNK_TOKENS = 8192

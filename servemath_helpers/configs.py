@@ -15,7 +15,10 @@ from typing import Any
 from servemath_helpers._validate import whole
 from servemath_helpers.quantisation import FORMATS
 
-__all__ = ["FAMILIES", "Family", "read_config"]
+__all__ = [
+    "FAMILIES",
+    "Family",
+]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""Which replica serves a request: routers, and what they see of a fleet."""
+"""Which replica serves a request: routers, and what they see of a fleet.
+
+An argument out of range raises `ValueError`, which names it.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FleetView",
-    "Router",
     "least_loaded",
     "power_of_choices",
     "prefix_affinity",
@@ -67,7 +69,7 @@ class FleetView:
         return 0 if cache is None else cache.hit(request, self.prompt_tokens[request])
 
 
-#: Called with the view and the index of the request; returns the index of a replica.
+# Called with the view and the index of the request; returns the index of a replica.
 Router = Callable[[FleetView, int], int]
 
 

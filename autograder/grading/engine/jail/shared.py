@@ -173,7 +173,7 @@ def _remove(folder: Path) -> None:
 
 def _empty(root: int) -> None:
     moved, unheard_of = 0, os.urandom(8).hex()
-    while filled := [name for name in os.listdir(root) if not _remove_one(name, root)]:  # noqa: PTH208
+    while filled := [name for name in os.listdir(root) if not _remove_one(name, root)]:
         for name in filled:
             os.chmod(name, 0o700, dir_fd=root)
             inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=root)
