@@ -8,9 +8,8 @@ from playwright.sync_api import expect
 
 from autograder.course import HOME
 from servemath_helpers.labs.kv_wall.view import KVWallLab
+from servemath_helpers.labs.queueing_lab.mission import judge
 from servemath_helpers.labs.queueing_lab.view import QueueingLab
-from tests.helpers.labs.kv_wall.test_mission import ACT1, ACT2
-from tests.helpers.labs.queueing_lab.test_mission import BREAK
 
 from .axe import violations
 from .jupyter import Lab, errors
@@ -20,12 +19,78 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 LABS = {"ch3_kv_cache_wall": KVWallLab, "ch4_queueing_lab": QueueingLab}
 
-#: Settings that break each promise there is: chapter, variant, part, how.
-FAILURES = [
-    *(("ch3_kv_cache_wall", "latency", "act1", change) for change, _ in ACT1),
-    *(("ch3_kv_cache_wall", context, "act2", change) for context, change, _ in ACT2),
-    *(("ch4_queueing_lab", track, part, change) for track, part, _, change in BREAK),
-]
+#: Settings that break each promise there is: variant -> part -> title of the banner -> how.
+FAILURES = {
+    "ch3_kv_cache_wall": {
+        "latency": {
+            "act1": {
+                "Out of memory.": {"n_gpus": 1},
+                "At the wall: 7 users.": {"n_gpus": 1, "bits": 8},
+                "Nobody fits.": {"seq_tokens": 32768, "model": "Llama-3-70B as MHA", "n_gpus": 2},
+            },
+            "act2": {
+                "Out of memory.": {"a_n_gpus": 1},
+                "KV full.": {"b_n_gpus": 2},
+                "Unstable queue.": {"lam_rps": 60.0},
+                "TTFT bound missed.": {"lam_rps": 60.0},
+                "TPOT bound missed.": {"prompt_tokens": 8192},
+                "Throughput below target.": {"lam_rps": 60.0},
+            },
+        },
+        "throughput": {
+            "act1": {"Out of memory.": {"n_gpus": 1}},
+            "act2": {
+                "Out of memory.": {"a_n_gpus": 1},
+                "KV full.": {"a_n_gpus": 2},
+                "Throughput below target.": {"lam_rps": 1.0},
+            },
+        },
+    },
+    "ch4_queueing_lab": {
+        "cloud": {
+            "part1": {"Memory exceeded.": {"lam_rps": 400.0, "W_ms": 8000.0}},
+            "part2": {
+                "Latency promise broken.": {"lam_rps": 10.0},
+                "Unstable queue.": {"lam_rps": 400.0},
+            },
+            "part3": {
+                "Latency promise broken.": {"rho": 0.99},
+                "Memory exceeded.": {"rho": 0.99, "policy": "greedy"},
+                "Over budget.": {"replicas": 16},
+            },
+        },
+        "edge": {
+            "part1": {"Memory exceeded.": {"W_ms": 40.0}},
+            "part2": {"Unstable queue.": {"sensors": 12}, "Deadline missed.": {"sensors": 12}},
+            "part3": {"Unstable queue.": {"sensors": 12}, "Deadline missed.": {"sensors": 12}},
+        },
+        "mobile": {
+            "part1": {"Memory exceeded.": {"lam_rps": 240.0}},
+            "part2": {
+                "Latency promise broken.": {"B": 4},
+                "Frame skip.": {"wait_ms": 15.0},
+            },
+            "part3": {
+                "Unstable queue.": {"compute_ms": 18.0},
+                "Frame skip.": {"compute_ms": 18.0},
+                "Latency promise broken.": {"compute_ms": 18.0},
+            },
+        },
+        "tiny": {
+            "part1": {"Memory exceeded.": {"lam_rps": 200.0}},
+            "part2": {
+                "Frames lost.": {"lam_rps": 200.0},
+                "Energy budget exceeded.": {"S_ms": 2.0},
+                "Deadline missed.": {"S_ms": 12.0},
+            },
+            "part3": {
+                "Frames lost.": {"lam_rps": 200.0},
+                "Energy budget exceeded.": {"S_ms": 2.0},
+                "Deadline missed.": {"S_ms": 12.0},
+            },
+        },
+    },
+}
 
 #: A slider that is moved by keyboard in the first part of each lab, and the card that follows.
 SLIDER = {
@@ -71,6 +136,14 @@ def opened(pages, chapter):
     lab.page.bring_to_front()
     lab.run_all()
     return LabPage(lab, LABS[chapter]())
+
+
+@pytest.mark.parametrize("track", FAILURES["ch4_queueing_lab"])
+def test_no_promise_of_a_track_is_missing_above(track):
+    for part in QueueingLab(variant=track).session.parts:
+        settings = {control.key: control.default for control in part.controls}
+        promised = {limit.title for limit in judge(track, part.key, settings).limits}
+        assert promised == set(FAILURES["ch4_queueing_lab"][track][part.key])
 
 
 def first_part(opened):
@@ -142,21 +215,26 @@ def test_a_lab_fits_a_narrow_window_and_reads_well_in_the_dark(opened):
             assert violations(opened.page, "critical", "serious") == []
 
 
-@pytest.mark.parametrize(("chapter", "variant"), dict.fromkeys(row[:2] for row in FAILURES))
-def test_every_failure_can_be_reached_and_left_again(opened, chapter, variant):
+@pytest.mark.parametrize(
+    ("chapter", "variant"),
+    [(chapter, variant) for chapter, variants in FAILURES.items() for variant in variants],
+)
+def test_every_failure_can_be_reached_and_left_again(opened, variant):
+    chapter = next(name for name, kind in LABS.items() if isinstance(opened.oracle, kind))
     if opened.oracle.session.variant != variant:
         opened.choose(variant)
-    for part in opened.oracle.session.parts:
-        ways = [row[3] for row in FAILURES if row[:3] == (chapter, variant, part.key)]
-        opened.go_to(part.key)
-        opened.answer(part.key)
-        opened.lock(part.key)
-        assert opened.shows(part.key) == [], "no default breaks a promise"
-        for settings in ways:
-            opened.set(part.key, **settings)
-            assert opened.shows(part.key) != []
-            opened.reset(part.key)
-            assert opened.shows(part.key) == [], "what failed works again"
+    for part, ways in FAILURES[chapter][variant].items():
+        opened.go_to(part)
+        opened.answer(part)
+        opened.lock(part)
+        assert opened.shows(part) == [], "no default breaks a promise"
+        reached = set()
+        for settings in {str(settings): settings for settings in ways.values()}.values():
+            opened.set(part, **settings)
+            reached |= set(opened.shows(part))
+            opened.reset(part)
+            assert opened.shows(part) == [], "what failed works again"
+        assert set(ways) <= reached
 
 
 def test_a_saved_run_is_found_after_a_reload(opened, chapter, server_home):

@@ -342,8 +342,7 @@ class LabView:
             return
         box = self.box(self._where.value)
         box.draw(self._picture(self._where.value))
-        if tuple(self._stage.children) != (box.widget,):
-            self._stage.children = (box.widget,)
+        self._stage.children = (box.widget,)
         self._draw(None)
 
     # --- drawing -----------------------------------------------------------------------------
