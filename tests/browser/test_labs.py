@@ -196,7 +196,9 @@ STICKS_OUT = """() => {
   const edge = lab.parentElement.getBoundingClientRect().right + 4;
   return [...lab.querySelectorAll('*')]
     .filter((one) => one.getBoundingClientRect().right > edge
-      && one.getBoundingClientRect().width > 0 && !one.closest('.noUi-base, .sm-scroll'))
+      && one.getBoundingClientRect().width > 0
+      // MathJax clips its copy for screen readers to one pixel.
+      && !one.closest('.noUi-base, .sm-scroll, mjx-assistive-mml'))
     .map((one) => one.outerHTML.slice(0, 200));
 }"""
 
