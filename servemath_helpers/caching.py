@@ -5,16 +5,19 @@ An argument out of range raises `ValueError`, which names it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from servemath_helpers._validate import (
     finite_non_negative,
+    finite_numbers_in,
     finite_positive,
     probability,
     whole,
 )
 
-__all__ = ["cache_break_even", "hit_rate_latency", "zipf_hit_share"]
+__all__ = ["cache_break_even", "hit_rate_latency", "lru_hit_share", "zipf_hit_share"]
 
 
 def hit_rate_latency(hit_rate: float, hit_ms: float, miss_ms: float) -> float:
@@ -113,3 +116,55 @@ def zipf_hit_share(n_items: int, top: int, s: float = 1.0) -> float:
         raise ValueError(f"top must be at most n_items = {n_items}, got {top!r}")
     popularity = np.arange(1, n_items + 1, dtype=np.float64) ** -finite_non_negative("s", s)
     return float(popularity[:top].sum() / popularity.sum())
+
+
+def lru_hit_share(weights: Iterable[float], size: int) -> float:
+    """Share of requests that a cache finds which throws out what was asked longest ago.
+
+    Parameters
+    ----------
+    weights : iterable of float
+        How often each item is asked for, in any unit, at least 0 and not all 0.
+    size : int
+        Items that the cache holds, at least 0.
+
+    Returns
+    -------
+    float
+        Share in [0, 1] (Che's approximation).
+
+    Notes
+    -----
+    An item stays for as long as it takes until `size` others have been asked for. Che takes
+    that time T as the same for all items: item i is there if it was asked for within T, with
+    probability ``1 - exp(-p_i T)``. T solves ``sum(1 - exp(-p_i T)) = size``, and the share of
+    hits is ``sum(p_i (1 - exp(-p_i T)))``. Requests are taken as independent; the error is
+    below a percent for all but very small caches.
+
+    References
+    ----------
+    Fricker, Robert and Roberts (2012), "A Versatile and Accurate Approximation for LRU Cache
+    Performance", arXiv:1202.3974.
+
+    Examples
+    --------
+    Zipf's law with a thousand items; the hundred most popular would get 0.69:
+
+    >>> [round(lru_hit_share([1 / i for i in range(1, 1001)], size), 3) for size in (10, 100)]
+    [0.209, 0.577]
+    """
+    popularity = np.array(finite_numbers_in("weights", weights))
+    if (popularity < 0).any() or not popularity.any():
+        raise ValueError("weights must be at least 0, and not all 0")
+    popularity = popularity[popularity > 0] / popularity.sum()
+    size = whole("size", size)
+    if size >= popularity.size:
+        return 1.0
+    # The left-hand side rises with T: halve an interval that holds the solution.
+    low, high = 0.0, 1.0
+    while -np.expm1(-popularity * high).sum() < size:
+        low, high = high, 2 * high
+    while (middle := (low + high) / 2) not in (low, high):
+        held = -np.expm1(-popularity * middle).sum()
+        low, high = (middle, high) if held < size else (low, middle)
+    return float(popularity @ -np.expm1(-popularity * low))

@@ -35,6 +35,7 @@ from servemath_helpers.sim.results import (
     batch_means_interval,
     correlated_percentile_interval,
     correlation_time,
+    trend_interval,
 )
 from servemath_helpers.sim.server import LLMServer, Speculation
 from servemath_helpers.sim.steptime import (
@@ -111,4 +112,5 @@ __all__ = [
     "simulate_loss",
     "synthetic_azure",
     "tpot_from",
+    "trend_interval",
 ]

@@ -27,6 +27,7 @@ __all__ = [
     "batch_means_interval",
     "correlated_percentile_interval",
     "correlation_time",
+    "trend_interval",
 ]
 
 Metric = Literal["wait", "sojourn", "service"]
@@ -180,18 +181,14 @@ def correlated_percentile_interval(
     array = np.asarray(values, dtype=np.float64)
     if array.size < 2 * _BATCHES:
         return latency.percentile_interval(array, q, confidence)
-    from statistics import NormalDist
-
     share = float(exact_probability(q, "q", zero_allowed=False, one_allowed=False))
     level = exact_probability(confidence, "confidence", zero_allowed=False, one_allowed=False)
     time = correlation_time(array > latency.percentile(array, q))
     worth = array.size / time * min(share, 1 - share)
     if worth < _LEAST_BEYOND:
         _warn_short(f"what lies beyond the percentile is worth {worth:.1f} independent")
-    # Student's t (Cornish and Fisher's expansion) instead of the normal quantile: how alike
-    # neighbours are is known from as many stays beyond the percentile.
-    z, freedom = -NormalDist().inv_cdf(float((1 - level) / 2)), max(worth, 3.0)
-    t = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+    # How alike neighbours are is known from as many stays beyond the percentile.
+    t = _student_t(float(level), max(worth, 3.0))
     half = t * math.sqrt(share * (1 - share) * time / array.size)
     ordered = np.sort(array)
     low, high = math.floor((share - half) * array.size), math.ceil((share + half) * array.size)
@@ -199,6 +196,67 @@ def correlated_percentile_interval(
         float(ordered[low - 1]) if low >= 1 else -math.inf,
         float(ordered[high - 1]) if high <= array.size else math.inf,
     )
+
+
+def _student_t(level: float, freedom: float) -> float:
+    """Return the two-sided quantile of Student's t, by Cornish and Fisher's expansion."""
+    from statistics import NormalDist
+
+    z = -NormalDist().inv_cdf((1 - level) / 2)
+    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+
+
+def trend_interval(values: npt.ArrayLike, blocks: int = 10) -> tuple[float, float]:
+    """95 % confidence interval of how much a run rises from its beginning to its end.
+
+    Parameters
+    ----------
+    values : array_like
+        Numbers in the order of the run, such as latencies by arrival; at least as many as
+        `blocks`.
+    blocks : int, optional
+        Pieces of equal length whose means are taken as independent, at least 5.
+
+    Returns
+    -------
+    low, high : float
+        Ends of the interval, in the unit of `values`. Where `low` is above 0, the queue was
+        still growing: no mean and no percentile of the run describes a server that could go
+        on like that.
+
+    Raises
+    ------
+    ValueError
+        If there are too few values or blocks, or a value is no finite number.
+
+    Notes
+    -----
+    A straight line through the means of the blocks, by least squares; its slope times the
+    number of blocks is the rise, with Student's t of ``blocks - 2`` degrees of freedom. Blocks
+    must be longer than the relaxation time, about ``1 / (1 - rho)**2`` services: single
+    requests resemble their neighbours, and a line through them looks far too sure. A
+    remainder at the front is left out.
+
+    Examples
+    --------
+    >>> low, high = trend_interval(range(100))
+    >>> round(low), round(high)
+    (100, 100)
+    >>> low, high = trend_interval([1.0, 3.0] * 50)
+    >>> low <= 0 <= high
+    True
+    """
+    array = np.asarray(values, dtype=np.float64)
+    pieces = whole("blocks", blocks, 5)
+    if array.ndim != 1 or array.size < pieces or not np.isfinite(array).all():
+        raise ValueError(f"values must hold at least blocks = {pieces} finite numbers")
+    means = array[array.size % pieces :].reshape(pieces, -1).mean(axis=1)
+    at = np.arange(pieces) - (pieces - 1) / 2
+    spread = float(at @ at)
+    slope = float(at @ means) / spread
+    rest = means - means.mean() - slope * at
+    half = _student_t(0.95, pieces - 2) * math.sqrt(float(rest @ rest) / (pieces - 2) / spread)
+    return pieces * (slope - half), pieces * (slope + half)
 
 
 def _warn_short(what: str) -> None:

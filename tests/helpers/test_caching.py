@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import random
+from collections import OrderedDict
 from fractions import Fraction
 
 import pytest
@@ -79,3 +81,38 @@ def test_caching_nothing_or_everything():
 def test_bad_arguments_are_named(name, call):
     with pytest.raises(ValueError, match=f"^{name} must be "):
         call()
+
+
+@pytest.mark.parametrize(("size", "expected"), [(10, 0.209), (100, 0.577), (300, 0.771)])
+def test_lru_share_is_that_of_a_simulated_cache(size, expected):
+    weights = [1 / i for i in range(1, 1001)]
+    share = caching.lru_hit_share(weights, size)
+    assert share == pytest.approx(expected, abs=5e-4)
+    asked = random.Random(3).choices(range(1000), weights, k=60_000)
+    held, hits = OrderedDict(), 0
+    for item in asked:
+        hits += item in held
+        held.pop(item, None)
+        held[item] = True
+        if len(held) > size:
+            held.popitem(last=False)
+    assert hits / len(asked) == pytest.approx(share, abs=0.01)
+    assert share < caching.zipf_hit_share(1000, size)
+
+
+def test_lru_without_skew_finds_the_share_that_it_holds():
+    assert caching.lru_hit_share([1] * 40, 10) == pytest.approx(0.25, abs=1e-12)
+
+
+def test_lru_of_nothing_or_everything_that_is_asked_for():
+    assert caching.lru_hit_share([3, 1], 0) == 0.0
+    assert caching.lru_hit_share([3, 1, 0], 2) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("named", "weights", "size"),
+    [("weights", [], 1), ("weights", [1, -1], 1), ("weights", [0, 0], 1), ("size", [1], -1)],
+)
+def test_lru_names_bad_arguments(named, weights, size):
+    with pytest.raises(ValueError, match=f"^{named} must "):
+        caching.lru_hit_share(weights, size)

@@ -17,6 +17,7 @@ from servemath_helpers.sim import (
     simulate_batch,
     simulate_gg1,
     simulate_loss,
+    trend_interval,
 )
 
 RUN = simulate_gg1([0, 1, 2, 10], [3, 3, 3, 1])  # leave at 3, 6, 9, 11
@@ -52,6 +53,10 @@ def test_area_and_mean_take_parts_of_steps():
         (lambda: RUN.mean_interval(), "values must hold at least 40"),
         (lambda: batch_means_interval([[1.0] * 50]), "values must hold at least 40"),
         (lambda: batch_means_interval([1.0] * 50 + [float("nan")]), "values must hold"),
+        (lambda: trend_interval([1.0] * 9), "values must hold at least blocks = 10 finite"),
+        (lambda: trend_interval([[1.0] * 10]), "values must hold at least blocks = 10 finite"),
+        (lambda: trend_interval([1.0] * 9 + [float("inf")]), "values must hold"),
+        (lambda: trend_interval([1.0] * 9, blocks=4), "blocks must be"),
     ],
 )
 def test_bad_arguments_are_named(call, message):
@@ -140,6 +145,28 @@ def test_batch_means_intervals_hold_the_true_mean_as_often_as_they_say():
         naive += abs(waits.wait_s.mean() - truth) <= half
     assert hits >= 88
     assert naive < 60  # neighbours are correlated: the usual interval is far too narrow
+
+
+@pytest.mark.parametrize(("rho", "least", "most"), [(0.7, 0, 0.08), (1.1, 0.95, 1)])
+def test_a_growing_queue_is_told_from_a_stable_one(rho, least, most):
+    flagged = single = 0
+    for seed in range(200):
+        r = np.random.default_rng(seed)
+        run = simulate_gg1(arrivals.poisson(3000, rho, r), services.exponential(3000, 1, r))
+        flagged += trend_interval(run.sojourn_s)[0] > 0
+        single += trend_interval(run.sojourn_s, blocks=3000)[0] > 0
+    assert least <= flagged / 200 <= most
+    assert single / 200 > 0.25  # neighbours are alike: a line through single requests is too sure
+
+
+def test_the_trend_is_the_rise_over_the_whole_run_with_its_interval():
+    noise = np.random.default_rng(2).standard_normal(10)
+    low, high = trend_interval(noise + 0.5 * np.arange(10))
+    at = np.arange(10)
+    slope, intercept = np.polyfit(at, noise + 0.5 * at, 1)
+    rest = noise + 0.5 * at - slope * at - intercept
+    half = 2.306 * np.sqrt(rest @ rest / 8 / np.sum((at - 4.5) ** 2))  # t, 8 degrees of freedom
+    np.testing.assert_allclose([low, high], [10 * (slope - half), 10 * (slope + half)], rtol=5e-3)
 
 
 def test_warm_up_leaves_out_the_first_customers_and_moves_the_window():
