@@ -1,10 +1,22 @@
 """The engine itself: what a submission's processes see, and what Jupyter would show."""
 
 import json
+import tempfile
+import threading
+import time
+from pathlib import Path
 
+import psutil
 import pytest
 
-from autograder.grading.engine.jail import NO_WALL, JailSpec, JailUnavailable, why_not
+from autograder.grading.engine.jail import (
+    NAMESPACES,
+    NO_WALL,
+    JailSpec,
+    JailUnavailable,
+    probe,
+    why_not,
+)
 from autograder.grading.engine.judge import _names
 from autograder.grading.engine.pipeline import Pipeline
 from autograder.grading.engine.service import EngineError, Service, clean_environment, files_of
@@ -266,9 +278,10 @@ def test_a_solution_that_rests_on_the_answer_is_told_from_one_that_does_not(resu
     assert result["own_work"] == {"relying": ["mm1"], "unclear": []}
 
 
-def test_there_is_an_end_to_new_processes(result_of):
+@pytest.mark.parametrize("end", ["_exit(1)", "kill(os.getpid(), 9)"])
+def test_there_is_an_end_to_new_processes(result_of, end):
     cells = [code_cell("n = 0"), code_cell("assert n == 0", "a__visible__x")]
-    cells += [code_cell("import os; os._exit(1)") for _ in range(12)]
+    cells += [code_cell(f"import os; os.{end}") for _ in range(12)]
     outputs, result = result_of(*cells, code_cell("pass", "b__visible__x"), max_restarts=3)
     assert outputs[1] == []
     assert len(result["incidents"]["killed the kernel"]) == 4
@@ -320,6 +333,72 @@ def test_a_call_that_ends_the_process_loses_its_test_alone(result_of):
     assert outputs[1][-1]["ename"] == "DeadKernelError"
     assert outputs[2] == []
     assert list(result["incidents"]) == ["killed the kernel"]
+
+
+@pytest.fixture(scope="module", params=MODES, ids=["jailed", "unjailed"])
+def gated(request):
+    """An engine, and a file that its jails see as soon as it is there."""
+    with tempfile.TemporaryDirectory(prefix="test_engine_") as folder:
+        Path(folder).chmod(0o755)
+        wall = probe() if request.param else NO_WALL
+        with Service(JailSpec(readable=(folder,)), wall=wall) as service:
+            yield service, Path(folder, "gate")
+
+
+KILLED = [("learner", place) for place in ("learner", "course", "test")]
+KILLED += [(victim, "learner") for victim in ("keeper", "judge", "zygote")]
+
+
+@pytest.mark.parametrize(("victim", "place"), KILLED)
+def test_nobody_loses_by_what_somebody_else_kills(gated, tmp_path, victim, place):
+    service, gate = gated
+    if victim == "keeper" and service._wall == NO_WALL:
+        pytest.skip("without a wall, the learner's process goes on by itself")
+    slow = (
+        "import pathlib, subprocess, time\ndef slow():\n    subprocess.Popen(['sleep', '600'])\n"
+        f"    while not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.01)\n    return 5"
+    )
+    given = {"grade_id": "s__statement__x", "grade": False, "points": 0}
+    notebook = notebook_of(
+        code_cell(slow),
+        code_cell("total = 1", **given),
+        code_cell(f"total += 1\nif {place == 'course'} and 'slow' in globals(): slow()", **given),
+        code_cell(f"mine = slow() if {place == 'learner'} else 5"),
+        code_cell(
+            f"assert total == 2 and mine == 5 and {place != 'test'} or slow()", "a__visible__x"
+        ),
+    )
+    job = ExecuteGraded(timeout=100).job(notebook, {"folder": str(tmp_path)})
+    results = []
+    gate.unlink(missing_ok=True)
+    running = threading.Thread(target=lambda: results.append(service.run(job)))
+    running.start()
+    sleeping = None
+    while sleeping is None and running.is_alive():
+        time.sleep(0.01)
+        zygote = psutil.Process(service._zygote._process.pid)
+        below = zygote.children(recursive=True)
+        sleeping = next((process for process in below if process.name() == "sleep"), None)
+    learner = sleeping.parent()
+    judges = [process for process in zygote.children() if not process.children()]
+    chosen = {"learner": learner, "keeper": learner.parent(), "judge": judges[0], "zygote": zygote}
+    chosen[victim].kill()
+    gate.touch()
+    running.join(100)
+    cells = results[0]["cells"].values()
+    assert results[0]["incidents"] == {}
+    assert [(cell["count"], cell["outputs"]) for cell in cells] == [(n, []) for n in range(1, 6)]
+    _, alive = psutil.wait_procs([process for process in below if process != zygote], timeout=20)
+    assert [process for process in alive if process.name() == "sleep"] == []
+
+
+def test_a_jail_that_never_stands_is_not_the_learners_doing(tmp_path):
+    job = ExecuteGraded().job(notebook_of(code_cell("1", "a__visible__x")), {"folder": "/nowhere"})
+    with (
+        Service(JailSpec(readable=(str(tmp_path / "gone"),)), wall=NAMESPACES) as service,
+        pytest.raises(EngineError, match="jails end before they stand"),
+    ):
+        service.run(job)
 
 
 def test_results_are_kept_unless_time_had_a_part_in_them(tmp_path):

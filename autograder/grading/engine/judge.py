@@ -50,15 +50,26 @@ TRANSCRIPT_CHARS = 1_000_000
 #: Output of all cells of a notebook beyond this many bytes is cut.
 NOTEBOOK_OUTPUT_BYTES = 20_000_000
 
+#: How long a jail's keeper may take to say why the jail ended.
+LAST_WORD_S = 2.0
+
+#: What it says if learner code ended it: by leaving, or by growing beyond its limits.
+OWN_DOING = b"O"
+
 LEARNER, COURSE, TEST = "learner", "course", "test"
 
 
 class JailLost(Exception):
-    """The learner's process ended, or had to be ended, while a cell ran."""
+    """The learner's process ended, or had to be ended, while a cell ran.
 
-    def __init__(self, ename: str, message: str) -> None:
+    It was `excusable` if somebody else may have ended it: an administrator, the kernel for
+    want of memory. Learner code that kills itself looks the same.
+    """
+
+    def __init__(self, ename: str, message: str, *, excusable: bool = False) -> None:
         super().__init__(message)
         self.ename = ename
+        self.excusable = excusable
 
 
 @dataclass(frozen=True)
@@ -90,6 +101,8 @@ class Jail:
         self._leash = ends.leash
         self._pipes = {ends.stdout: "stdout", ends.stderr: "stderr"}
         self._asked = 0
+        #: Whether it was heard of: before that, nothing of the learner's ran in it.
+        self.stood = False
         #: Whether learner code, by its own account, asked for an answer that is withheld.
         self.asked_withheld = False
         for descriptor in self._pipes:
@@ -148,14 +161,24 @@ class Jail:
                 "CellTimeoutError", f"would not {timeout_message} and was killed"
             ) from None
         except ChannelClosed:
-            raise JailLost("DeadKernelError", "killed the kernel") from None
+            excusable = not (self.stood and self._own_doing())
+            raise JailLost("DeadKernelError", "killed the kernel", excusable=excusable) from None
         except ChannelGarbage:
             raise JailLost("DeadKernelError", "broke the kernel's messages") from None
+
+    def _own_doing(self) -> bool:
+        """Tell whether learner code ended the jail, as its keeper has it."""
+        self._leash.settimeout(LAST_WORD_S)
+        try:
+            return self._leash.recv(1) == OWN_DOING
+        except OSError:
+            return False
 
     def _collect(self, outputs: Outputs, deadline: float, watch_flood: bool) -> Any | None:
         """Collect until a reply, the deadline, or (if watched) a flood."""
         while True:
             while (message := self.channel.poll()) is not None:
+                self.stood = True
                 if isinstance(message.get("reply"), dict) and message.get("to") == self._asked:
                     self._drain(outputs)
                     self.asked_withheld |= message.get("asked") is True
@@ -221,6 +244,7 @@ class Judge:
         self._incidents: dict[str, list[str]] = {}
         self._transcripts: dict[str, Any] = {}
         self._lost: set[int] = set()
+        self._excused: set[int] = set()
         self._count = 0
         self._rebuilt = 0
         self._asked_withheld = False
@@ -248,9 +272,10 @@ class Judge:
                         self._ready(index)
                         self._run_cell(index)
                     except JailLost as loss:
+                        if self._excuse(index, loss):
+                            continue
                         restarts += 1
                         self._lose(index, loss)
-                        self._close()
                 index += 1
         finally:
             self._close()
@@ -266,7 +291,8 @@ class Judge:
     def _ready(self, index: int) -> None:
         """Have a jail in which all cells before `index` were run."""
         while self._jail is None:
-            if time.monotonic() > self._deadline or self._rebuilt > self._limits.max_restarts:
+            most = self._limits.max_restarts + len(self._excused)
+            if time.monotonic() > self._deadline or self._rebuilt > most:
                 raise JailLost("DeadKernelError", "could not be run again in time")
             self._rebuilt += 1
             self._jail = Jail(self._open_jail())
@@ -283,11 +309,26 @@ class Judge:
                     count = self._results[self._cells[earlier]["id"]]["count"]
                     self._in_jail(source, earlier, Outputs(0, sys.maxsize), count or 0)
                 except JailLost as loss:
-                    # What the first run did by luck cannot be rebuilt; go on without it.
-                    self._lost.add(earlier)
-                    self._note(str(loss), earlier)
-                    self._close()
+                    if not self._excuse(earlier, loss):
+                        # What the first run did by luck cannot be rebuilt; go on without it.
+                        self._lost.add(earlier)
+                        self._note(str(loss), earlier)
                     break
+
+    def _excuse(self, index: int, loss: JailLost) -> bool:
+        """Close a lost jail; tell whether the cell is run once more, in a fresh one.
+
+        Whoever loses a jail twice is at fault.
+        """
+        stood = self._jail is not None and self._jail.stood
+        self._close()
+        bounded = len(self._excused) <= self._limits.max_restarts
+        if loss.excusable and bounded and index not in self._excused:
+            self._excused.add(index)
+            return True
+        if loss.excusable and not stood:
+            raise RuntimeError("jails end before they stand")
+        return False
 
     def _close(self) -> None:
         if self._jail is not None:
@@ -319,7 +360,9 @@ class Judge:
         if not cell["source"].strip():
             self._results[cell["id"]] = {**self._new_result(), "count": None}
             return
-        self._count += 1
+        again = index in self._excused
+        if not again:
+            self._count += 1
         allowed = self._allowed_s()
         room = max(0, NOTEBOOK_OUTPUT_BYTES - self._kept_bytes)
         keep = min(self._limits.keep_output_bytes, room)
@@ -333,7 +376,7 @@ class Judge:
                 self._run_test(cell, index, outputs, allowed)
                 self._lend_imports(cell, index)
             else:
-                if cell["kind"] == COURSE:
+                if cell["kind"] == COURSE and not again:
                     self._run_here(cell["source"], Outputs(0, sys.maxsize), allowed)
                 self._in_jail(cell["source"], index, outputs, self._count, allowed)
         finally:

@@ -50,6 +50,7 @@ class Learner:
         for stream in (sys.stdout, sys.stderr):
             assert isinstance(stream, Stream)
             stream.sink = self._put
+        self._channel.send({})  # the jail stands
         answers = {"cell": self._cell, "look": self._look, "call": self._call}
         while True:
             try:

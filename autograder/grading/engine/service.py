@@ -56,6 +56,10 @@ class EngineError(Exception):
     """The engine itself failed; the submission is not to blame, or beyond all limits."""
 
 
+class EngineGone(EngineError):
+    """The engine ended before the job came to it."""
+
+
 class JobTooLong(EngineError):
     """A job went on beyond all its limits; another try would not end sooner."""
 
@@ -121,7 +125,8 @@ class ZygoteProcess:
                 start_new_session=True,
             )
         theirs.close()
-        Channel(self._control, MAX_TRUSTED_MESSAGE).send(settings)
+        with contextlib.suppress(ChannelClosed):  # why it ended is told to whoever needs it
+            Channel(self._control, MAX_TRUSTED_MESSAGE).send(settings)
         self._lock = threading.Lock()
         self._ready = False
 
@@ -129,15 +134,17 @@ class ZygoteProcess:
         """Wait until it has imported everything; the caller holds the lock."""
         if self._ready:
             return
-        self._control.settimeout(START_S)
         try:
+            self._control.settimeout(START_S)
             self._ready = self._control.recv(1) == b"R"
-        except OSError:
+            self._control.settimeout(None)
+        except OSError:  # it did not say so in time, or was closed meanwhile
             self._ready = False
         if not self._ready:
-            said = self._log.read_text("utf-8", "replace").strip().splitlines()
+            said = []
+            with contextlib.suppress(OSError):
+                said = self._log.read_text("utf-8", "replace").strip().splitlines()
             raise EngineError(f"the grading engine did not start: {(said or ['no reason'])[-1]}")
-        self._control.settimeout(None)
 
     def start_judge(self) -> socket.socket:
         """Return this side's end of a new judge's channel."""
@@ -147,7 +154,7 @@ class ZygoteProcess:
             try:
                 socket.send_fds(self._control, [b"J"], [theirs.fileno()])
             except OSError:
-                raise EngineError("the grading engine is gone") from None
+                raise EngineGone("the grading engine is gone") from None
         return ours
 
     def close(self) -> None:
@@ -250,6 +257,17 @@ class Service:
         except EngineError:
             return self._run(job)
 
+    def _start_judge(self) -> socket.socket:
+        while True:
+            zygote = self._running()
+            try:
+                return zygote.start_judge()
+            except EngineGone:  # it was killed: another one serves as well
+                self._drop(zygote)
+            except EngineError:
+                self._drop(zygote)
+                raise
+
     def _run(self, job: dict[str, Any]) -> dict[str, Any]:
         overlays: list[tuple[str, str]] = []
         path = [""]
@@ -260,15 +278,10 @@ class Service:
             overlays = [(copy, place) for place in sorted(places)]
             if self._wall != NAMESPACES:  # nothing can be mounted over the package
                 path = ["", str(Path(copy).parent)]
-        zygote = self._running()
         limits = job["limits"]
         seconds = limits["notebook_s"] + MARGIN_S + 5 * limits["max_restarts"]
         deadline = time.monotonic() + seconds
-        try:
-            channel = Channel(zygote.start_judge(), MAX_TRUSTED_MESSAGE)
-        except EngineError:
-            self._drop(zygote)
-            raise
+        channel = Channel(self._start_judge(), MAX_TRUSTED_MESSAGE)
         # A judge whose channel is closed is ended by the zygote.
         with contextlib.closing(channel):
             try:

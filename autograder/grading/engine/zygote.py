@@ -214,9 +214,12 @@ class Zygote:
             os.close(err)
             self._jail(their_channel, their_leash, their_out, their_err)
 
-        with contextlib.suppress(OSError):
+        try:
             self._fork(become)
             socket.send_fds(asking, [b"J"], [channel.fileno(), leash.fileno(), out, err])
+        except OSError:  # no process to be had, or the judge is gone
+            with contextlib.suppress(OSError):
+                asking.sendall(b"N")
         for sock in (channel, leash, their_channel, their_leash):
             sock.close()
         for descriptor in (out, err, *theirs[2:]):
@@ -275,9 +278,10 @@ class Watch:
         return work_folder()
 
     def keep(self, pid: int) -> None:
-        """Keep watch until the learner's process or the judge is gone."""
+        """Keep watch until the learner's process or the judge is gone; tell whose doing it was."""
         pause_s = WATCH_S
-        while self._learner_lives(pid):
+        own_doing = False
+        while (status := self._ended(pid)) is None:
             ready, _, _ = select.select([self._leash], [], [], pause_s)
             if ready:
                 order = self._leash.recv(1)
@@ -286,21 +290,24 @@ class Watch:
                 os.kill(pid, signal.SIGINT)
             began = time.monotonic()
             if self._outgrown():
+                own_doing = True
                 break
             pause_s = max(WATCH_S, 4 * (time.monotonic() - began))
+        # By a signal it may have been anybody.
+        if own_doing or (status is not None and os.WIFEXITED(status)):
+            with contextlib.suppress(OSError):
+                self._leash.send(judge.OWN_DOING)
         self._end()
 
     @staticmethod
-    def _learner_lives(learner: int) -> bool:
+    def _ended(learner: int) -> int | None:
+        """Return how the learner's process ended, or None as long as it lives."""
         while True:
-            try:
-                pid, _ = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return False
+            pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == learner:
-                return False
+                return status
             if pid == 0:
-                return True
+                return None
 
     def _outgrown(self) -> bool:
         return outgrown(self._spec)
