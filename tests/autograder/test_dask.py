@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import CancelledError
 
 import psutil
 import pytest
 from distributed import Client
+from distributed.comm.core import CommClosedError
 
 from autograder.course.commands import environment
 from autograder.grading.engine import fingerprint
@@ -239,6 +241,40 @@ def test_a_lost_scheduler_is_said_and_the_command_need_not_wait_for_ever(tmp_pat
             assert runner.slots == 0
             with pytest.raises(EngineError, match="connection to the Dask scheduler was lost"):
                 runner.submit(job).result()
+
+
+class Failing:
+    """Stands for a job's future, seen from a client whose scheduler may be gone."""
+
+    def __init__(self, status, error):
+        self.status, self._error = status, error
+
+    def result(self, timeout):
+        raise self._error
+
+    def done(self):
+        return self.status != "pending"
+
+
+LOST = "the connection to the Dask scheduler was lost"
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "told"),
+    [
+        ("cancelled", CancelledError("scheduler-connection-lost"), LOST),
+        ("pending", CommClosedError("ConnectionPool closing."), LOST),
+        ("finished", OSError("Timed out trying to connect to tcp://127.0.0.1:9"), LOST),
+        ("finished", TimeoutError(), LOST),
+        ("pending", RuntimeError("IOLoop is closed"), LOST),
+        ("error", TimeoutError("of the job's own"), "the cluster could not run it: of the job's"),
+        ("error", KeyError("x"), "the cluster could not run it: 'x'"),
+        ("error", EngineError("the engine's word"), "the engine's word"),
+    ],
+)
+def test_a_lost_scheduler_is_one_thing_and_a_job_that_cannot_run_another(status, error, told):
+    with pytest.raises(EngineError, match=f"^{told}"):
+        dask_runner.RemoteResult(None, Failing(status, error)).result()
 
 
 # -- a worker, without a cluster ------------------------------------------------

@@ -6,8 +6,9 @@ its result. Imported only when a scheduler is named.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from concurrent.futures import CancelledError
+from collections.abc import Iterator
 from typing import Any
 
 from distributed import Client, Future
@@ -30,6 +31,17 @@ LOOK_S = 5
 RETRIES = 2
 
 
+@contextlib.contextmanager
+def _losing() -> Iterator[None]:
+    """Say one thing of a lost scheduler, whichever of Dask's many errors comes first."""
+    try:
+        yield
+    except EngineError:
+        raise
+    except Exception as error:
+        raise EngineError("the connection to the Dask scheduler was lost") from error
+
+
 class RemoteResult:
     """A result to come; has what `pipeline.Pipeline` needs of a future."""
 
@@ -43,16 +55,10 @@ class RemoteResult:
         Raises
         ------
         EngineError
-            If the cluster could not run the job, or has had no workers for `WORKERS_S`.
+            If the cluster could not run the job, has had no workers for `WORKERS_S`, or is lost.
         """
-        try:
+        with _losing():
             answer: dict[str, Any] = json.loads(self._wait())
-        except EngineError:
-            raise
-        except CancelledError as error:
-            raise EngineError("the connection to the Dask scheduler was lost") from error
-        except Exception as error:
-            raise EngineError(f"the cluster could not run it: {error}") from error
         return answer
 
     def _wait(self) -> bytes:
@@ -60,8 +66,12 @@ class RemoteResult:
         while True:
             try:
                 return self._future.result(timeout=LOOK_S)
-            except TimeoutError:
-                if self._future.done():
+            except EngineError:
+                raise
+            except Exception as error:
+                if self._future.status == "error":
+                    raise EngineError(f"the cluster could not run it: {error}") from error
+                if not isinstance(error, TimeoutError) or self._future.done():
                     raise
                 alone_s = 0 if self._client.nthreads() else alone_s + LOOK_S
             if alone_s >= WORKERS_S:
@@ -101,7 +111,8 @@ class DaskRunner:
             raise EngineError(f"no Dask scheduler at {scheduler}: {error}") from error
         self._want = worker.wanted(spec, jailed=jailed, allow_unsandboxed=allow_unsandboxed)
         try:
-            self._check_workers(scheduler)
+            with _losing():
+                self._check_workers(scheduler)
         except BaseException:
             self.close()
             raise
@@ -137,13 +148,11 @@ class DaskRunner:
         EngineError
             If the connection to the scheduler is lost.
         """
-        try:
+        with _losing():
             future = self._client.submit(
                 worker.run_job, json.dumps(job).encode(), self._want, pure=False,
                 retries=RETRIES,
             )  # fmt: skip
-        except Exception as error:
-            raise EngineError("the connection to the Dask scheduler was lost") from error
         return RemoteResult(self._client, future)
 
     def close(self) -> None:
