@@ -15,11 +15,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
+from servemath_helpers._validate import finite_non_negative
+
 __all__ = [
+    "Credit",
     "check_calls",
     "check_close",
     "check_equal",
@@ -269,6 +272,30 @@ class _Comparison:
 
 # What `check_close` allows unless it is told otherwise.
 _CLOSE = _Comparison(rel_tol=1e-9, abs_tol=1e-12)
+
+
+class Credit(float):
+    """Points that a test gives in part: the last value of its cell.
+
+    Parameters
+    ----------
+    points : float
+        At least 0, finite; at most what the cell is worth.
+
+    Notes
+    -----
+    nbgrader reads a number that stands last in a test cell as its points. Grading here takes
+    none but this one, and no learner's code can return it.
+
+    Examples
+    --------
+    >>> Credit(0.75)
+    0.75
+    """
+
+    def __new__(cls, points: float) -> Self:
+        """Refuse what is no number of points."""
+        return super().__new__(cls, finite_non_negative("points", points))
 
 
 def _fail(sentence: str, hint: str) -> AssertionError:

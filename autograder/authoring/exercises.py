@@ -47,7 +47,7 @@ def _points(role: str, grade_id: str, given: object, record: Exercise | None) ->
         return given or 0
     if given is not None:
         raise ValueError(f"{grade_id!r} gives points, which its record in the bank does")
-    return record.points[role]
+    return record.worth(role)
 
 
 def name_cell(cell: NotebookNode, records: Mapping[str, Exercise]) -> None:

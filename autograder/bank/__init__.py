@@ -47,6 +47,9 @@ class Exercise:
     asked, sections in `also` help with it. `withheld` names the package's own
     implementations of what is asked; `library` holds code that merely calls them and so
     deserves nothing.
+
+    Where a plan is asked for that the tests play, `scenarios` counts the hidden cells, which
+    share their points evenly; all tests together may then take so many `seconds`.
     """
 
     slug: str
@@ -61,6 +64,13 @@ class Exercise:
     withheld: tuple[str, ...] = ()
     library: tuple[Right, ...] = ()
     also: tuple[str, ...] = ()
+    scenarios: int = 0
+    seconds: int = 0
+
+    def worth(self, role: str) -> float:
+        """Return the points of a test cell of that role."""
+        points = self.points[role]
+        return points / self.scenarios if role == "hidden" and self.scenarios else points
 
     @property
     def sections(self) -> list[str]:
@@ -72,6 +82,8 @@ class Exercise:
 #: What a value of a record must be, and how to say so.
 _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "number": (lambda it: type(it) is int and it > 0, "a whole number from 1 on"),
+    "scenarios": (lambda it: type(it) is int and it > 1, "a whole number from 2 on"),
+    "seconds": (lambda it: type(it) is int and it > 0, "a whole number from 1 on"),
     "title": (lambda it: isinstance(it, str) and bool(it.strip()), "a text"),
     "stars": (lambda it: it in (1, 2, 3), "1, 2 or 3"),
     "points": (

@@ -5,10 +5,14 @@ For solutions that we wrote. Submissions go through `autograder.grading`.
 
 from __future__ import annotations
 
+import ast
 import contextlib
+import functools
 import io
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import Any
 
 from nbformat import NotebookNode
@@ -41,7 +45,51 @@ def solution_source(notebook: NotebookNode, slug: str) -> str:
     raise ValueError(f"slug must name an exercise of the notebook, got {slug!r}")
 
 
-def run(notebook: NotebookNode, slug: str, code: str) -> Trial:
+def run_test(cell: NotebookNode, namespace: dict[str, Any]) -> float:
+    """Run a test cell, and return the points that nbgrader gives for what it shows.
+
+    Parameters
+    ----------
+    cell : NotebookNode
+        The cell. A number that stands last in it is its points.
+    namespace : dict
+        The names that it finds, and those that it leaves.
+
+    Raises
+    ------
+    Exception
+        Whatever ends the test.
+    """
+    label, worth = f"<{grade_id_of(cell)}>", points_of(cell)
+    tree = ast.parse(cell.source)
+    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    exec(compile(tree, label, "exec"), namespace)
+    if not isinstance(last, ast.Expr):
+        return worth
+    value = eval(compile(ast.Expression(last.value), label, "eval"), namespace)
+    try:
+        score = float(repr(value))
+    except ValueError:
+        return worth
+    if not 0 <= score <= worth:
+        raise ValueError(f"{grade_id_of(cell)} gives {score:g} of {worth:g} points")
+    return score
+
+
+#: Returns the context in which a solution runs, its functions too when tests call them.
+Place = Callable[[], contextlib.AbstractContextManager[object]]
+
+
+def _placed(function: Callable[..., Any], place: Place) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with place():
+            return function(*args, **kwargs)
+
+    return call
+
+
+def run(notebook: NotebookNode, slug: str, code: str, place: Place | None = None) -> Trial:
     """Run `code` as the solution of exercise `slug`, then each of its test cells.
 
     Parameters
@@ -52,22 +100,30 @@ def run(notebook: NotebookNode, slug: str, code: str) -> Trial:
         The exercise.
     code : str
         Source for the solution cell.
+    place : callable, optional
+        Returns a context for what the solution does; tests run outside it.
     """
     trial = Trial()
     namespace: dict[str, Any] = {"__name__": "__main__"}
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception), place() if place else contextlib.nullcontext():
             exec(compile(code, f"<{slug}>", "exec"), namespace)
+        if place:  # for the tests; the solution's own names stay what they are
+            namespace = {
+                name: _placed(value, place) if isinstance(value, FunctionType) else value
+                for name, value in namespace.items()
+            }
         for name, cell in iter_test_cells(notebook):
             if name.slug != slug:
                 continue
             grade_id = cell.metadata.nbgrader["grade_id"]
             try:
-                exec(compile(cell.source, f"<{grade_id}>", "exec"), namespace)
+                trial.points[grade_id] = run_test(cell, namespace)
             except Exception as error:
                 trial.points[grade_id] = 0.0
                 last = traceback.format_exception_only(error)[-1].strip()
                 trial.failures[grade_id] = last
             else:
-                trial.points[grade_id] = points_of(cell)
+                if trial.points[grade_id] < points_of(cell):
+                    trial.failures[grade_id] = "it earned a part of its points"
     return trial

@@ -40,13 +40,15 @@ def titles(chapter: Chapter) -> Iterator[str]:
 
 
 def points(chapter: Chapter) -> Iterator[str]:
-    """Points follow the stars, in the record and in the notebook."""
+    """Points follow the stars, or are one a scenario, in the record and in the notebook."""
     for record in chapter.records:
         visible, hidden = POINTS[record.stars]
+        if record.scenarios:
+            visible, hidden = 1, record.scenarios
         if record.points != {"visible": visible, "hidden": hidden}:
             yield (
                 f"{record.slug}: points must be {{ visible = {visible:g}, hidden = {hidden:g} }}, "
-                f"because stars = {record.stars}"
+                f"because stars = {record.stars}, or one a scenario"
             )
         elif chapter.points[record.slug] != visible + hidden:
             yield (

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 from autograder import bank
 from autograder.bank import runner
@@ -134,39 +135,48 @@ def own_work(chapter: Chapter) -> Iterator[str]:
             except (OSError, ValueError) as error:
                 yield f"{record.slug}: withheld: {error}"
                 continue
-            with _package_in(Path(folder)):
-                yield from _without_answers(chapter, record)
+            yield from _without_answers(chapter, record, _Elsewhere(Path(folder)))
 
 
-def _without_answers(chapter: Chapter, record: bank.Exercise) -> Iterator[str]:
+def _without_answers(
+    chapter: Chapter, record: bank.Exercise, elsewhere: _Elsewhere
+) -> Iterator[str]:
     for library in record.library:
-        trial = runner.run(chapter.exercises, record.slug, library.code)
+        trial = runner.run(chapter.exercises, record.slug, library.code, elsewhere)
         if not any("withheld" in text for text in trial.failures.values()):
             yield f"{record.slug}: library {library.name} works without what withheld names"
     for right in record.right:
         if PACKAGE in right.code:
-            trial = runner.run(chapter.exercises, record.slug, right.code)
+            trial = runner.run(chapter.exercises, record.slug, right.code, elsewhere)
             if trial.failures:
                 yield f"{record.slug}: right {right.name} asks for what withheld names"
 
 
-@contextlib.contextmanager
-def _package_in(folder: Path) -> Iterator[None]:
-    """Import the package from `folder`, and afterwards have the one that was there again."""
+class _Elsewhere:
+    """A context in which the package is that of a folder; it may be entered again and again."""
 
-    def ours() -> list[str]:
-        return [name for name in sys.modules if name.partition(".")[0] == PACKAGE]
+    def __init__(self, folder: Path) -> None:
+        self._folder = str(folder)
+        self._modules: dict[str, ModuleType] = {}
 
-    kept = {name: sys.modules.pop(name) for name in ours()}
-    sys.path.insert(0, str(folder))
-    importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
-        for name in ours():
-            del sys.modules[name]
-        sys.modules.update(kept)
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        kept = self._exchange(self._modules)
+        sys.path.insert(0, self._folder)
+        importlib.invalidate_caches()
+        try:
+            yield
+        finally:
+            sys.path.remove(self._folder)
+            self._modules = self._exchange(kept)
+
+    @staticmethod
+    def _exchange(modules: dict[str, ModuleType]) -> dict[str, ModuleType]:
+        """Put these modules of the package in the place of those that are loaded."""
+        names = [name for name in sys.modules if name.partition(".")[0] == PACKAGE]
+        found = {name: sys.modules.pop(name) for name in names}
+        sys.modules.update(modules)
+        return found
 
 
 RULES = (right_ones, wrong_ones, hidden_ones, starters, emptied_inputs, feedback, own_work)

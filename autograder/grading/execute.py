@@ -192,20 +192,21 @@ class ExecuteGraded(NbGraderPreprocessor):
 
     def job(self, nb: NotebookNode, names: dict[str, str]) -> dict[str, Any]:
         """Return all that running the notebook depends on, as JSON data."""
-        asked = {
-            exercise.slug: list(exercise.withheld)
-            for exercise in bank.load(names.get("assignment", ""))
-        }
+        exercises = bank.load(names.get("assignment", ""))
+        asked = {exercise.slug: list(exercise.withheld) for exercise in exercises}
+        seconds = {exercise.slug: exercise.seconds for exercise in exercises if exercise.seconds}
         cells = [
             {
                 "id": cell.id,
                 "source": cell.source,
                 "kind": _kind(cell),
                 "grade_id": grade_id_of(cell) or "",
-                "slug": (grade_id_of(cell) or "").partition("__")[0],
+                "slug": slug,
+                **({"seconds": seconds[slug]} if slug in seconds else {}),
             }
             for cell in nb.cells
             if cell.cell_type == "code"
+            for slug in [(grade_id_of(cell) or "").partition("__")[0]]
         ]
         limits = {
             "cell_s": self.timeout,
@@ -244,6 +245,7 @@ class ExecuteGraded(NbGraderPreprocessor):
         kept = resources.setdefault("servemath", {})
         kept.setdefault("executed", set())
         kept.setdefault("stopped", set())
+        kept.setdefault("scores", {})
         if not any(is_test_cell(cell) for cell in nb.cells):
             return nb, resources
         names = resources.get("nbgrader") or {"folder": resources["metadata"]["path"]}
@@ -271,6 +273,8 @@ class ExecuteGraded(NbGraderPreprocessor):
             kept["executed"].add(cell.id)
             if ran["stopped"]:
                 kept["stopped"].add(cell.id)
+            if "score" in ran:
+                kept["scores"][cell.id] = ran["score"]
         kept["own_work"] = result["own_work"]
         kept["wall"] = result["wall"]
         kept["seconds"] = sum(ran["seconds"] for ran in result["cells"].values())

@@ -2,8 +2,10 @@
 
 nbgrader gives a graded cell full points unless it finds an error or any text on
 stderr in its outputs, and takes a cell's last value for partial credit. Here a
-cell that did not run earns nothing, a warning costs nothing, and no printed
-value is a score.
+cell that did not run earns nothing, a warning costs nothing, and no output is a
+score: what a learner's function shows while a test runs stands there too. A test
+that gives part of its points says so by its value, a `checks.Credit`, which the
+judge hands on beside the outputs.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 
-from autograder.cells import is_test_cell
+from autograder.cells import is_test_cell, points_of
 from autograder.grading.engine.outputs import error_output
 
 
@@ -33,8 +35,17 @@ class SettleVerdicts(NbGraderPreprocessor):
             elif output.output_type == "execute_result":
                 output.output_type = "display_data"
                 output.pop("execution_count", None)
-        if cell.id not in resources["servemath"]["executed"]:
+        kept = resources["servemath"]
+        score = kept.get("scores", {}).get(cell.id)
+        if cell.id not in kept["executed"]:
             cell.outputs = [
                 nbformat.from_dict(error_output("NotRun", "this test could not be run"))
             ]
+        elif score is not None and score > points_of(cell):
+            said = f"the test gives {score:g} of {points_of(cell):g} points"
+            cell.outputs.append(nbformat.from_dict(error_output("TestFailed", said)))
+        elif score is not None:
+            # Behind an error, if there is one: then nbgrader takes no score.
+            shown = {"text/plain": repr(score)}
+            cell.outputs.append(nbformat.v4.new_output("execute_result", shown))
         return cell, resources

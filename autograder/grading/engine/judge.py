@@ -33,6 +33,7 @@ from autograder.grading.engine.channel import (
 from autograder.grading.engine.codec import NotPlainData, decode, encode, mutate, printable
 from autograder.grading.engine.outputs import Outputs, clean, error_output
 from autograder.grading.engine.shell import CellShell, CellStopped, Stream
+from servemath_helpers.checks import Credit
 
 #: The least time given to a cell once the notebook's own limit is near.
 LEAST_CELL_S = 1.0
@@ -225,7 +226,8 @@ class Judge:
     ----------
     job : dict
         ``cells``: dicts of ``id``, ``source``, ``kind`` (learner, course or test), ``slug``,
-        ``grade_id``; ``limits``; ``files``: base64 by relative path.
+        ``grade_id``, and ``seconds`` if all tests of that slug share a limit of their own;
+        ``limits``; ``files``: base64 by relative path.
     open_jail : callable
         Returns a new `JailEnds` for the job's files.
     shell : CellShell
@@ -256,9 +258,9 @@ class Judge:
         Returns
         -------
         dict
-            ``cells``: outputs, count, seconds and whether stopped, by cell id; ``incidents``:
-            cell ids by what happened; ``transcripts``: seconds and calls by `grade_id`;
-            ``asked_withheld``: whether a withheld answer was asked for.
+            ``cells``: outputs, count, seconds, whether stopped, and a test's score if it gives
+            one, by cell id; ``incidents``: cell ids by what happened; ``transcripts``: seconds
+            and calls by `grade_id`; ``asked_withheld``: whether a withheld answer was asked for.
         """
         self._deadline = time.monotonic() + self._limits.notebook_s
         restarts = 0
@@ -363,7 +365,7 @@ class Judge:
         again = index in self._excused
         if not again:
             self._count += 1
-        allowed = self._allowed_s()
+        allowed = self._allowed_s(cell)
         room = max(0, NOTEBOOK_OUTPUT_BYTES - self._kept_bytes)
         keep = min(self._limits.keep_output_bytes, room)
         outputs = Outputs(keep, self._limits.flood_output_bytes)
@@ -383,9 +385,18 @@ class Judge:
             result["seconds"] = time.perf_counter() - started
             self._kept_bytes += outputs.kept
 
-    def _allowed_s(self) -> float:
+    def _allowed_s(self, cell: dict[str, Any] | None = None) -> float:
         left = self._deadline - time.monotonic()
-        return max(LEAST_CELL_S, min(self._limits.cell_s or left, left))
+        limit = self._limits.cell_s or left
+        if cell is not None and cell["kind"] == TEST and "seconds" in cell:
+            limit = cell["seconds"] - sum(
+                self._results[other["id"]]["seconds"]
+                for other in self._cells
+                if (other["kind"], other["slug"]) == (TEST, cell["slug"])
+                and other is not cell
+                and other["id"] in self._results
+            )
+        return max(LEAST_CELL_S, min(limit, left))
 
     def _jail_source(self, cell: dict[str, Any]) -> str:
         """Return what of a cell runs in the jail: of a test only what it imports."""
@@ -464,6 +475,9 @@ class Judge:
         self._settle_stop(stopped, outputs, index, allowed)
         if failed and not outputs.has_error:
             outputs.items.append(error_output("TestFailed", "the test ended with an error"))
+        # The value itself, not what was shown: a learner's function can show anything.
+        if type(self._shell.last_value) is Credit and not failed:
+            self._results[cell["id"]]["score"] = float(self._shell.last_value)
 
 
 class Transcript:

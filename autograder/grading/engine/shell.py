@@ -130,6 +130,8 @@ class CellShell(InteractiveShell):
     display_pub_class = Type(_Publisher)
     sink: Sink | None = None
     asked_to_exit = False
+    #: The value of the last cell's last expression, None if it had none.
+    last_value: Any = None
 
     def put(self, output: dict[str, Any]) -> None:
         """Hand one output on."""
@@ -161,8 +163,9 @@ class CellShell(InteractiveShell):
 
     def run(self, source: str, count: int) -> bool:
         """Run a cell as number `count`; tell whether it ended without an error."""
-        self.execution_count = count
+        self.execution_count, self.last_value = count, None
         result = self.run_cell(source, store_history=True)
+        self.last_value = result.result
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         return bool(result.success)

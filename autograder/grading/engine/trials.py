@@ -9,6 +9,7 @@ the answer; one that used another exercise's answer is welcome to it.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,16 +19,19 @@ from autograder.grading.engine.judge import TEST
 Run = Callable[[dict[str, Any]], dict[str, Any]]
 
 
-def passed(job: dict[str, Any], result: dict[str, Any], slug: str) -> frozenset[str]:
-    """Return the `grade_id`s of an exercise's test cells that ran without an error."""
-    names = set()
+def earned(job: dict[str, Any], result: dict[str, Any], slug: str) -> dict[str, float]:
+    """Return what an exercise's test cells gave that ran without an error, by `grade_id`.
+
+    That is their score, and infinity for a test that gives all of its points.
+    """
+    found = {}
     for cell in job["cells"]:
         if cell["kind"] != TEST or cell["slug"] != slug:
             continue
         ran = result["cells"].get(cell["id"])
         if ran and not any(output["output_type"] == "error" for output in ran["outputs"]):
-            names.add(cell["grade_id"])
-    return frozenset(names)
+            found[cell["grade_id"]] = ran.get("score", math.inf)
+    return found
 
 
 def grade(job: dict[str, Any], run: Run) -> dict[str, Any]:
@@ -46,7 +50,7 @@ def grade(job: dict[str, Any], run: Run) -> dict[str, Any]:
         return {**without, "own_work": {"relying": [], "unclear": []}}
     result = run(job)
     trials = _Trials(job, result, run)
-    asked = {slug: answers[slug] for slug in answers if passed(job, result, slug)}
+    asked = {slug: answers[slug] for slug in answers if earned(job, result, slug)}
     suspects, unclear = trials.compare(asked, without)
     relying: list[str] = []
     for slug in suspects:
@@ -95,12 +99,13 @@ class _Trials:
         quick = self._quick()
         failing, unclear = [], []
         for slug in asked:
-            before = passed(self._job, self._result, slug)
-            lost = before - passed(self._job, seen, slug)
+            before = earned(self._job, self._result, slug)
+            after = earned(self._job, seen, slug)
+            lost = {name for name, score in before.items() if after.get(name, 0) < score}
             # What never ends without the answer, and took no time with it, rests on it.
             if lost & (ran | quick):
                 failing.append(slug)
-            elif lost or not before <= ran:
+            elif lost or not before.keys() <= ran:
                 unclear.append(slug)
         return failing, unclear
 
