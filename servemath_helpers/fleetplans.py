@@ -46,6 +46,7 @@ __all__ = [
     "check_plans",
     "example",
     "judge_plan",
+    "offers",
     "plan_fleet",
     "score_plan",
     "traffic",
@@ -120,6 +121,8 @@ def _field(record: Any, key: str, where: str) -> Any:
 
 
 def _short(value: object) -> str:
+    if isinstance(value, int) and value.bit_length() > 256:
+        return "of very many digits"
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
@@ -411,7 +414,18 @@ _OFFER = ("name", "usd_h", "max_replicas", "max_batch", "kv_tokens", *_COEFFICIE
 
 
 def offers(*rows: Sequence[Any]) -> list[dict[str, Any]]:
-    """Return options from rows of a table."""
+    """Return options from rows of a table.
+
+    Parameters
+    ----------
+    *rows : sequence
+        ``name, usd_h, max_replicas, max_batch, kv_tokens`` and the four coefficients.
+
+    Examples
+    --------
+    >>> offers(("small", "1.20", 12, 16, 30_000, 0.012, 2e-4, 1.2e-4, 2e-7))[0]["usd_h"]
+    '1.20'
+    """
     return [dict(zip(_OFFER, row, strict=True)) for row in rows]
 
 

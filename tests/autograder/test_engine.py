@@ -83,6 +83,67 @@ def test_outputs_are_what_jupyter_shows(result_of):
     json.dumps(result)
 
 
+CREDIT = "from servemath_helpers.checks import Credit\n"
+#: Everything that a learner's function can show, or give, to be taken for points.
+FORGED = """
+import os
+from IPython.display import clear_output, display
+from servemath_helpers.checks import Credit
+
+def f(mode):
+    print(1)
+    display(Credit(1))
+    get_ipython().displayhook(Credit(1))
+    os.write(1, b'1')
+    if mode == "clear":
+        clear_output()
+    if mode == "flood":
+        print("x" * 200_000)
+    if mode == "raise":
+        raise ValueError(Credit(1))
+    return Credit(1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("test", "score"),
+    [
+        (CREDIT + "f('show')\nCredit(0.25)", 0.25),
+        (CREDIT + "f('clear')\nCredit(0.25)", 0.25),
+        (CREDIT + "f('flood')\nCredit(0.25)", 0.25),
+        (CREDIT + "Credit(f('show') * 0 + 0.5)", 0.5),
+        (CREDIT + "Credit(0)", 0.0),
+        (CREDIT + "Credit(0.25);", None),
+        (CREDIT + "x = Credit(0.25)", None),
+        (CREDIT + "Credit(0.25)\nassert f('show') == 2", None),
+        (CREDIT + "Credit(0.25)\nf('raise')", None),
+        ("f('show')", None),
+        ("0.25", None),
+    ],
+)
+def test_a_score_is_the_value_of_the_test_and_never_what_a_learner_says(result_of, test, score):
+    outputs, result = result_of(
+        code_cell(FORGED),
+        code_cell(test, "a__hidden__x"),
+        code_cell("pass", "a__hidden__y"),
+    )
+    first, second = (list(result["cells"].values())[number] for number in (1, 2))
+    assert (first.get("score"), second.get("score")) == (score, None)
+    assert bool(score is None) or not any(o["output_type"] == "error" for o in outputs[1])
+
+
+def test_tests_of_one_exercise_can_share_a_limit_of_their_own(pipeline, tmp_path):
+    cells = [code_cell("import time\ndef f(s):\n    time.sleep(s)\n    return s")]
+    cells += [code_cell(f"assert f({s}) == {s}", f"a__hidden__{i}") for i, s in enumerate((2, 9))]
+    cells += [code_cell("assert f(0.1) == 0.1", f"{slug}__hidden__z") for slug in "ab"]
+    job = ExecuteGraded(timeout=1).job(notebook_of(*cells), {"folder": str(tmp_path)})
+    for cell in job["cells"]:
+        if cell["slug"] == "a":
+            cell["seconds"] = 4
+    stopped = [ran["stopped"] for ran in pipeline.take(job)["cells"].values()]
+    assert stopped == [False, False, True, False, False]
+
+
 def test_displays_are_updated_and_cleared_in_place(result_of):
     outputs, _ = result_of(
         code_cell(

@@ -3,8 +3,10 @@
 import time
 import uuid
 
+import nbformat
 import psutil
 import pytest
+from nbgrader.utils import determine_grade
 
 from autograder.grading.verdicts import SettleVerdicts
 
@@ -140,6 +142,35 @@ def test_a_warning_costs_nothing_and_a_printed_number_is_no_score(run):
     kinds = [(output.output_type, output.get("name")) for output in notebook.cells[0].outputs]
     assert kinds == [("stream", "stdout")]
     assert [output.output_type for output in notebook.cells[1].outputs] == ["display_data"]
+
+
+#: Last lines of test cells worth two points, and what they earn.
+PARTS = {
+    "Credit(0.97)": 0.97,
+    "Credit(0)": 0,
+    "Credit(2)": 2,
+    "Credit(2.01)": 0,  # more than it is worth: stock nbgrader would not go on
+    "Credit(1)\nassert f() == 2": 0,
+    "f()": 2,
+    "0.5": 2,
+    "import warnings; warnings.warn('look'); Credit(1.5)": 1.5,
+}
+
+
+def test_a_test_gives_part_of_its_points_by_its_value(run):
+    notebook = notebook_of(
+        code_cell("def f():\n    print(0.5)\n    display(0.5)\n    return 0.5"),
+        *(
+            code_cell(
+                f"from servemath_helpers.checks import Credit\n{test}", f"a__hidden__{i}", points=2
+            )
+            for i, test in enumerate(PARTS)
+        ),
+    )
+    notebook, _ = SettleVerdicts().preprocess(notebook, run(notebook))
+    nbformat.validate(notebook)
+    earned = [determine_grade(cell)[0] for cell in notebook.cells[1:]]
+    assert dict(zip(PARTS, earned, strict=True)) == PARTS
 
 
 def test_each_kernel_works_in_a_copy_of_what_was_handed_in(run, folder):

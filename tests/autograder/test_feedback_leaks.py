@@ -17,6 +17,7 @@ from nbgrader.api import Gradebook
 
 from autograder import bank
 from autograder.authoring.release import scratch_course
+from autograder.bank.runner import run_test
 from autograder.cells import grade_id_of, iter_test_cells, parse_grade_id, points_of
 from autograder.check.transcripts import transcript
 from autograder.course import Course
@@ -58,12 +59,12 @@ class Submitted:
         cell.outputs = []
         try:
             with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-                exec(compile(cell.source, "<cell>", "exec"), namespace)
+                points = run_test(cell, namespace)
         except Exception as error:
             cell.outputs = [code_error(error, cell.source)]
             self.messages[grade_id] = str(error)
         else:
-            self.points[grade_id] = points_of(cell)
+            self.points[grade_id] = points
         cell.outputs.insert(0, nbformat.v4.new_output("stream", text=printed.getvalue()))
 
     def visible_messages(self):

@@ -61,6 +61,15 @@ def test_a_submission_that_asks_for_no_answer_is_run_once_and_without_them():
     assert runs.withheld == [["p.a", "p.b", "p.c"]]
 
 
+def test_an_answer_that_only_gives_a_better_score_is_an_answer_too():
+    def run(job):
+        score = 0.6 if job["withheld"] else 1.0
+        cell = {"outputs": [], "stopped": False, "seconds": 0.01, "score": score}
+        return {"cells": {"a": cell}, "asked_withheld": bool(job["withheld"])}
+
+    assert grade(job_of({"a": ["p.a"]}), run)["own_work"] == {"relying": ["a"], "unclear": []}
+
+
 def test_an_own_answer_is_told_from_another_exercises():
     runs = Runs({"a": ["p.a"], "b": ["p.a"], "c": []})
     result = grade(job_of(ANSWERS), runs)

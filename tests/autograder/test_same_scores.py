@@ -11,10 +11,10 @@ import pytest
 
 from autograder import bank
 from autograder.bank.runner import run
-from autograder.cells import grade_id_of, iter_test_cells
+from autograder.cells import grade_id_of, iter_test_cells, points_of
 from autograder.course import Course
 from autograder.grading.engine.jail import why_not
-from autograder.grading.engine.trials import passed
+from autograder.grading.engine.trials import earned
 from autograder.grading.execute import ExecuteGraded
 
 CHAPTERS = [chapter for chapter in Course.at().chapters() if bank.load(chapter)]
@@ -36,7 +36,7 @@ def solutions(exercise):
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_right_and_wrong_solutions_pass_the_same_tests(chapter, executor, pipeline, tmp_path):
+def test_right_and_wrong_solutions_earn_the_same_points(chapter, executor, pipeline, tmp_path):
     notebook = nbformat.read(Course.at().source / chapter / "exercises.ipynb", as_version=4)
     exercises = bank.load(chapter)
     plainly = functools.cache(functools.partial(run, notebook))
@@ -56,13 +56,13 @@ def test_right_and_wrong_solutions_pass_the_same_tests(chapter, executor, pipeli
         result = pipeline.take(job)
         for exercise in exercises:
             plain = plainly(exercise.slug, chosen[f"{exercise.slug}__solution"])
-            tests = {
-                cell.metadata.nbgrader["grade_id"]
+            got = earned(job, result, exercise.slug)
+            points = {
+                grade_id_of(cell): min(got.get(grade_id_of(cell), 0), points_of(cell))
                 for name, cell in iter_test_cells(notebook)
                 if name.slug == exercise.slug
             }
-            right = tests - set(plain.failures)
-            assert passed(job, result, exercise.slug) == right, (
+            assert points == plain.points, (
                 exercise.slug,
                 chosen[f"{exercise.slug}__solution"],
             )
