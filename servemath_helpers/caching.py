@@ -5,7 +5,8 @@ An argument out of range raises `ValueError`, which names it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 
@@ -14,10 +15,11 @@ from servemath_helpers._validate import (
     finite_numbers_in,
     finite_positive,
     probability,
+    sequence,
     whole,
 )
 
-__all__ = ["cache_break_even", "hit_rate_latency", "lru_hit_share", "zipf_hit_share"]
+__all__ = ["cache_break_even", "hit_rate_latency", "lru_hit_share", "prefix_hits", "zipf_hit_share"]
 
 
 def hit_rate_latency(hit_rate: float, hit_ms: float, miss_ms: float) -> float:
@@ -75,6 +77,58 @@ def cache_break_even(lookup_ms: float, miss_ms: float) -> float:
     0.0125
     """
     return finite_non_negative("lookup_ms", lookup_ms) / finite_positive("miss_ms", miss_ms)
+
+
+def prefix_hits(requests: Iterable[Sequence[Hashable]], capacity: int) -> list[int]:
+    """Count the blocks of each prompt that a prefix cache has, evicting least recently used ones.
+
+    Parameters
+    ----------
+    requests : iterable of sequence
+        The blocks of each prompt, from its beginning, by any name; no block twice in one.
+    capacity : int
+        Blocks that the cache holds, at least 0.
+
+    Returns
+    -------
+    list of int
+        How many leading blocks of each prompt were there when it came.
+
+    Raises
+    ------
+    ValueError
+        If a block stands twice in a prompt, or `capacity` is no whole number of at least 0.
+
+    Notes
+    -----
+    A block counts only if all before it are there: its keys and values depend on them. All
+    blocks of a prompt then become the newest, its first one the newest of all, so that prompts
+    lose their ends first; what is over capacity is evicted from the old end.
+
+    References
+    ----------
+    vLLM, design document "Automatic Prefix Caching".
+
+    Examples
+    --------
+    >>> prefix_hits([[1, 2, 3], [1, 2, 4], [9, 2, 3], [1, 2, 3]], capacity=100)
+    [0, 2, 0, 3]
+    """
+    capacity = whole("capacity", capacity)
+    cache: OrderedDict[Hashable, None] = OrderedDict()
+    found = []
+    for i, request in enumerate(sequence("requests", requests)):
+        blocks = sequence(f"requests[{i}]", request)
+        if len(set(blocks)) < len(blocks):
+            raise ValueError(f"requests[{i}] must not have a block twice, got {blocks!r}")
+        missing = (place for place, block in enumerate(blocks) if block not in cache)
+        found.append(next(missing, len(blocks)))
+        for block in reversed(blocks):
+            cache[block] = None
+            cache.move_to_end(block)
+        while len(cache) > capacity:
+            cache.popitem(last=False)
+    return found
 
 
 def zipf_hit_share(n_items: int, top: int, s: float = 1.0) -> float:

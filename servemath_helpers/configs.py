@@ -14,10 +14,12 @@ from typing import Any
 
 from servemath_helpers._validate import whole
 from servemath_helpers.quantisation import FORMATS
+from servemath_helpers.quantities import Exact, exact_at_least
 
 __all__ = [
     "FAMILIES",
     "Family",
+    "kv_bytes",
 ]
 
 
@@ -379,3 +381,101 @@ def read_config(config: Mapping[str, Any]) -> dict[str, Any]:
         "weight_format": weight_format,
         "expert_format": expert_format if moe_layers else None,
     }
+
+
+def _needed(config: Mapping[str, Any], name: str, minimum: int = 1) -> int:
+    """Return a field that is a whole number, refusing a config without it."""
+    if config.get(name) is None:
+        raise ValueError(f"{name} must be given in config, got none")
+    return whole(name, config[name], minimum)
+
+
+def _layers_of(config: Mapping[str, Any]) -> tuple[int, int]:
+    """Return how many layers keep all tokens and how many a window, by the fields alone."""
+    listed = config.get("layer_types")
+    if listed is not None:
+        kinds = list(listed)
+        full, near = kinds.count("full_attention"), kinds.count("sliding_attention")
+        if full + near + kinds.count("linear_attention") < len(kinds):
+            raise ValueError(
+                "layer_types must be among full_attention, sliding_attention, linear_attention; "
+                f"got {kinds!r}"
+            )
+        return full, near
+    layers = _needed(config, "num_hidden_layers")
+    if config.get("full_attention_interval") is not None:
+        return layers // _needed(config, "full_attention_interval"), 0
+    if config.get("sliding_window") is None or config.get("use_sliding_window") is False:
+        return layers, 0
+    full = 0
+    if config.get("sliding_window_pattern") is not None:  # each P-th layer, counted from 1
+        full = layers // _needed(config, "sliding_window_pattern")
+    return full, layers - full
+
+
+def kv_bytes(config: Mapping[str, Any], tokens: int, bytes_per_elem: Exact = 2) -> int:
+    """Return the KV-cache bytes of a sequence by the fields of a `config.json` alone.
+
+    Parameters
+    ----------
+    config : dict
+        The parsed file; its ``text_config`` counts if it has one. A field that is null is absent.
+    tokens : int
+        Tokens of the sequence, at least 0.
+    bytes_per_elem : int, str, Decimal, Fraction or float, optional
+        Bytes of a cached number, above 0.
+
+    Returns
+    -------
+    int
+        Bytes, rounded up. States of linear attention are not counted.
+
+    Raises
+    ------
+    ValueError
+        If a field that is needed is missing or out of range, or a type of layer is not known.
+
+    Notes
+    -----
+    A layer keeps ``2 H_kv d`` numbers of a token, with latent attention ``kv_lora_rank +
+    qk_rope_head_dim``; of all tokens, of those in its window, or (linear attention) of none.
+    Which layers do what stands in ``layer_types``; else ``full_attention_interval`` says which
+    are not linear; else ``sliding_window`` counts for all layers but each
+    ``sliding_window_pattern``-th, unless ``use_sliding_window`` is false. No default of a
+    family is filled in here; `facts.Model.from_config` knows them.
+
+    References
+    ----------
+    Hugging Face transformers, ``configuration_*.py`` of the models.
+
+    Examples
+    --------
+    gpt-oss-120b at 131 072 tokens, in GiB: every other layer keeps 128 of them.
+
+    >>> config = {"hidden_size": 2880, "num_attention_heads": 64, "num_key_value_heads": 8,
+    ...           "head_dim": 64, "sliding_window": 128,
+    ...           "layer_types": ["sliding_attention", "full_attention"] * 18}
+    >>> round(kv_bytes(config, 131_072) / 2**30, 2)
+    4.5
+    """
+    if not isinstance(config, Mapping):
+        raise ValueError(f"config must be a dict as in config.json, got {config!r}")
+    nested = config.get("text_config")
+    config = nested if isinstance(nested, Mapping) else config
+    tokens = whole("tokens", tokens)
+    each = exact_at_least(bytes_per_elem, 0, "bytes_per_elem", strict=True)
+    if config.get("kv_lora_rank") is not None:
+        numbers = _needed(config, "kv_lora_rank") + _needed(config, "qk_rope_head_dim", 0)
+    else:
+        has_kv_heads = config.get("num_key_value_heads") is not None
+        heads = _needed(config, "num_key_value_heads" if has_kv_heads else "num_attention_heads")
+        if config.get("head_dim") is not None:
+            head_dim = _needed(config, "head_dim")
+        else:
+            head_dim = _needed(config, "hidden_size") // _needed(config, "num_attention_heads")
+        numbers = 2 * heads * head_dim
+    full, near = _layers_of(config)
+    kept = full * tokens
+    if near:
+        kept += near * min(tokens, _needed(config, "sliding_window"))
+    return -(-kept * numbers * each // 1)

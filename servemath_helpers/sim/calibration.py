@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from servemath_helpers._validate import whole
+from servemath_helpers.fitting import non_negative_least_squares
 from servemath_helpers.sim._arrays import FloatArray, IntArray
 from servemath_helpers.sim.fleet import simulate_fleet
 from servemath_helpers.sim.llm import simulate_llm
@@ -240,23 +241,6 @@ def _equations(measurement: Measurement, server: LLMServer) -> tuple[FloatArray,
     return np.concatenate(rows), np.concatenate(seconds)
 
 
-def _non_negative_least_squares(rows: FloatArray, seconds: FloatArray) -> FloatArray:
-    """Return the best coefficients of at least 0, by trying which of them are 0."""
-    # Relative errors count: a row is divided by what it should give.
-    rows = rows / seconds[:, None]
-    best, least = np.zeros(rows.shape[1]), float(seconds.size)
-    for count in range(1, rows.shape[1] + 1):
-        for chosen in combinations(range(rows.shape[1]), count):
-            some = rows[:, chosen]
-            scale = np.maximum(np.abs(some).max(axis=0), 1e-300)
-            answer = np.linalg.lstsq(some / scale, np.ones(seconds.size), rcond=None)[0] / scale
-            loss = float(((some @ answer - 1) ** 2).sum())
-            if (answer >= 0).all() and loss < least:
-                best, least = np.zeros(rows.shape[1]), loss
-                best[list(chosen)] = answer
-    return best
-
-
 def _step(coefficients: FloatArray) -> LinearStep:
     return LinearStep(
         base_s=float(coefficients[0]),
@@ -288,7 +272,7 @@ def _starts(measurement: Measurement, server: LLMServer, used: BoolArray) -> lis
         return [guess]
     # Those who are left out were there: batch, context and prompts beside count for all.
     rows[:, 1:] *= both.size / both.sum()
-    regressed = _non_negative_least_squares(rows, seconds)
+    regressed = non_negative_least_squares(rows, seconds)
     return [np.maximum(regressed, guess * [1e-2, 1e-2, 1e-2, 1e-3]), guess]
 
 

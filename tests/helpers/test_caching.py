@@ -116,3 +116,37 @@ def test_lru_of_nothing_or_everything_that_is_asked_for():
 def test_lru_names_bad_arguments(named, weights, size):
     with pytest.raises(ValueError, match=f"^{named} must "):
         caching.lru_hit_share(weights, size)
+
+
+@pytest.mark.parametrize(
+    ("requests", "capacity", "found"),
+    [
+        ([[1, 2, 3], [1, 2, 4], [9, 2, 3], [1, 2, 3]], 100, [0, 2, 0, 3]),
+        ([[1, 2, 3]] * 2, 2, [0, 2]),
+        ([[1, 2, 3], [1, 2, 4], [5, 6], [1, 2, 3]], 4, [0, 2, 0, 2]),
+        ([["a", "b"], [], ("a", "b")], 0, [0, 0, 0]),
+        ([], 3, []),
+    ],
+)
+def test_leading_blocks_that_a_prefix_cache_has(requests, capacity, found):
+    assert caching.prefix_hits(requests, capacity) == found
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 6), unique=True, max_size=5), max_size=12), st.integers(0, 8)
+)
+def test_a_prefix_cache_keeps_what_was_used_last(requests, capacity):
+    """A block is there if fewer than `capacity` others were used after it."""
+    used = []  # in order of use; the first block of a prompt is used last
+    for blocks, hits in zip(requests, caching.prefix_hits(requests, capacity), strict=True):
+        kept = list(dict.fromkeys(reversed(used)))[:capacity]
+        there = [block in kept for block in blocks]
+        assert hits == (there.index(False) if False in there else len(blocks))
+        used += reversed(blocks)
+
+
+def test_what_is_no_prompt_or_cache_is_refused():
+    with pytest.raises(ValueError, match=r"^requests\[1\] must not have a block twice"):
+        caching.prefix_hits([[1], [2, 3, 2]], 5)
+    with pytest.raises(ValueError, match=r"^capacity must be"):
+        caching.prefix_hits([[1]], -1)

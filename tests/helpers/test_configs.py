@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from servemath_helpers import facts
+from servemath_helpers import configs, facts
 from servemath_helpers.configs import FAMILIES
 
 Model = facts.Model
@@ -428,3 +428,83 @@ def test_every_family_reads_a_small_model(kind):
     model = Model.from_config(found | {"linear_conv_kernel_dim": 4})
     assert model.n_params > model.n_embedding_params
     assert model.kv_bytes_per_token() == 2 * model.cache_layers * 2 * 16 * 2
+
+
+SHAPE = {
+    "num_hidden_layers": 4,
+    "hidden_size": 64,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 2,
+}
+NUMBERS = 2 * 2 * 8  # of a token and layer
+
+
+@pytest.mark.parametrize(
+    ("change", "tokens", "kept"),
+    [
+        ({}, 100, 4 * 100),
+        ({}, 0, 0),
+        ({"sliding_window": 30}, 100, 4 * 30),
+        ({"sliding_window": 30}, 10, 4 * 10),
+        ({"sliding_window": 30, "use_sliding_window": False}, 100, 4 * 100),
+        ({"sliding_window": 30, "sliding_window_pattern": 3}, 100, 100 + 3 * 30),
+        ({"sliding_window": None, "sliding_window_pattern": 3}, 100, 4 * 100),
+        ({"full_attention_interval": 2, "sliding_window": 30}, 100, 2 * 100),
+        (
+            {
+                "layer_types": ["sliding_attention", "full_attention", "linear_attention"],
+                "sliding_window": 30,
+                "full_attention_interval": 2,
+            },
+            100,
+            100 + 30,
+        ),
+    ],
+)
+def test_tokens_that_layers_keep(change, tokens, kept):
+    assert configs.kv_bytes({**SHAPE, **change}, tokens) == 2 * NUMBERS * kept
+    nested = {"text_config": {**SHAPE, **change}, "num_hidden_layers": 99}
+    assert configs.kv_bytes(nested, tokens, "0.5") == NUMBERS * kept / 2
+
+
+@pytest.mark.parametrize(
+    ("change", "numbers"),
+    [
+        ({"head_dim": 16}, 2 * 2 * 16),
+        ({"num_key_value_heads": None}, 2 * 8 * 8),
+        ({"kv_lora_rank": 20, "qk_rope_head_dim": 4}, 24),
+    ],
+)
+def test_numbers_that_a_layer_keeps_of_a_token(change, numbers):
+    assert configs.kv_bytes({**SHAPE, **change}, 10, 1) == 4 * 10 * numbers
+
+
+def test_a_cache_agrees_with_the_model_that_a_config_describes():
+    for found in (LLAMA_8B, DEEPSEEK, MIXTRAL):
+        model = Model.from_config(found)
+        assert configs.kv_bytes(found, 1000) == 1000 * model.kv_bytes_per_token()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"num_hidden_layers": None}, "num_hidden_layers must be given"),
+        ({"hidden_size": None}, "hidden_size must be given"),
+        ({"kv_lora_rank": 20}, "qk_rope_head_dim must be given"),
+        ({"layer_types": ["dilated"]}, "layer_types must be among"),
+        ({"layer_types": ["sliding_attention"]}, "sliding_window must be given"),
+    ],
+)
+def test_configs_without_what_a_cache_needs(change, words):
+    with pytest.raises(ValueError, match=f"^{words}"):
+        configs.kv_bytes({**SHAPE, **change}, 10)
+
+
+def test_arguments_of_a_cache_that_are_refused():
+    for arguments, words in (
+        ((3, 10), "config must be a dict"),
+        ((SHAPE, -1), "tokens must be"),
+        ((SHAPE, 10, 0), "bytes_per_elem must be greater than 0"),
+    ):
+        with pytest.raises(ValueError, match=f"^{words}"):
+            configs.kv_bytes(*arguments)

@@ -530,3 +530,61 @@ def test_max_utilization_rises_with_pooling_and_scales_with_the_unit():
 def test_max_utilization_names_the_argument_it_refuses(values, name):
     with pytest.raises(ValueError, match=f"^{name} must be "):
         queueing.max_utilization(*values)
+
+
+# --- closed loops -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("network", "X", "R"),
+    [
+        ((1, 4.5, [0.5]), 0.2, 0.5),
+        ((5, 4.5, [0.5]), 0.950, 0.762),
+        ((10, 4.5, [0.5]), 1.664, 1.509),
+        ((20, 4.5, [0.5]), 1.999, 5.506),
+        ((40, 4.5, [0.5]), 2.0, 15.5),
+        ((20, 4.5, [0.3, 0.2]), 3.0680, 2.0189),
+        ((3, 0, [1, 1]), 0.75, 4),
+        ((7, 0, [0, 2]), 0.5, 14),
+    ],
+)
+def test_a_closed_loop(network, X, R):
+    loop = queueing.mva(*network)
+    assert (loop["X"], loop["R"]) == pytest.approx((X, R), abs=6e-4)
+
+
+@given(st.integers(1, 12), st.floats(0.1, 10), st.floats(0.1, 5))
+def test_one_station_is_the_machine_repair_model(users, think, service):
+    """Users who think are machines that run: an M/M/1 queue with a finite source."""
+    weights = [1.0]
+    for busy in range(1, users + 1):
+        weights.append(weights[-1] * (users - busy + 1) * service / think)
+    total = sum(weights)
+    loop = queueing.mva(users, think, [service])
+    assert loop["X"] == pytest.approx((1 - weights[0] / total) / service, rel=1e-9)
+    mean = sum(n * weight for n, weight in enumerate(weights)) / total
+    assert loop["queue"] == pytest.approx([mean], rel=1e-9)
+
+
+@given(st.integers(1, 30), st.floats(0, 10), st.lists(st.floats(0.01, 3), min_size=1, max_size=4))
+def test_closed_loops_keep_their_users_and_their_limits(users, think, demands):
+    loop = queueing.mva(users, think, demands)
+    assert sum(loop["queue"]) + loop["X"] * think == pytest.approx(users)
+    assert loop["R"] == pytest.approx(users / loop["X"] - think, rel=1e-6, abs=1e-9)
+    limit = min(users / (sum(demands) + think), 1 / max(demands))
+    assert loop["X"] <= limit * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ((0, 1, [1]), "N"),
+        ((1, -1, [1]), "think_s"),
+        ((1, 1, []), "demands"),
+        ((1, 1, [0, 0]), "demands"),
+        ((1, 1, [1, -1]), r"demands\[1\]"),
+    ],
+)
+def test_closed_loops_that_cannot_be(values, name):
+    with pytest.raises(ValueError, match=f"^{name} must "):
+        queueing.mva(*values)
