@@ -5,6 +5,7 @@ An argument out of range raises `ValueError`, which names it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import TypedDict
@@ -12,8 +13,11 @@ from typing import TypedDict
 from servemath_helpers._validate import finite_non_negative, finite_numbers_in, sequence
 from servemath_helpers.quantities import Exact, exact_at_least, exact_probability
 
-__all__ = ["CorrectedTail", "TokenTimes", "correct_omission", "token_times"]
+__all__ = ["CorrectedTail", "TokenTimes", "correct_omission", "slope_interval", "token_times"]
 
+_BLOCKS = 10
+#: Of Student's t with _BLOCKS - 2 degrees of freedom: 95 % lie within.
+_T_975 = 2.306004135204166
 _TOOLS = ("vllm", "inference-perf", "mlperf", "guidellm")
 
 
@@ -143,3 +147,52 @@ def correct_omission(
         return float(ordered[-(-len(ordered) * wanted // 1) - 1])
 
     return {"n": len(full), "raw": quantile(sorted(measured)), "corrected": quantile(full)}
+
+
+def slope_interval(latencies: Sequence[float]) -> tuple[float, float]:
+    """Return how fast latencies grow from request to request: a 95 % interval of the slope.
+
+    Parameters
+    ----------
+    latencies : sequence of float
+        Of requests in the order of their arrival, at least 0; twenty or more.
+
+    Returns
+    -------
+    tuple of float
+        Low and high end, in the unit of the latencies per request. Above 0 altogether: the
+        queue was growing, and its percentiles measure how long the test took.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than twenty.
+
+    Notes
+    -----
+    A line through the means of ten blocks of neighbours; what does not fill the blocks is left
+    out at the beginning. Single requests as points would be far too sure: neighbours wait in
+    the same queue.
+
+    References
+    ----------
+    GuideLLM, ``over_saturation_stopping.md``.
+
+    Examples
+    --------
+    >>> low, high = slope_interval([0.5 + 0.01 * i for i in range(100)])
+    >>> round(low, 6), round(high, 6)
+    (0.01, 0.01)
+    """
+    measured = finite_numbers_in("latencies", latencies, minimum=0)
+    size = len(measured) // _BLOCKS
+    if size < 2:
+        raise ValueError(f"latencies must hold at least {2 * _BLOCKS}, got {len(measured)}")
+    kept = measured[len(measured) - _BLOCKS * size :]
+    means = [math.fsum(kept[i * size : (i + 1) * size]) / size for i in range(_BLOCKS)]
+    x = [size * (i - (_BLOCKS - 1) / 2) for i in range(_BLOCKS)]
+    spread, mean = sum(a * a for a in x), math.fsum(means) / _BLOCKS
+    slope = math.fsum(a * y for a, y in zip(x, means, strict=True)) / spread
+    rest = math.fsum((y - mean - slope * a) ** 2 for a, y in zip(x, means, strict=True))
+    half = _T_975 * math.sqrt(rest / (_BLOCKS - 2) / spread)
+    return slope - half, slope + half

@@ -115,7 +115,8 @@ def load_measurement_csv(source: Source) -> Measurement:
         output_tokens``, then ``ttft_s`` or ``first_token_s``, and ``e2e_s``, ``tpot_s`` or
         ``last_token_s``, in any order; other columns are ignored. A time may be in ``_ms``
         instead. ``first_token_s`` and ``last_token_s`` are instants on the clock of
-        ``arrival_s``. An empty cell, ``nan`` or ``null`` is a time that is not known.
+        ``arrival_s``. An empty cell, ``nan`` or ``null`` is a time that is not known. Rows with
+        anything in a column ``error`` are requests that failed, and left out.
 
     Returns
     -------
@@ -136,11 +137,16 @@ def load_measurement_csv(source: Source) -> Measurement:
     """
     columns = {"prompt_tokens": ("prompt_tokens",), "output_tokens": ("output_tokens",)}
     columns |= {unit: (unit,) for name in _TIMES for unit in _in_units(name)}
-    optional = [unit for name in _TIMES for unit in _in_units(name)]
+    columns["error"] = ("error",)
+    optional = ["error", *(unit for name in _TIMES for unit in _in_units(name))]
     rows: list[Row] = []
+    failed = 0
     for number, cells in csv_rows(source, columns, optional):
         if not rows:
             _expect_times(cells)
+        if cells.pop("error", "").casefold() not in _MISSING:
+            failed += 1
+            continue
         where = f"row {number}"
         values = {name: _cell(f"{where}: {name}", text) for name, text in cells.items()}
 
@@ -161,7 +167,7 @@ def load_measurement_csv(source: Source) -> Measurement:
         if e2e is None and (tpot := seconds("tpot")) is not None and ttft is not None:
             e2e = ttft + (whole(f"{where}: output_tokens", output, 1) - 1) * tpot
         rows.append(Row(where, arrival, values["prompt_tokens"], output, ttft, e2e))
-    if not rows:
+    if not rows and not failed:
         raise ValueError("source must hold at least one row, got none")
     return measurement_of(rows)
 

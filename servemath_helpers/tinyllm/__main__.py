@@ -15,9 +15,7 @@ from servemath_helpers.tinyllm.transformer import SMALL, TINY, Transformer
 __all__ = ["main"]
 
 
-def main(
-    argv: Sequence[str] | None = None, wait: Callable[[], object] = threading.Event().wait
-) -> int:
+def main(argv: Sequence[str] | None = None, wait: Callable[[], object] | None = None) -> int:
     """Serve until somebody presses Ctrl-C, or `wait` returns.
 
     Parameters
@@ -25,7 +23,7 @@ def main(
     argv : sequence of str, optional
         Arguments; those of the command line if not given.
     wait : callable, optional
-        Returns when the server is to end.
+        Returns when the server is to end; never, if not given.
 
     Returns
     -------
@@ -57,7 +55,7 @@ def main(
         return 1
     with server, suppress(KeyboardInterrupt):
         print(f"{MODEL_NAME} answers at {server.url} until Ctrl-C", flush=True)
-        wait()
+        (wait or threading.Event().wait)()
     return 0
 
 

@@ -15,8 +15,8 @@ import asyncio
 import atexit
 import json
 import threading
-import zlib
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
@@ -26,31 +26,13 @@ import tornado.netutil
 import tornado.web
 
 from servemath_helpers.tinyllm.engine import Engine, Job
+from servemath_helpers.tinyllm.transformer import tokens_of, word_of
 
-__all__ = ["MODEL_NAME", "Server", "tokens_of", "word_of"]
+__all__ = ["MODEL_NAME", "Server"]
 
 MODEL_NAME = "tinyllm"
 _CLOSING = "the server is closing"
 _LOOPBACK = "127.0.0.1"
-
-
-def word_of(token: int) -> str:
-    """Return a token as text."""
-    return f"w{token} "
-
-
-def tokens_of(text: str, vocabulary: int) -> list[int]:
-    """Return the tokens of a text, one a word.
-
-    >>> tokens_of("w17 w3", 256)
-    [17, 3]
-    """
-    return [
-        int(word[1:]) % vocabulary
-        if word[:1] == "w" and word[1:].isdecimal() and word.isascii()
-        else zlib.crc32(word.encode()) % vocabulary
-        for word in text.split()
-    ]
 
 
 class _Refused(Exception):
@@ -129,7 +111,7 @@ class _Models(_Handler):
 
 
 class _Completions(_Handler):
-    job: Job | None = None
+    job: Job
 
     async def post(self) -> None:
         asked = self._asked()
@@ -141,9 +123,8 @@ class _Completions(_Handler):
         except ValueError as error:
             raise _Refused(400, str(error)) from None
         try:
-            await self._answer(self.job, news, asked)
-        except tornado.iostream.StreamClosedError:
-            pass  # nobody listens any more
+            with suppress(tornado.iostream.StreamClosedError):  # nobody listens any more
+                await self._answer(self.job, news, asked)
         finally:
             self.worker.leave(self.job)
 
@@ -194,8 +175,7 @@ class _Completions(_Handler):
         await self.flush()
 
     def on_connection_close(self) -> None:
-        if self.job is not None:
-            self.worker.leave(self.job)
+        self.worker.leave(self.job)
 
 
 _NUMBERS = count(1)

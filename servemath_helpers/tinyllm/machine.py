@@ -143,12 +143,8 @@ def measure_machine(
     # The first ones map memory and wake threads.
     np.copyto(target, source)
     np.matmul(a, a, out=product)
-    copies = [
-        rate(2 * copy_bytes, lambda: np.copyto(target, source)) for _ in range(_REPEATS)
-    ]
-    products = [
-        rate(2 * n**3, lambda: np.matmul(a, a, out=product)) for _ in range(_REPEATS)
-    ]
+    copies = [rate(2 * copy_bytes, lambda: np.copyto(target, source)) for _ in range(_REPEATS)]
+    products = [rate(2 * n**3, lambda: np.matmul(a, a, out=product)) for _ in range(_REPEATS)]
     return Machine(
         name=f"{platform.system()} on {platform.machine()}, NumPy {np.__version__}",
         bw_runs=tuple(copies),

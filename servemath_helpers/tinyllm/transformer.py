@@ -9,6 +9,7 @@ An argument out of range raises `ValueError`, which names it.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -20,7 +21,7 @@ import numpy.typing as npt
 from servemath_helpers._validate import whole
 from servemath_helpers.sim.steptime import RooflineStep
 
-__all__ = ["SMALL", "TINY", "Cache", "Shape", "Transformer"]
+__all__ = ["SMALL", "TINY", "Cache", "Shape", "Transformer", "tokens_of", "word_of"]
 
 Array = npt.NDArray[np.float32]
 _FLOAT_BYTES = 4
@@ -68,9 +69,7 @@ class Shape:
     def n_weights(self) -> int:
         """Weights of all matrices; the embedding is its own transpose at the end."""
         attention = 2 * self.width * self.head_dim * (self.heads + self.kv_heads)
-        return self.vocabulary * self.width + self.layers * (
-            attention + 3 * self.width * self.ffn
-        )
+        return self.vocabulary * self.width + self.layers * (attention + 3 * self.width * self.ffn)
 
     @property
     def weight_bytes(self) -> int:
@@ -106,6 +105,55 @@ SMALL = Shape(
 )  # fmt: skip
 #: For tests and a virtual clock, where only the tokens matter.
 TINY = Shape(layers=2, width=32, heads=4, kv_heads=2, head_dim=8, ffn=64, vocabulary=256)
+
+
+def word_of(token: int) -> str:
+    """Return a token as text.
+
+    Parameters
+    ----------
+    token : int
+        Its number.
+
+    Returns
+    -------
+    str
+        A word and a blank.
+
+    Examples
+    --------
+    >>> word_of(17)
+    'w17 '
+    """
+    return f"w{token} "
+
+
+def tokens_of(text: str, vocabulary: int) -> list[int]:
+    """Return the tokens of a text, one a word.
+
+    Parameters
+    ----------
+    text : str
+        Words; those of `word_of` are the token that they name, others any token.
+    vocabulary : int
+        Tokens that there are.
+
+    Returns
+    -------
+    list of int
+        Their numbers.
+
+    Examples
+    --------
+    >>> tokens_of("w17 w3", 256), len(tokens_of("to be or not", 256))
+    ([17, 3], 4)
+    """
+    return [
+        int(word[1:]) % vocabulary
+        if word[:1] == "w" and word[1:].isdecimal() and word.isascii()
+        else zlib.crc32(word.encode()) % vocabulary
+        for word in text.split()
+    ]
 
 
 class _Layer(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,3 +98,27 @@ def test_correction_is_what_a_client_on_schedule_would_have_measured():
 def test_what_cannot_be_corrected(arguments, words):
     with pytest.raises(ValueError, match=words):
         loadtest.correct_omission(*arguments)
+
+
+@pytest.mark.parametrize(("rho", "least", "most"), [(0.7, 0, 8), (1.0, 30, 70), (1.1, 97, 100)])
+def test_a_growing_queue_shows_in_the_slope(rho, least, most):
+    flagged = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        run = sim.simulate_gg1(
+            sim.arrivals.poisson(3000, rho, rng), sim.services.exponential(3000, 1.0, rng)
+        )
+        flagged += loadtest.slope_interval(run.sojourn_s.tolist())[0] > 0
+    assert least <= flagged <= most
+
+
+def test_the_slope_is_that_of_a_textbook_line():
+    from scipy import stats
+
+    values = np.random.default_rng(1).random(47).tolist()
+    means = np.reshape(values[7:], (10, 4)).mean(axis=1)
+    line = stats.linregress(4 * np.arange(10), means)
+    half = stats.t.ppf(0.975, 8) * line.stderr
+    assert loadtest.slope_interval(values) == pytest.approx((line.slope - half, line.slope + half))
+    with pytest.raises(ValueError, match="at least 20, got 19"):
+        loadtest.slope_interval([1.0] * 19)

@@ -11,14 +11,15 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from servemath_helpers._files import replace_text
 
 __all__ = ["SCHEMA_VERSION", "Ledger", "LedgerError", "Saved", "collect", "default_path"]
 
@@ -206,17 +207,7 @@ class Ledger:
 def _write(path: Path, content: Mapping[str, Any]) -> None:
     """Replace a file's content in one step."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False, sort_keys=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    try:
-        with open(handle, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise
+    replace_text(path, text + "\n")
 
 
 def collect(paths: Iterable[Path | str]) -> tuple[list[dict[str, Any]], list[str]]:
