@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -154,8 +155,8 @@ def _properties(notebooks: Iterable[Notebook], slugs: list[str]) -> list[Propert
 
 def _why_not_graded(course: Course, folder: Path, needed: list[str]) -> tuple[str, list[str]]:
     """Return why the submission in `folder` has no grade, empty if it has; else its remarks."""
-    missing = [file for file in needed if not (folder / file).exists()]
-    if missing:
+    missing = [file for file in needed if not os.path.lexists(folder / file)]
+    if missing and not folder.is_symlink():
         return missing_notebooks(missing, folder), []
     outcome = load_outcome(course.root, folder.name, folder.parent.name)
     if outcome is None:

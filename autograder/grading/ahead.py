@@ -17,6 +17,8 @@ from nbformat import NotebookNode
 from traitlets.utils.importstring import import_item
 
 from autograder.grading.engine.pipeline import Pipeline
+from autograder.grading.outcomes import remarks_of
+from autograder.grading.reading import read_notebook
 from autograder.grading.submission import check_file
 
 #: Submissions sanitised and run ahead, for each slot of the engine.
@@ -84,7 +86,8 @@ class Ahead:
         resources = self._exporter.parent.init_single_notebook_resources(str(path))
         resources["metadata"] = {"name": path.stem, "path": str(path.parent)}
         check_file(path)
-        notebook = nbformat.read(path, as_version=4)
+        notebook, remarks = read_notebook(path)
+        remarks_of(resources).extend(remarks)
         for sanitise in self._sanitisers:
             notebook, resources = sanitise(notebook, resources)
         nbformat.validate(notebook, relax_add_props=True)

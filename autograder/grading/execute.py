@@ -10,8 +10,11 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import functools
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +37,9 @@ from autograder.grading.engine.jail import (
 )
 from autograder.grading.engine.judge import COURSE, LEARNER, TEST
 from autograder.grading.engine.pipeline import Pipeline
-from autograder.grading.engine.service import files_of
 from autograder.grading.outcomes import remarks_of
 from autograder.grading.run_records import save_run
+from autograder.grading.submission import Beside, Inode, Owners, beside
 
 #: Workers of a cluster find out for themselves which wall stands.
 ELSEWHERE = "elsewhere"
@@ -64,6 +67,14 @@ def describe_cells(nb: NotebookNode, ids: list[str]) -> str:
     exercises = dict.fromkeys(name.partition("__")[0] for name in names if name)
     described = f"cell{'s' if len(found) > 1 else ''} {numbers}"
     return described + (f" ({', '.join(exercises)})" if exercises else "")
+
+
+def _modules(folder: Path) -> Iterator[str]:
+    """Yield the text of what a notebook may import."""
+    for path in folder.rglob("*.py"):
+        if path.is_file() and not path.is_symlink():
+            with contextlib.suppress(OSError):
+                yield path.read_text("utf-8", "replace")
 
 
 def _kind(cell: NotebookNode) -> str:
@@ -208,6 +219,7 @@ class ExecuteGraded(NbGraderPreprocessor):
             if cell.cell_type == "code"
             for slug in [(grade_id_of(cell) or "").partition("__")[0]]
         ]
+        files = self._files(names, [cell["source"] for cell in cells])
         limits = {
             "cell_s": self.timeout,
             "notebook_s": self.notebook_timeout_s,
@@ -218,25 +230,40 @@ class ExecuteGraded(NbGraderPreprocessor):
         return {
             "cells": cells,
             "limits": limits,
-            "files": self._files(names),
+            "files": files.files,
+            "left_out": files.remark,
             "own_work": asked,
             "withheld": [],
         }
 
-    def _files(self, names: dict[str, str]) -> dict[str, str]:
+    def _files(self, names: dict[str, str], sources: list[str]) -> Beside:
         """Return what lies beside the notebook: as handed in, with the course's files over it."""
         if "folder" in names:
-            return files_of(Path(names["folder"]), Path(names["folder"]).rglob("*"))
-        coursedir = self.parent.parent.coursedir
-        ignore = [*coursedir.ignore, "*.ipynb"]
-        files: dict[str, str] = {}
-        for directory, student in (
-            (coursedir.submitted_directory, names["student"]),
-            (coursedir.source_directory, "."),
-        ):
-            folder = Path(coursedir.format_path(directory, student, names["assignment"]))
-            files |= files_of(folder, map(Path, find_all_files(str(folder), ignore)))
-        return files
+            return beside(Path(names["folder"]), file_bytes=self.file_bytes)
+        coursedir, assignment = self.parent.parent.coursedir, names["assignment"]
+        folder = Path(
+            coursedir.format_path(coursedir.submitted_directory, names["student"], assignment)
+        )
+        source = Path(coursedir.format_path(coursedir.source_directory, ".", assignment))
+        # The course's notebooks carry a megabyte of figures: only for code that may read one.
+        own = {path.name for path in source.glob("*.ipynb")}
+        read = any("ipynb" in text for text in (*sources, *_modules(folder)))
+
+        owners = functools.cache(lambda: Owners.of_course(coursedir))
+
+        def is_foreign(_path: Path, inode: Inode) -> bool:
+            return owners().of(inode, folder) is not None
+
+        found = beside(
+            folder,
+            without=() if read else own,
+            file_bytes=self.file_bytes,
+            is_foreign=is_foreign,
+        )
+        for path in map(Path, find_all_files(str(source), [*coursedir.ignore, "*.ipynb"])):
+            data = base64.b64encode(path.read_bytes()).decode("ascii")
+            found.files[path.relative_to(source).as_posix()] = data
+        return found
 
     def preprocess(
         self, nb: NotebookNode, resources: dict[str, Any]
@@ -257,6 +284,8 @@ class ExecuteGraded(NbGraderPreprocessor):
             with self.make_pipeline() as pipeline:
                 result = pipeline.take(job)
         self._apply(nb, resources, result)
+        if job["left_out"]:
+            remarks_of(resources).append(job["left_out"])
         if "student" in names:
             save_run(Path.cwd(), names["assignment"], names["student"], job, result)
         return nb, resources

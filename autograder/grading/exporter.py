@@ -19,7 +19,7 @@ from nbformat import NotebookNode
 
 from autograder.grading.outcomes import NOT_GRADED, UNFINISHED, Outcome, load_outcome, remarks_of
 from autograder.grading.run import GradingRun
-from autograder.grading.submission import check_folder, explain
+from autograder.grading.submission import UngradableSubmission, explain
 
 
 def _key(resources: dict[str, Any] | None) -> tuple[str, ...]:
@@ -53,7 +53,9 @@ class SubmissionExporter(NotebookExporter):
         convert = self._sanitise if self.run.is_submitted(path) else super().from_filename
         try:
             graded = self.run.graded_notebooks(names["assignment"])
-            check_folder(path.parent, graded)
+            reason = self.run.refusal(path.parent) if convert == self._sanitise else ""
+            if reason:
+                raise UngradableSubmission(reason)
             if names["notebook"] not in graded:
                 return self._convert_ungraded(path, resources, convert)
             if convert == self._sanitise:

@@ -18,10 +18,8 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 from autograder.cells import grade_id_of
 from autograder.grading.original import Original
 from autograder.grading.outcomes import remarks_of
+from autograder.grading.reading import SKIP_TAG
 from autograder.grading.run_gradebook import gradebook_of_run
-
-#: nbclient leaves a cell with this tag out; nbgrader would then award its points.
-SKIP_TAG = "skip-execution"
 
 
 def _counted(number: int, singular: str, plural: str) -> str:

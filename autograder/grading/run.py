@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import glob
 import shutil
+import sys
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +25,8 @@ from autograder.grading.execute import ExecuteGraded
 from autograder.grading.outcomes import GRADED, NOT_GRADED, UNFINISHED, Outcome, load_outcome
 from autograder.grading.run_gradebook import RunGradebook
 from autograder.grading.run_progress import RunProgress
-from autograder.grading.submission import missing_from, missing_notebooks, not_copied
+from autograder.grading.submission import Owners, explain, not_copied, refusal
+from autograder.wording import first_line
 
 #: Stands at the end of each notebook that was graded, so a part of one lacks it.
 STAMP = b'"servemath": {'
@@ -53,6 +56,8 @@ class GradingRun:
         self._progress: RunProgress | None = None
         self._at_end: list[Callable[[], object]] = []
         self._last: Path | None = None
+        self._opened: list[tuple[str, str]] = []
+        self._owners = functools.cache(lambda: Owners.of_course(self._coursedir))
         self.ahead = Ahead(exporter, self._executor.job)
         if self._converter.assignments:
             self._begin()
@@ -61,10 +66,15 @@ class GradingRun:
         with self._told_plainly():
             _ = self._executor.wall
         coming = self._open_outcomes()
+        self._watch_steps()
         if coming:
             self.ahead.expect(coming)
             self._last = coming[-1]
-            _ = self.pipeline  # imports while the first submissions are read
+            try:
+                _ = self.pipeline  # imports while the first submissions are read
+            except NbGraderException as error:
+                self._settle_unfinished(f"grading could not begin: {error}")
+                raise
             self._progress = RunProgress(len(coming), self._log)
             self._at_end.append(weakref.finalize(self, self._progress.close))
             # All that is imported by now stays: no looking for garbage in it, over and over.
@@ -100,6 +110,59 @@ class GradingRun:
         originals = self.gradebook.originals(assignment)
         return [name for name, original in originals.items() if original.is_graded]
 
+    def refusal(self, folder: Path) -> str:
+        """Say why what lies in a submission's folder is not graded; empty if it is."""
+        return refusal(folder, self.graded_notebooks(folder.name), self._owners)
+
+    def _watch_steps(self) -> None:
+        """Have a reason kept for whatever stops a submission, or the run, in nbgrader's hands.
+
+        It gives files and gradebook to a submission before its notebook comes to the
+        exporter. Only a command that was killed leaves an outcome that says no more than
+        that grading did not finish.
+        """
+        converter = self._converter
+
+        def watch(name: str) -> None:
+            step = getattr(converter, name)
+
+            @functools.wraps(step)
+            def watched(assignment: str, student: str) -> Any:
+                try:
+                    return step(assignment, student)
+                except Exception as error:
+                    reason = explain(error, "outside its notebook")
+                    self.not_graded(student, assignment, reason, Path(self._coursedir.root))
+                    raise
+
+            setattr(converter, name, watched)
+
+        for name in ("init_destination", "init_assignment", "set_permissions"):
+            watch(name)
+        convert = converter.convert_notebooks
+
+        @functools.wraps(convert)
+        def convert_notebooks() -> None:
+            said = "nbgrader passed it over; the log says why"
+            try:
+                convert()
+            except Exception as error:
+                said = f"the command stopped before it: {first_line(error)}"[:200]
+                raise
+            finally:
+                if not isinstance(sys.exception(), (KeyboardInterrupt, SystemExit)):
+                    self._settle_unfinished(said)
+
+        converter.convert_notebooks = convert_notebooks
+
+    def _settle_unfinished(self, reason: str) -> None:
+        """Give each submission that this run did not come to the reason for it."""
+        root = Path(self._coursedir.root)
+        for student, assignment in self._opened:
+            outcome = load_outcome(root, assignment, student)
+            if outcome is not None and outcome.reason == UNFINISHED:
+                self.not_graded(student, assignment, reason, root)
+
     def is_submitted(self, path: Path) -> bool:
         """Tell whether a file lies in what was handed in, not in what became of it."""
         submitted = Path(self._coursedir.root, self._coursedir.submitted_directory)
@@ -131,9 +194,9 @@ class GradingRun:
                 continue
             # nbgrader copies what lies beside a notebook: not what a link or a device leads to.
             coursedir.ignore.extend(glob.escape(str(path)) for path in not_copied(folder))
-            missing = missing_from(folder, graded)
-            if missing:
-                self.not_graded(student, assignment, missing_notebooks(missing, folder), root)
+            reason = self.refusal(folder)
+            if reason:
+                self.not_graded(student, assignment, reason, root)
                 continue
             done = Path(coursedir.format_path(coursedir.autograded_directory, student, assignment))
             kept = load_outcome(root, assignment, student)
@@ -143,6 +206,7 @@ class GradingRun:
                 shutil.rmtree(done)
             if self._converter.force or not done.exists():
                 Outcome(student, assignment, NOT_GRADED, UNFINISHED).save(root)
+                self._opened.append((student, assignment))
                 coming += [folder / f"{name}.ipynb" for name in graded]
         return coming
 

@@ -6,7 +6,6 @@ result comes out, both plain JSON data.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import dataclasses
 import importlib.util
@@ -41,9 +40,6 @@ PRELOAD = (
     # Of the course's package only what holds no answer: answers may be withheld from a jail.
     f"{PACKAGE}.notebook", f"{PACKAGE}.checks",
 )  # fmt: skip
-
-#: Files of a submission that are handed to the jail, together.
-MAX_FILES_BYTES = 100_000_000
 
 #: Seconds for a zygote to import what it preloads.
 START_S = 120.0
@@ -294,23 +290,3 @@ class Service:
         if "crash" in result:
             raise EngineError(result["crash"].strip().splitlines()[-1])
         return {**result, "wall": self._described}
-
-
-def files_of(folder: Path, paths: Iterable[Path]) -> dict[str, str]:
-    """Return files below `folder`, as base64 by relative path.
-
-    Notebooks stay out, as graded they hold the hidden tests; so does what a link leads to.
-    """
-    found: dict[str, str] = {}
-    total = 0
-    root = folder.resolve()
-    for path in sorted(paths):
-        inside = path.resolve().is_relative_to(root) and not path.is_symlink()
-        if path.suffix == ".ipynb" or not inside or not path.is_file():
-            continue
-        data = path.read_bytes()
-        total += len(data)
-        if total > MAX_FILES_BYTES:
-            raise EngineError(f"its files are larger than {MAX_FILES_BYTES:,} bytes together")
-        found[path.relative_to(folder).as_posix()] = base64.b64encode(data).decode("ascii")
-    return found
