@@ -17,7 +17,7 @@ WORDS = {
     "AssertionError": "The test ran, and an answer was not what the statement asks for.",
     "NotImplementedError": "The function is not written yet.",
     "NotRun": "This test could not be run.",
-    "NoCredit": "The solution only calls the package's own answer to this question. "
+    "NoCredit": "The answers are the package's own: they change when the package's do. "
     "Write the computation yourself; other parts of the package are welcome.",
     "CellTimeoutError": "It took too long and was stopped.",
     "DeadKernelError": "The code ended the program that ran it.",

@@ -206,6 +206,7 @@ class ExecuteGraded(NbGraderPreprocessor):
         exercises = bank.load(names.get("assignment", ""))
         asked = {exercise.slug: list(exercise.withheld) for exercise in exercises}
         seconds = {exercise.slug: exercise.seconds for exercise in exercises if exercise.seconds}
+        functions = [name for exercise in exercises for name in exercise.functions]
         cells = [
             {
                 "id": cell.id,
@@ -233,6 +234,7 @@ class ExecuteGraded(NbGraderPreprocessor):
             "files": files.files,
             "left_out": files.remark,
             "own_work": asked,
+            "functions": functions,
             "withheld": [],
         }
 
@@ -304,7 +306,7 @@ class ExecuteGraded(NbGraderPreprocessor):
                 kept["stopped"].add(cell.id)
             if "score" in ran:
                 kept["scores"][cell.id] = ran["score"]
-        kept["own_work"] = result["own_work"]
+        kept["own_work"] = {**result["own_work"], "replaced": result["replaced"]}
         kept["wall"] = result["wall"]
         kept["seconds"] = sum(ran["seconds"] for ran in result["cells"].values())
         for what, ids in result["incidents"].items():

@@ -1,9 +1,10 @@
 """No credit for calling the answer.
 
-The helper package teaches the formulas that exercises ask for. A solution that
-merely calls the package's implementation of what is asked earns nothing for that
-exercise; using other parts of the package is welcome. The engine finds out which is
-which by running submissions without the answers (`autograder.grading.engine.trials`).
+The helper package teaches the formulas that exercises ask for. A solution whose answers
+are those of the package's implementation of what is asked earns nothing for that
+exercise; comparing with it, or using other parts of the package, is welcome. The engine
+finds out which is which by running submissions without the answers
+(`autograder.grading.engine.trials`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 
 from autograder import bank
-from autograder.cells import is_test_cell, parse_grade_id
+from autograder.cells import is_test_cell
 from autograder.grading.engine.outputs import error_output
 from autograder.grading.outcomes import remarks_of
 
@@ -31,28 +32,34 @@ class CreditOwnWork(NbGraderPreprocessor):
         exercises = {
             exercise.slug: exercise for exercise in bank.load(resources["nbgrader"]["assignment"])
         }
-        for slug in found.get("relying", ()):
-            self._withdraw(nb, exercises[slug])
+        for slug, cells in found.get("relying", {}).items():
+            self._withdraw(nb, exercises[slug], cells)
         for what, slugs in (
-            ("no credit for calling the package's answer", found.get("relying")),
+            ("no credit for calling the package's answer:", found.get("relying")),
+            (
+                "compares with the package's answer, and could not be judged without it: look at",
+                found.get("compares"),
+            ),
             (
                 "uses the package, and could not be judged without it: look at",
                 found.get("unclear"),
             ),
+            (
+                "a later cell imported the package's; graded as the learner wrote it:",
+                found.get("replaced"),
+            ),
         ):
             if slugs:
-                remarks_of(resources).append(f"{what}: {', '.join(slugs)}")
+                remarks_of(resources).append(f"{what} {', '.join(slugs)}")
         return nb, resources
 
     @staticmethod
-    def _withdraw(nb: NotebookNode, exercise: bank.Exercise) -> None:
+    def _withdraw(nb: NotebookNode, exercise: bank.Exercise, cells: list[str]) -> None:
         message = (
-            f"This solution only calls {' or '.join(exercise.withheld)}, which is what the "
-            "exercise asks you to write. Write the computation yourself; using other parts "
-            "of the package is welcome."
+            f"The answers are those of {' or '.join(exercise.withheld)}: they change when the "
+            "package's do. That is what the exercise asks you to write. Write the computation "
+            "yourself; comparing with the package, and using other parts of it, is welcome."
         )
         for cell in nb.cells:
-            if not is_test_cell(cell):
-                continue
-            if parse_grade_id(cell.metadata.nbgrader["grade_id"]).slug == exercise.slug:
+            if is_test_cell(cell) and cell.metadata.nbgrader["grade_id"] in cells:
                 cell.outputs = [nbformat.from_dict(error_output("NoCredit", message))]

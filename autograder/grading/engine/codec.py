@@ -3,15 +3,24 @@
 A value is encoded to what JSON can hold and decoded to exactly the built-in or
 NumPy type that its tag names. A subclass crosses as the value of its base, so an
 object cannot bring behaviour of its own; what is no plain data arrives as `Opaque`.
+Named tuples and dataclasses arrive as new ones of the same names and fields, without
+methods; an iterator as one over what it gave.
 """
 
 from __future__ import annotations
 
+import array
 import base64
 import binascii
+import dataclasses
+import datetime as dt
+import functools
+import itertools
+import keyword
 import math
 import re
-from collections.abc import Callable
+from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
+from collections.abc import Callable, Iterator
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any
@@ -33,6 +42,12 @@ MAX_INT_BITS = 1_000_000
 
 #: Decimals beyond this power of ten do not cross: as whole numbers they would fill the memory.
 MAX_DECIMAL_EXPONENT = 10_000
+
+#: Items of an iterator that cross; whoever takes more of it is told so.
+MAX_TAKEN = 100_000
+
+#: Fields of a named tuple or a dataclass.
+MAX_FIELDS = 100
 
 _DTYPE = re.compile(r"[<>|=]?(?:[biufcSU]\d{1,8}|[mM]8(?:\[[0-9A-Za-z]{1,8}\])?)")
 
@@ -64,7 +79,8 @@ def printable(text: object, limit: int) -> str:
 
 
 class _Encoder:
-    def __init__(self) -> None:
+    def __init__(self, *, take: bool = True) -> None:
+        self.take = take
         self.items = 0
         self.bytes = 0
 
@@ -80,8 +96,11 @@ class _Encoder:
         if depth > MAX_DEPTH:
             raise NotPlainData(f"nested deeper than {MAX_DEPTH} levels, or containing itself")
         kind = type(value)
-        if value is None or kind is bool or kind is float:
+        if value is None or kind is bool:
             return value
+        if kind is float:
+            # NumPy's NaN is an object of its own, and lists that hold it are equal by that.
+            return ["z"] if value is np.nan else value
         if kind is int:
             return self._int(value)
         if kind is str:
@@ -106,14 +125,22 @@ class _Encoder:
         if issubclass(kind, (bytes, bytearray)):
             data = bytes(memoryview(value))
             self._count(data=len(data))
-            return ["b", base64.b64encode(data).decode("ascii")]
+            tag = "b" if issubclass(kind, bytes) else "B"
+            return [tag, base64.b64encode(data).decode("ascii")]
+        fields = _fields_of(kind)
+        if fields and tuple.__len__(value) == len(fields):
+            return ["N", kind.__name__, fields, *self._items(tuple.__iter__(value), depth)]
         for base, tag, iterate in _SEQUENCES:
             if issubclass(kind, base):
                 return [tag, *self._items(iterate(value), depth)]
         if issubclass(kind, dict):
             pairs = list(dict.items(value))
             self._count(items=2 * len(pairs))
-            return ["d", *([self.encode(part, depth + 1) for part in pair] for pair in pairs)]
+            forms = [[self.encode(part, depth + 1) for part in pair] for pair in pairs]
+            if kind in _DICTS:
+                factory = _FACTORY_NAMES.get(getattr(value, "default_factory", None), "")
+                return ["m", _DICTS[kind], factory, *forms]
+            return ["d", *forms]
         if kind is Decimal:
             return ["D", str(_bounded(value))]
         if kind is Fraction:
@@ -121,7 +148,33 @@ class _Encoder:
         if kind is range:
             self._count(items=_length(value))
             return ["r", *map(self._int, (value.start, value.stop, value.step))]
+        return self._rarer(value, kind, depth)
+
+    def _rarer(self, value: Any, kind: type, depth: int) -> Any:
+        if kind in _VIEWS:
+            return ["v", _VIEWS[kind], *self._items(value, depth)]
+        if kind is deque:
+            return ["q", value.maxlen, *self._items(value, depth)]
+        if kind is array.array and value.typecode in _ARRAY_CODES:
+            return ["A", value.typecode, *self._items(value, depth)]
+        if kind in _TIMES:
+            return ["T", kind.__name__, *_time_parts(value)]
+        if _is_dataclass(kind):
+            return self._record(value, kind, depth)
+        if self.take and hasattr(kind, "__next__") and hasattr(kind, "__iter__"):
+            taken = list(itertools.islice(value, MAX_TAKEN + 1))
+            more = len(taken) > MAX_TAKEN
+            return ["g", more, *self._items(taken[:MAX_TAKEN], depth)]
         return ["?", printable(getattr(kind, "__name__", "?"), 80)]
+
+    def _record(self, value: Any, kind: type, depth: int) -> Any:
+        names = [field.name for field in dataclasses.fields(value)]
+        settings = kind.__dataclass_params__  # type: ignore[attr-defined]
+        flags = [bool(settings.eq), bool(settings.order), bool(settings.frozen)]
+        if not _are_names([kind.__name__, *names]):
+            return ["?", printable(kind.__name__, 80)]
+        parts = [getattr(value, name, None) for name in names]
+        return ["C", kind.__name__, flags, names, *self._items(parts, depth)]
 
     def _items(self, values: Any, depth: int) -> list[Any]:
         found = list(values)
@@ -162,8 +215,60 @@ _SEQUENCES: tuple[tuple[type, str, Callable[[Any], Any]], ...] = (
 )
 
 
-def encode(value: Any) -> Any:
+_DICTS: dict[type, str] = {Counter: "Counter", OrderedDict: "OrderedDict", defaultdict: "default"}
+_FACTORIES: dict[str, Any] = {
+    "": None,
+    **{kind.__name__: kind for kind in (int, float, str, bool, list, dict, set, tuple)},
+}
+_FACTORY_NAMES = {kind: name for name, kind in _FACTORIES.items()}
+_VIEWS: dict[type, str] = {
+    type({}.keys()): "keys",
+    type({}.values()): "values",
+    type({}.items()): "items",
+}
+_ARRAY_CODES = "bBhHiIlLqQfd"
+_TIMES = (dt.datetime, dt.date, dt.time, dt.timedelta)
+
+
+def _are_names(names: Any) -> bool:
+    """Tell whether texts may name a type and its fields: no more than plain words."""
+    return (
+        isinstance(names, list)
+        and 0 < len(names) <= MAX_FIELDS
+        and len({*names[1:]}) == len(names) - 1
+        and all(
+            type(name) is str
+            and name.isidentifier()
+            and not keyword.iskeyword(name)
+            and not name.startswith("__")
+            and len(name) <= 80
+            for name in names
+        )
+    )
+
+
+def _fields_of(kind: type) -> list[str] | None:
+    """Return the fields of a named tuple's type, None if it is none."""
+    fields = getattr(kind, "_fields", None) if issubclass(kind, tuple) else None
+    if type(fields) is not tuple or any(str(name).startswith("_") for name in fields):
+        return None
+    return list(fields) if _are_names([kind.__name__, *fields]) else None
+
+
+def _is_dataclass(kind: type) -> bool:
+    return dataclasses.is_dataclass(kind) and hasattr(kind, "__dataclass_params__")
+
+
+def _time_parts(value: Any) -> list[Any]:
+    if isinstance(value, dt.timedelta):
+        return [value.days, value.seconds, value.microseconds]
+    return [value.isoformat()]
+
+
+def encode(value: Any, *, take: bool = True) -> Any:
     """Return `value` in a form that JSON can hold and `decode` turns back.
+
+    An iterator is used up for it, or with ``take=False`` is no plain data.
 
     Raises
     ------
@@ -177,7 +282,7 @@ def encode(value: Any) -> Any:
     >>> decode(encode(np.arange(3)))
     array([0, 1, 2])
     """
-    return _Encoder().encode(value)
+    return _Encoder(take=take).encode(value)
 
 
 def _array_of(dtype: Any, shape: Any, data: Any) -> np.ndarray:
@@ -269,6 +374,77 @@ def _dict(*pairs: Any) -> dict[Any, Any]:
     return {_decode(key): _decode(value) for key, value in pairs}
 
 
+@functools.lru_cache(maxsize=256)
+def _tuple_type(name: str, fields: tuple[str, ...]) -> Any:
+    return namedtuple(name, fields)
+
+
+def _named(name: Any, fields: Any, *items: Any) -> Any:
+    if not (isinstance(fields, list) and _are_names([name, *fields])):
+        raise NotPlainData("a named tuple of odd names")
+    return _tuple_type(name, tuple(fields))(*map(_decode, items))
+
+
+@functools.lru_cache(maxsize=256)
+def _record_type(name: str, fields: tuple[str, ...], eq: bool, order: bool, frozen: bool) -> Any:
+    named = [(field, object) for field in fields]
+    return dataclasses.make_dataclass(name, named, eq=eq, order=order, frozen=frozen)
+
+
+def _record(name: Any, flags: Any, fields: Any, *items: Any) -> Any:
+    if not (isinstance(fields, list) and _are_names([name, *fields])):
+        raise NotPlainData("a dataclass of odd names")
+    eq, order, frozen = map(bool, flags)
+    return _record_type(name, tuple(fields), eq, order and eq, frozen)(*map(_decode, items))
+
+
+def _taken(more: Any, *items: Any) -> Iterator[Any]:
+    return _iterator([_decode(item) for item in items], more is True)
+
+
+def _iterator(items: list[Any], more: bool) -> Iterator[Any]:
+    yield from items
+    if more:
+        raise RuntimeError(f"more than {MAX_TAKEN:,} items were taken")
+
+
+def _view(which: Any, *items: Any) -> Any:
+    values = [_decode(item) for item in items]
+    if which == "keys":
+        return dict.fromkeys(values).keys()
+    if which == "values":
+        return dict(enumerate(values)).values()
+    return dict(values).items()
+
+
+def _special_dict(kind: Any, factory: Any, *pairs: Any) -> Any:
+    values = _dict(*pairs)
+    if kind == "Counter":
+        return Counter(values)
+    return (
+        OrderedDict(values) if kind == "OrderedDict" else defaultdict(_FACTORIES[factory], values)
+    )
+
+
+def _deque(maxlen: Any, *items: Any) -> Any:
+    return deque([_decode(item) for item in items], None if maxlen is None else _whole(maxlen))
+
+
+def _typed_array(code: Any, *items: Any) -> Any:
+    if code not in tuple(_ARRAY_CODES):
+        raise NotPlainData("an array of a type that may not cross")
+    return array.array(code, [_decode(item) for item in items])
+
+
+def _time(kind: Any, *parts: Any) -> Any:
+    if kind == "timedelta":
+        return dt.timedelta(*map(_whole, parts))
+    for known in (dt.datetime, dt.date, dt.time):
+        if known.__name__ == kind:
+            return known.fromisoformat(*parts)
+    raise NotPlainData("a time of no known kind")
+
+
 _DECODERS: dict[str, Callable[..., Any]] = {
     "l": lambda *items: [_decode(item) for item in items],
     "t": lambda *items: tuple(_decode(item) for item in items),
@@ -284,6 +460,16 @@ _DECODERS: dict[str, Callable[..., Any]] = {
     "a": _array_of,
     "n": lambda dtype, data: _array_of(dtype, [], data)[()],
     "o": _object_array,
+    "B": lambda data: bytearray(base64.b64decode(data, validate=True)),
+    "N": _named,
+    "C": _record,
+    "g": _taken,
+    "v": _view,
+    "m": _special_dict,
+    "q": _deque,
+    "A": _typed_array,
+    "T": _time,
+    "z": lambda: np.nan,
     "?": lambda name: Opaque(printable(name, 80)),
 }
 
@@ -292,7 +478,7 @@ def _decode(value: Any) -> Any:
     if not isinstance(value, list):
         if isinstance(value, dict):
             raise NotPlainData("an encoded value holds no JSON object")
-        return value
+        return math.nan if value != value else value
     tag, *rest = value or [None]
     decoder = _DECODERS.get(tag) if isinstance(tag, str) else None
     if decoder is None:
@@ -319,7 +505,10 @@ def decode(value: Any) -> Any:
         return _decode(value)
     except NotPlainData:
         raise
-    except (TypeError, ValueError, ArithmeticError, InvalidOperation, RecursionError) as error:
+    except (
+        *(TypeError, ValueError, ArithmeticError, InvalidOperation, RecursionError),
+        *(AttributeError, LookupError, RuntimeError),
+    ) as error:
         raise NotPlainData(f"a damaged form ({type(error).__name__})") from None
     except (binascii.Error, MemoryError) as error:
         raise NotPlainData(f"damaged data ({type(error).__name__})") from None

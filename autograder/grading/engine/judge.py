@@ -23,6 +23,7 @@ from typing import Any
 
 from IPython.core.inputtransformer2 import TransformerManager
 
+from autograder.grading.engine.answers import REFUSED, Answers
 from autograder.grading.engine.channel import (
     MAX_LEARNER_MESSAGE,
     Channel,
@@ -30,8 +31,9 @@ from autograder.grading.engine.channel import (
     ChannelGarbage,
     ChannelTimeout,
 )
-from autograder.grading.engine.codec import NotPlainData, decode, encode, mutate, printable
-from autograder.grading.engine.outputs import Outputs, clean, error_output
+from autograder.grading.engine.codec import NotPlainData, decode, encode, mutate
+from autograder.grading.engine.errors import raised
+from autograder.grading.engine.outputs import Outputs, error_output
 from autograder.grading.engine.shell import CellShell, CellStopped, Stream
 from servemath_helpers.checks import Credit
 
@@ -97,8 +99,9 @@ class JailEnds:
 class Jail:
     """A learner's process, as its judge sees it."""
 
-    def __init__(self, ends: JailEnds) -> None:
+    def __init__(self, ends: JailEnds, answer: Callable[[Any], dict[str, Any]]) -> None:
         self.channel = Channel(ends.channel, MAX_LEARNER_MESSAGE)
+        self._answer = answer
         self._leash = ends.leash
         self._pipes = {ends.stdout: "stdout", ends.stderr: "stderr"}
         self._asked = 0
@@ -184,6 +187,10 @@ class Jail:
                     self._drain(outputs)
                     self.asked_withheld |= message.get("asked") is True
                     return message["reply"]
+                if "question" in message:
+                    self.channel.send({"answer": self._answer(message["question"])}, deadline)
+                    if time.monotonic() > deadline:  # there may be no end of questions
+                        return None
                 outputs.take(message.get("output"))
                 if watch_flood and outputs.flooded:
                     return None
@@ -251,6 +258,12 @@ class Judge:
         self._rebuilt = 0
         self._asked_withheld = False
         self._kept_bytes = 0
+        self._functions = frozenset(job.get("functions", ()))
+        self._replaced: set[str] = set()
+        told = job.get("answers")
+        self.answers = Answers(job["withheld"], told) if told else None
+        #: What the test's call that is under way was given.
+        self.call: list[Any] | None = None
 
     def run(self) -> dict[str, Any]:
         """Run all cells.
@@ -260,7 +273,9 @@ class Judge:
         dict
             ``cells``: outputs, count, seconds, whether stopped, and a test's score if it gives
             one, by cell id; ``incidents``: cell ids by what happened; ``transcripts``: seconds
-            and calls by `grade_id`; ``asked_withheld``: whether a withheld answer was asked for.
+            and calls by `grade_id`; ``asked_withheld``: whether a withheld answer was asked for;
+            ``questions``: how often, where answers are told; ``off``: how many answers were not
+            the right ones; ``replaced``: functions that a later cell replaced by the package's.
         """
         self._deadline = time.monotonic() + self._limits.notebook_s
         restarts = 0
@@ -286,7 +301,26 @@ class Judge:
             "incidents": self._incidents,
             "transcripts": self._transcripts,
             "asked_withheld": self._asked_withheld,
+            "questions": self.answers.asked if self.answers else 0,
+            "off": self.off,
+            "replaced": sorted(self._replaced),
         }
+
+    @property
+    def off(self) -> int:
+        """How many answers were told that were not the right ones."""
+        return self.answers.off if self.answers else 0
+
+    def _answer(self, question: Any) -> dict[str, Any]:
+        """Answer what learner code asks of a withheld function; in a cell, within some time."""
+        if self.answers is None:
+            return REFUSED
+        if self.call is not None:  # the test's own alarm is set
+            return self.answers.answer(question, self.call)
+        told = REFUSED
+        with _alarm(LEAST_CELL_S):
+            told = self.answers.answer(question, None)
+        return told
 
     # ------------------------------------------------------------------ the jail
 
@@ -297,7 +331,7 @@ class Judge:
             if time.monotonic() > self._deadline or self._rebuilt > most:
                 raise JailLost("DeadKernelError", "could not be run again in time")
             self._rebuilt += 1
-            self._jail = Jail(self._open_jail())
+            self._jail = Jail(self._open_jail(), self._answer)
             for earlier in range(index):
                 if earlier in self._lost or self._cells[earlier]["id"] not in self._results:
                     continue
@@ -416,6 +450,9 @@ class Judge:
         request = {"do": "cell", "source": source, "count": count}
         deadline = time.monotonic() + allowed
         reply = self._jail.ask(request, outputs, deadline, f"stop after {allowed:.0f} s")
+        replaced = reply.get("replaced")
+        if isinstance(replaced, list):
+            self._replaced |= self._functions.intersection(filter(_is_text, replaced))
         if reply.get("asked_to_exit"):
             raise JailLost("DeadKernelError", "ended the kernel with quit() or exit()")
         self._settle_stop(str(reply.get("stopped", "")), outputs, index, allowed)
@@ -557,8 +594,15 @@ class Asking:
                 "args": _argument(name, list(args)),
                 "kwargs": _argument(name, kwargs),
             }
-            reply = self._ask(request)
             call = {"function": name, "args": request["args"], "kwargs": request["kwargs"]}
+            off = self._judge.off
+            self._judge.call = [list(args), kwargs]
+            try:
+                reply = self._ask(request)
+            finally:
+                self._judge.call = None
+            if self._judge.off > off:
+                call["off"] = True
             after = reply.get("after")
             if isinstance(after, list) and len(after) == 2:
                 call["changed"] = True
@@ -573,7 +617,7 @@ class Asking:
                     raise RuntimeError(f"{name}: the answer is {problem}") from None
                 self._transcript.add({**call, "result": reply["result"]})
                 return result
-            error = _raised(reply.get("error"))
+            error = raised(reply.get("error"))
             self._transcript.add({**call, "error": [type(error).__name__, str(error)[:200]]})
             raise error
 
@@ -589,31 +633,12 @@ def _argument(name: str, value: Any) -> Any:
     return form
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
 def _items_of(value: Any) -> Iterator[Any]:
     yield from value.values() if isinstance(value, dict) else value
-
-
-def _raised(said: Any) -> Exception:
-    """Return an exception of the type and with the message that crossed."""
-    match said:
-        case [str(name), list(bases), str(message)]:
-            name, message = printable(name, 80), clean(message)
-        case _:
-            return RuntimeError("the call gave no answer")
-    for base in bases:
-        kind = getattr(builtins, base, None) if isinstance(base, str) else None
-        if not (isinstance(kind, type) and issubclass(kind, Exception)):
-            continue
-        if issubclass(kind, (StopIteration, StopAsyncIteration)):
-            continue  # it would end a test's own loop instead of the test
-        try:
-            if base == name:
-                return kind(message)
-            made = type(name, (kind,), {"__module__": "__main__"})
-            return made(message)
-        except Exception:
-            continue  # UnicodeDecodeError and the like take more than a message
-    return RuntimeError(f"{name}: {message}")
 
 
 def _tree(source: str) -> ast.Module | None:

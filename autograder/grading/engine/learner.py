@@ -23,8 +23,9 @@ from typing import Any
 
 from autograder.grading.engine.channel import Channel, ChannelClosed
 from autograder.grading.engine.codec import NotPlainData, decode, encode, printable
+from autograder.grading.engine.errors import described, raised
 from autograder.grading.engine.shell import CellShell, Stream
-from autograder.grading.engine.withheld import MARK, PACKAGE
+from autograder.grading.engine.withheld import ASK, MARK, PACKAGE
 
 #: Arguments of these kinds can be changed by the code that receives them.
 _MUTABLE = frozenset("ldsao")
@@ -37,16 +38,23 @@ class Learner:
     that none can tear a message apart, and one that comes late is dropped.
     """
 
-    def __init__(self, channel: Channel, shell: CellShell) -> None:
+    def __init__(self, channel: Channel, shell: CellShell, functions: list[str]) -> None:
         self._channel = channel
         self._shell = shell
+        self._functions = functions
+        self._own: dict[str, Any] = {}
         self._sending = threading.Lock()
+        self._asking = threading.Lock()
         self._pid = os.getpid()
 
     def serve(self) -> None:
         """Answer requests until the judge goes."""
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         self._shell.sink = self._put
+        self._shell.after_statement = self._keep_own
+        asking = types.ModuleType(ASK)
+        vars(asking)["ask"] = self._ask
+        sys.modules[ASK] = asking
         for stream in (sys.stdout, sys.stderr):
             assert isinstance(stream, Stream)
             stream.sink = self._put
@@ -93,11 +101,49 @@ class Learner:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
+    def _ask(self, name: str, given: dict[str, Any]) -> Any:
+        """Have a withheld answer from the judge, if it tells one."""
+        refused = NotImplementedError("withheld: the exercise asks for it")
+        if os.getpid() != self._pid:
+            raise refused
+        try:
+            question = {"name": name, "given": encode(given)}
+        except NotPlainData:
+            raise refused from None
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            with self._asking:
+                with self._sending:
+                    self._channel.send({"question": question})
+                told = self._channel.receive()["answer"]
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        if "error" in told:
+            raise raised(told["error"])
+        if "result" not in told:
+            raise refused
+        return decode(told["result"])
+
+    def _keep_own(self) -> None:
+        """Remember the learner's own functions of the names that tests call."""
+        names = self._shell.user_ns
+        for name in self._functions:
+            if name in names and not _is_the_packages(names[name]):
+                self._own[name] = names[name]
+
+    def _restore_own(self) -> list[str]:
+        """Take back what a cell imported over a function that the learner wrote."""
+        names = self._shell.user_ns
+        replaced = [name for name in self._own if name in names and _is_the_packages(names[name])]
+        names.update({name: self._own[name] for name in replaced})
+        return replaced
+
     def _cell(self, request: dict[str, Any]) -> dict[str, Any]:
         self._shell.asked_to_exit = False
         with self._interruptible():
             ok = self._shell.run(request["source"], request["count"])
-        return {"ok": ok, "asked_to_exit": bool(self._shell.asked_to_exit)}
+        asked_to_exit = bool(self._shell.asked_to_exit)
+        return {"ok": ok, "asked_to_exit": asked_to_exit, "replaced": self._restore_own()}
 
     def _look(self, request: dict[str, Any]) -> dict[str, Any]:
         """Say what each name stands for: a callable, plain data, or nothing."""
@@ -109,7 +155,7 @@ class Learner:
             if isinstance(value, types.ModuleType):
                 continue
             try:
-                form = encode(value)
+                form = encode(value, take=False)
             except NotPlainData:
                 form = ["?", printable(type(value).__name__, 80)]
             opaque = isinstance(form, list) and form[0] == "?"
@@ -129,7 +175,7 @@ class Learner:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            reply = {"error": _described(error)}
+            reply = {"error": described(error)}
         reply["after"] = self._changed(request, args, kwargs)
         return reply
 
@@ -146,23 +192,16 @@ class Learner:
         return now if repr(now) != repr(sent) else None
 
 
+def _is_the_packages(value: Any) -> bool:
+    return (
+        isinstance(value, types.FunctionType) and str(value.__module__).partition(".")[0] == PACKAGE
+    )
+
+
 def _can_change(form: Any) -> bool:
     if not isinstance(form, list):
         return False
     return form[0] in _MUTABLE or (form[0] == "t" and any(map(_can_change, form[1:])))
-
-
-def _described(error: BaseException) -> list[Any]:
-    bases = [
-        kind.__name__
-        for kind in type(error).__mro__
-        if getattr(kind, "__module__", "") == "builtins"
-    ]
-    try:
-        message = str(error)
-    except Exception:
-        message = "(an exception whose message cannot be shown)"
-    return [printable(type(error).__name__, 80), bases, message[:4000]]
 
 
 def _sendable(output: dict[str, Any]) -> dict[str, Any]:
@@ -177,10 +216,12 @@ def _text(value: Any) -> str:
     return printable(value, 1000)
 
 
-def run_learner(
-    channel: Channel, shell: CellShell, files: dict[str, str], folder: str, path: list[str]
-) -> None:
-    """Become the learner's process: files in place, generators reseeded, then serve."""
+def run_learner(channel: Channel, shell: CellShell, wanted: dict[str, Any], folder: str) -> None:
+    """Become the learner's process: files in place, generators reseeded, then serve.
+
+    `wanted` holds ``files``, a ``path`` to import from, and the ``functions`` that tests call.
+    """
+    files, path = wanted["files"], wanted["path"]
     os.chdir(folder)
     for name, content in files.items():
         target = Path(folder, name)
@@ -202,7 +243,7 @@ def run_learner(
     reseed()
     for name in [name for name in sys.modules if name.split(".")[0] == "autograder"]:
         del sys.modules[name]
-    Learner(channel, shell).serve()
+    Learner(channel, shell, wanted["functions"]).serve()
 
 
 def reseed() -> None:

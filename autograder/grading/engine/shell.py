@@ -132,6 +132,15 @@ class CellShell(InteractiveShell):
     asked_to_exit = False
     #: The value of the last cell's last expression, None if it had none.
     last_value: Any = None
+    #: Called after each statement of a cell.
+    after_statement: Callable[[], None] | None = None
+
+    async def run_code(self, code_obj: Any, result: Any = None, *, async_: bool = False) -> bool:
+        """Run one statement."""
+        failed: bool = await super().run_code(code_obj, result, async_=async_)
+        if self.after_statement is not None:
+            self.after_statement()
+        return failed
 
     def put(self, output: dict[str, Any]) -> None:
         """Hand one output on."""

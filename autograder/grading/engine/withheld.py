@@ -15,22 +15,33 @@ PACKAGE = "servemath_helpers"
 #: Set in the package, within a jail, when code asked for a withheld answer.
 MARK = "withheld_was_asked"
 
-_STUB = [
-    f"    import {PACKAGE}",
-    f"    {PACKAGE}.{MARK} = True",
-    '    raise NotImplementedError("withheld: the exercise asks for it")',
-]
+#: A module of this name, within a jail, passes questions for withheld answers on.
+ASK = "servemath_withheld"
+
+_STUB = f"""\
+    _given = dict(locals())
+    import sys
+    import {PACKAGE}
+    {PACKAGE}.{MARK} = True
+    if "{ASK}" in sys.modules:
+        return sys.modules["{ASK}"].ask("%s", _given)
+    raise NotImplementedError("withheld: the exercise asks for it")\
+"""
 
 
-def withhold(source: str, functions: Iterable[str]) -> str:
-    r"""Return module source in which the named functions have lost their bodies.
+def withhold(source: str, functions: Iterable[str], module: str = "") -> str:
+    r"""Return source of `module` in which the named functions have lost their bodies.
 
-    What is left says that it was asked for, then refuses.
+    What is left says that it was asked for, then passes the question on, or refuses.
 
-    >>> print(withhold("def mm1(lam, mu):\n    return lam / mu", ["mm1"]))
+    >>> print(withhold("def mm1(lam, mu):\n    return lam / mu", ["mm1"], "queueing"))
     def mm1(lam, mu):
+        _given = dict(locals())
+        import sys
         import servemath_helpers
         servemath_helpers.withheld_was_asked = True
+        if "servemath_withheld" in sys.modules:
+            return sys.modules["servemath_withheld"].ask("queueing.mm1", _given)
         raise NotImplementedError("withheld: the exercise asks for it")
     <BLANKLINE>
     """
@@ -46,7 +57,7 @@ def withhold(source: str, functions: Iterable[str]) -> str:
         raise ValueError(f"no function named {', '.join(sorted(missing))} to withhold")
     for node in sorted(definitions, key=lambda node: node.lineno, reverse=True):
         first, last = node.body[0].lineno - 1, node.end_lineno
-        lines[first:last] = _STUB
+        lines[first:last] = (_STUB % f"{module}.{node.name}").splitlines()
     return "\n".join(lines) + "\n"
 
 
@@ -70,5 +81,6 @@ def package_without(answers: Iterable[str], folder: Path) -> Path:
         by_module.setdefault(module, set()).add(function)
     for module, functions in by_module.items():
         path = copied.joinpath(*module.split(".")).with_suffix(".py")
-        path.write_text(withhold(path.read_text("utf-8"), functions), "utf-8")
+        left = withhold(path.read_text("utf-8"), functions, f"{PACKAGE}.{module}")
+        path.write_text(left, "utf-8")
     return folder

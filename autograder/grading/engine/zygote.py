@@ -180,7 +180,7 @@ class Zygote:
                 socket.socket(fileno=descriptors[1]),
                 *descriptors[2:],
             )
-            wanted = {key: request[key] for key in ("files", "overlays", "path")}
+            wanted = {key: request[key] for key in ("files", "overlays", "path", "functions")}
             Channel(ends.channel, MAX_TRUSTED_MESSAGE).send(wanted)
             return ends
 
@@ -255,7 +255,7 @@ class Zygote:
             else:
                 limit_resources(spec)
             sys.stdout, sys.stderr = shell.Stream("stdout", 1), shell.Stream("stderr", 2)
-            learner.run_learner(channel, self._shell, wanted["files"], folder, wanted["path"])
+            learner.run_learner(channel, self._shell, wanted, folder)
             return
         sock.close()
         if jailed:

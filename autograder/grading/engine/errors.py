@@ -1,0 +1,137 @@
+"""Exceptions across the wall: what one is, as plain data, and one that looks the same here."""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import sys
+from contextlib import suppress
+from typing import Any
+
+from autograder.grading.engine.codec import NotPlainData, decode, encode, printable
+from autograder.grading.engine.outputs import clean
+
+#: Modules besides the built-in one whose exceptions tests may ask for by their own class.
+KNOWN_MODULES = (
+    "decimal",
+    "fractions",
+    "json.decoder",
+    "statistics",
+    "numpy",
+    "numpy.exceptions",
+    "numpy.linalg",
+    "zoneinfo",
+)
+
+#: Characters of a message that cross, and exceptions that one may be raised from.
+_MOST_CHARS = 4000
+_MOST_CAUSES = 4
+
+
+def described(error: BaseException, causes: int = _MOST_CAUSES) -> list[Any]:
+    """Return name, known bases, message, arguments, attributes and cause of an exception."""
+    bases = [
+        [module, kind.__name__]
+        for kind in type(error).__mro__
+        if (module := getattr(kind, "__module__", "")) in ("builtins", *KNOWN_MODULES)
+        and kind is not object
+    ]
+    try:
+        message = str(error)
+    except Exception:
+        message = "(an exception whose message cannot be shown)"
+    cause = error.__cause__ if causes else None
+    return [
+        printable(type(error).__name__, 80),
+        bases,
+        message[:_MOST_CHARS],
+        _plain(list(getattr(error, "args", ()))),
+        _plain({name: value for name, value in vars(error).items() if isinstance(name, str)}),
+        None if cause is None else described(cause, causes - 1),
+    ]
+
+
+def _plain(value: Any) -> Any:
+    """Return the form of what can cross, None where something in it cannot."""
+    try:
+        form = encode(value)
+    except (NotPlainData, RecursionError):
+        return None
+    return form if len(repr(form)) <= 4 * _MOST_CHARS else None
+
+
+def raised(said: Any) -> Exception:
+    """Return an exception of the type, and with the contents, that crossed."""
+    return _raised(said, _MOST_CAUSES)
+
+
+def _raised(said: Any, causes: int) -> Exception:
+    match said:
+        case [str(name), list(bases), str(message), args, attributes, cause]:
+            name, message = printable(name, 80), clean(message)
+        case _:
+            return RuntimeError("the call gave no answer")
+    kinds = _least(list(filter(None, map(_known, bases[:40]))))
+    given = _decoded(args, list)
+    error = _made(name, kinds, message, given)
+    for key, value in (_decoded(attributes, dict) or {}).items():
+        if isinstance(key, str) and not key.startswith("__"):
+            with suppress(AttributeError, TypeError):
+                setattr(error, key, value)
+    if cause is not None and causes:
+        error.__cause__ = _raised(cause, causes - 1)
+    return error
+
+
+def _known(base: Any) -> type[Exception] | None:
+    match base:
+        case ["builtins", str(name)]:
+            kind = getattr(builtins, name, None)
+        case [str(module), str(name)] if module in KNOWN_MODULES:
+            kind = getattr(sys.modules.get(module) or importlib.import_module(module), name, None)
+        case _:
+            return None
+    if not (isinstance(kind, type) and issubclass(kind, Exception)):
+        return None
+    if issubclass(kind, (StopIteration, StopAsyncIteration)):
+        return None  # it would end a test's own loop instead of the test
+    return kind
+
+
+def _least(kinds: list[type[Exception]]) -> tuple[type[Exception], ...]:
+    """Return the classes of which none is another's base, in their order."""
+    kept = [
+        kind
+        for kind in dict.fromkeys(kinds)
+        if not any(other is not kind and issubclass(other, kind) for other in kinds)
+    ]
+    return tuple(kept[:8])
+
+
+def _made(
+    name: str, kinds: tuple[type[Exception], ...], message: str, args: list[Any] | None
+) -> Exception:
+    for bases in (kinds, *((kind,) for kind in kinds)):
+        if not bases:
+            continue
+        own = len(bases) == 1 and bases[0].__name__ == name
+        for given in ([message],) if args is None else (args, [message]):
+            try:
+                kind = bases[0] if own else type(name, bases, {"__module__": "__main__"})
+                error = kind(*given)
+                if str(error) != message:
+                    # Its class says what it says by a method of its own, or was given no message.
+                    told = {"__module__": "__main__", "__str__": lambda _self: message}
+                    error = type(name, bases, told)(*given)
+            except Exception:
+                continue  # UnicodeDecodeError and the like take more than a message
+            return error
+    return RuntimeError(f"{name}: {message}")
+
+
+def _decoded(form: Any, kind: type) -> Any:
+    with suppress(NotPlainData):
+        value = decode(form)
+        if type(value) is kind:
+            return value
+    return None
