@@ -336,7 +336,8 @@ def test_a_solution_that_rests_on_the_answer_is_told_from_one_that_does_not(resu
     )
     asked = {"mm1": ["servemath_helpers.queueing.mm1"], "other": []}
     _, result = result_of(*cells, own_work=asked)
-    assert result["own_work"] == {"relying": ["mm1"], "unclear": []}
+    relying = {"mm1": ["mm1__visible__x"]}
+    assert result["own_work"] == {"relying": relying, "compares": [], "unclear": []}
 
 
 @pytest.mark.parametrize("end", ["_exit(1)", "kill(os.getpid(), 9)"])
