@@ -23,6 +23,7 @@ from servemath_helpers._validate import finite_non_negative
 
 __all__ = [
     "Credit",
+    "answer_agrees",
     "check_calls",
     "check_close",
     "check_equal",
@@ -30,8 +31,8 @@ __all__ = [
     "check_raises",
     "check_refused",
     "check_true",
-    "check_yourself",
     "header",
+    "shown",
 ]
 
 # Theory questions are worked on paper: three significant digits are enough for
@@ -793,41 +794,34 @@ def _number_formed(text: str, form: int) -> Any:
     return (text, short, decimal, exact, whole)[form]
 
 
-def check_yourself(answer: object, expected: object, what: str, hint: str = "") -> None:
-    """Mark an answer to a question in the theory; nothing is graded and nothing is raised.
+def answer_agrees(answer: object, right: object) -> bool:
+    """Tell whether an answer worked out on paper is the right one.
 
     Parameters
     ----------
-    answer : number, text, bool, list or dict, or None
-        The learner's answer; None (or ``...``) means not answered yet. A text or an
-        option letter is compared without regard to case and outer spaces.
-    expected : number, text, bool, list or dict, or a zero-argument callable
-        The right answer, or what computes it. A whole number (int) must be hit
-        exactly, any other number within half a percent.
-    what : str
-        The question in a few words.
-    hint : str, optional
-        What to think of when the answer is not right; the right answer is not shown.
+    answer : number, text, bool, list or dict
+        The learner's answer. In a text case and outer spaces do not count.
+    right : number, text, bool, list or dict
+        The right answer. A whole number (int) must be hit exactly, any other number within
+        half a percent.
 
     Examples
     --------
-    >>> check_yourself(None, 24, "requests in the system")
-    … requests in the system: not answered yet
-    >>> check_yourself(24, lambda: 12 * 2, "requests in the system")
-    ✓ requests in the system: right
-    >>> check_yourself(14, 24, "requests in the system", "L is a product.")
-    ✗ requests in the system: not yet, you answered 14. Hint: L is a product.
+    >>> answer_agrees(230, 230.26), answer_agrees(" B", "b"), answer_agrees(371, 372)
+    (True, True, False)
     """
-    if answer is None or answer is ...:
-        print(f"… {what}: not answered yet")
-        return
-    right = expected() if callable(expected) else expected
     tolerance = 0.0 if isinstance(_plain(right).data, int) else _PAPER_REL_TOL
-    if _Comparison(tolerance, tolerance * 1e-9).difference(_folded(answer), _folded(right)):
-        tail = f" Hint: {hint}" if hint else ""
-        print(f"✗ {what}: not yet, you answered {_show(answer)}.{tail}")
-    else:
-        print(f"✓ {what}: right")
+    compared = _Comparison(tolerance, tolerance * 1e-9)
+    return compared.difference(_folded(answer), _folded(right)) is None
+
+
+def shown(value: object) -> str:
+    """Write a value as a learner would type it, cut to a sane length.
+
+    >>> shown(0.25), shown("memory")
+    ('0.25', "'memory'")
+    """
+    return _show(value)
 
 
 def _folded(value: Any) -> Any:

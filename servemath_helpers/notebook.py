@@ -26,9 +26,9 @@ from servemath_helpers.checks import (
     check_raises,
     check_refused,
     check_true,
-    check_yourself,
     header,
 )
+from servemath_helpers.questions import check_yourself
 
 if TYPE_CHECKING:
     from matplotlib import pyplot as plt

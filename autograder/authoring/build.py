@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import re
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,10 +20,17 @@ from nbformat import NotebookNode
 from autograder import bank
 from autograder.authoring.exercises import in_words, name_cell, overview, statement
 from autograder.authoring.prose import render
+from autograder.authoring.questions import (
+    is_questions_file,
+    questions_file,
+    questions_text,
+    withhold,
+)
 from autograder.authoring.reference import DATA, symbol_table
 from autograder.cells import grade_id_of, nbgrader_metadata, parse_grade_id, points_by_exercise
 from autograder.course import EXECUTED, HOME, Course
 from autograder.files import write_atomically
+from servemath_helpers.questions import FOLDER_VARIABLE as QUESTIONS
 
 #: Seconds that a kernel may take to start, and a cell of theory to run: on a busy machine too.
 TIMEOUT_S = 120
@@ -96,6 +105,7 @@ def from_text(path: Path) -> NotebookNode:
         {"kernelspec": _KERNEL, "language_info": {"name": "python"}}
     )
     records = {record.slug: record for record in bank.load(path.parent.name)}
+    withhold(notebook.cells)
     for cell in notebook.cells:
         name_cell(cell, records)
     _check_exercise_cells(notebook, path)
@@ -125,8 +135,14 @@ def from_text(path: Path) -> NotebookNode:
     return notebook
 
 
-def execute(notebook: NotebookNode, folder: Path) -> None:
+def execute(notebook: NotebookNode, text: Path) -> None:
     """Run all cells in place, in a fresh kernel, and drop what differs from run to run."""
+    with tempfile.TemporaryDirectory(prefix="servemath-") as questions:
+        Path(questions, f"{text.parent.name}.json").write_text(questions_text(text), "utf-8")
+        _execute(notebook, text.parent, {**os.environ, QUESTIONS: questions})
+
+
+def _execute(notebook: NotebookNode, folder: Path, environment: dict[str, str]) -> None:
     client = NotebookClient(
         notebook,
         timeout=TIMEOUT_S,
@@ -137,7 +153,7 @@ def execute(notebook: NotebookNode, folder: Path) -> None:
         coalesce_streams=True,
     )
     # What the kernel says outside its cells belongs to no cell.
-    client.execute(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    client.execute(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     notebook.metadata["language_info"] = {"name": "python"}
     notebook.metadata.pop("widgets", None)
 
@@ -161,12 +177,12 @@ def build_text(path: Path, outputs: bool | None = None) -> str:
     """
     notebook = from_text(path)
     if outputs if outputs is not None else path.stem in EXECUTED:
-        execute(notebook, path.parent)
+        execute(notebook, path)
     return serialise(notebook)
 
 
 def _is_source(path: Path) -> bool:
-    return path.is_file() and path.suffix != ".pyc"
+    return path.is_file() and path.suffix != ".pyc" and not is_questions_file(path)
 
 
 def is_current(text: Path) -> bool:
@@ -196,12 +212,15 @@ def build(course: Course, chapter: str, only_stale: bool = False) -> list[tuple[
     Returns
     -------
     list of (Path, bool)
-        Each notebook, and whether its content changed.
+        Each notebook and file of questions, and whether its content changed.
     """
     built = []
     for text in course.texts(chapter):
         target = text.with_suffix(".ipynb")
         if not (only_stale and is_current(text)):
+            if text.stem in EXECUTED and (asked := questions_file(text)):
+                # Before the notebook, which puts them.
+                built.append((asked, write_atomically(asked, questions_text(text))))
             changed = write_atomically(target, build_text(text))
             target.touch()
             built.append((target, changed))

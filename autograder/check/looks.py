@@ -16,6 +16,7 @@ from nbformat import NotebookNode
 
 from autograder.authoring import command_page
 from autograder.authoring.build import build_text, from_text, serialise
+from autograder.authoring.questions import questions_file, questions_text
 from autograder.authoring.reference import glossary_page, symbols_page
 from autograder.check import cells, records, solutions, style, theory
 from autograder.check.chapter import EXERCISES, THEORY, Chapter, Rule
@@ -38,6 +39,11 @@ def _without_outputs(notebook: NotebookNode) -> str:
 def _is_current(text: Path, execute: bool) -> bool:
     """Tell whether the notebook beside `text` is what the text gives."""
     built = text.with_suffix(".ipynb")
+    asked = questions_file(text) if text.stem in EXECUTED else None
+    if asked and not (
+        asked.is_file() and asked.read_text(encoding="utf-8") == questions_text(text)
+    ):
+        return False
     if execute or text.stem not in EXECUTED:
         committed = _PICTURE.sub("PNG", built.read_text(encoding="utf-8"))
         return committed == _PICTURE.sub("PNG", build_text(text))

@@ -42,7 +42,8 @@
 # Every section has one rhythm: a question, a formula with units, the argument for it, the numbers
 # computed in front of you, the common mistake, and one question to check yourself. Nothing here
 # is graded. Replace `answer = None` by your answer, run the cell, and it tells you at once; three
-# significant digits are enough. The code of the pictures is folded away: a click on the three
+# significant digits are enough. A first miss is told what kind of miss it looks like, a second one
+# gets a hint, and `answer = "?"` shows the worked answer. The code of the pictures is folded away: a click on the three
 # dots opens it, and below each picture its numbers stand in a table. The graded exercises are in
 # the notebook beside this one.
 #
@@ -186,6 +187,8 @@ check_yourself(
     lambda: quantities.exact_floor_div("16.1", "0.7"),
     "requests of 0.7 GB in 16.1 GB",
     "Count in tenths of a GB: 161 // 7.",
+    mistakes={"a request that fits in part does not fit": 24},
+    worked="161 tenths of a GB over 7 tenths: 161 // 7 = {right}, with nothing left over.",
 )
 
 # %% [markdown]
@@ -273,6 +276,8 @@ check_yourself(
     lambda: queueing.littles_law(lam=18, L=45),
     "mean stay in seconds",
     "Solve L = lam W for W.",
+    mistakes={"that is lam times L; solve for W": 18 * 45, "that is lam over L": 18 / 45},
+    worked="L = lam W, so W = L / lam = 45 / 18 = {right} s.",
 )
 
 # %% [markdown]
@@ -367,6 +372,18 @@ check_yourself(
     lambda: queueing.mm1(lam=36, mu=40)["p99"],
     "P99 in seconds",
     "First W = 1/(mu - lam), then times ln 100.",
+    mistakes={
+        "that is the mean, not the P99": lambda: queueing.mm1(lam=36, mu=40)["W"],
+        "that is the P99 of a service time alone: nobody waits in it": math.log(100) / 40,
+        "that takes the mean wait in queue for the time in the system": lambda: queueing.mm1(
+            lam=36, mu=40
+        )["Wq"],
+        "that takes the wait in queue for the time in the system": lambda: (
+            queueing.mm1(lam=36, mu=40)["Wq"] * math.log(100)
+        ),
+    },
+    worked=f"W = 1 / (40 - 36) = {1 / 4} s; the time in the system is exponential, so P99 = W ln 100 = "
+    "{right} s.",
 )
 
 # %% [markdown]
@@ -475,6 +492,12 @@ check_yourself(
     lambda: latency.request_latency_ms(10, 90, 101, 20, 0)["e2e"],
     "E2E in ms",
     "The prefill emits the first of the 101 tokens.",
+    mistakes={
+        "that counts a decode step for every token: prefill gives the first": 10 + 90 + 101 * 20,
+        "that is the TTFT": 10 + 90,
+        "queue and prefill are missing": 100 * 20,
+    },
+    worked="TTFT is 10 + 90 ms; then come 101 - 1 steps: 100 + 100 * 20 = {right} ms.",
 )
 
 # %% [markdown]
@@ -571,7 +594,14 @@ show(
 
 # %%
 answer = None
-check_yourself(answer, lambda: round(30 / 2), "batch size at half the ceiling", "B = alpha/beta.")
+check_yourself(
+    answer,
+    lambda: round(30 / 2),
+    "batch size at half the ceiling",
+    "B = alpha/beta.",
+    mistakes={"that is alpha times beta": 60},
+    worked="Half the ceiling is 1/(2 beta): B/(alpha + beta B) = 1/(2 beta) gives B = alpha / beta = 30 / 2 = {right}.",
+)
 
 # %% [markdown]
 # ## 1.5 Concurrency from KV memory
@@ -631,6 +661,12 @@ check_yourself(
     lambda: memory.max_concurrent("48", "16", "4.4", "0.6"),
     "requests in flight",
     "Subtract weights and workspace first, then count in tenths of a GB.",
+    mistakes={
+        "the workspace is missing": 53,
+        "that is what an empty card would hold": 80,
+        "that rounds up, or floats were divided": 47,
+    },
+    worked="48 - 16 - 4.4 = 27.6 GB; 276 tenths // 6 tenths = {right}.",
 )
 
 # %% [markdown]
@@ -756,6 +792,11 @@ check_yourself(
     lambda: cost.cost_per_million(3.6, 1000, n_gpus=2, util=0.5),
     "USD per million tokens",
     "Dollars per second over tokens served per second.",
+    mistakes={
+        "both GPUs are paid, and only what is served is sold": 7.2 / 3600 / 1000 * 1e6,
+        "that pays one GPU and prices all tokens": 3.6 / 3600 / 1000 * 1e6,
+    },
+    worked="2 * 3.60 USD an hour are 0.002 USD a second, for 1000 * 0.5 tokens: 0.002 / 500 a token, {right} USD a million.",
 )
 
 # %% [markdown]
@@ -848,6 +889,12 @@ check_yourself(
     lambda: cost.cascade_cost(0.6, 0.20, 1.00),
     "USD per million tokens",
     "Everybody pays the small model; 40 % pay the large one on top.",
+    mistakes={
+        "that sends each request to one model only: everybody pays the small one": 0.6 * 0.2
+        + 0.4 * 1.0,
+        "the shares are swapped": 0.2 + 0.6 * 1.0,
+    },
+    worked="Everybody pays 0.20, and 40 % pay 1.00 on top: 0.20 + 0.4 * 1.00 = {right}.",
 )
 
 # %% [markdown]
@@ -978,6 +1025,13 @@ check_yourself(
     lambda: capacity.replicas_needed(90, 25, "0.6", spare=1),
     "replicas",
     "90 / 15 exactly, then the spare.",
+    mistakes={
+        "the spare is missing": 6,
+        "the target is missing: 90 over 25": 4,
+        "the target is missing: 90 over 25, rounded up, and the spare": 5,
+        "90 / 15 is a whole number: nothing to round up": 8,
+    },
+    worked="25 * 0.6 = 15 a second for each, 90 / 15 = 6 exactly, and one spare: {right}.",
 )
 
 # %% [markdown]
@@ -1068,6 +1122,11 @@ check_yourself(
     lambda: reliability.burn_rate(20, 1000, "0.995"),
     "burn rate",
     "Error rate over the permitted error rate.",
+    mistakes={
+        "that is the error rate": 0.02,
+        "that divides by the objective, not by what it permits": 0.02 / 0.995,
+    },
+    worked="The error rate is 20 / 1000 = 2 %, permitted is 0.5 %: {right} times too fast.",
 )
 
 # %% [markdown]
@@ -1242,6 +1301,8 @@ check_yourself(
     lambda: latency.nearest_rank("0.95", 250),
     "rank of the P95",
     "Round 0.95 x 250 up to a whole number.",
+    mistakes={"that rounds down, or counts from 0": 237, "that interpolates": 0.95 * 249 + 1},
+    worked="0.95 * 250 = 237.5, rounded up: number {right}.",
 )
 
 # %% [markdown]
@@ -1321,6 +1382,7 @@ check_yourself(
     lambda: reliability.choose_action(actions, 1000),
     "the action for 1000 ms",
     "Cross out what is slower than 1000 ms, then take the best that is left.",
+    worked="Of the actions that are within 1000 ms, the best quality has {right}.",
 )
 
 # %% [markdown]
@@ -1404,6 +1466,7 @@ check_yourself(
     lambda: sum(record["status"] != "ok" for record in records),
     "failed requests",
     "Late is not failed: look at the status.",
+    worked="Count what has another status than ok: {right}.",
 )
 
 # %% [markdown]
@@ -1534,6 +1597,13 @@ check_yourself(
     lambda: scheduling.srpt_mean_sojourn([4, 1, 1]),
     "mean time in the system",
     "They finish at 1, 2 and 6 s.",
+    mistakes={
+        "that is FCFS with the long job first: 4, 5 and 6 s": (4 + 5 + 6) / 3,
+        "that is the mean of the jobs, without anybody waiting": (4 + 1 + 1) / 3,
+        "that is the mean wait, without the service": (0 + 1 + 2) / 3,
+        "that is the sum, not the mean": 9.0,
+    },
+    worked="The short ones go first: they finish at 1, 2 and 6 s, on average (1 + 2 + 6) / 3 = {right} s.",
 )
 
 # %% [markdown]
@@ -1664,6 +1734,11 @@ check_yourself(
     lambda: caching.hit_rate_latency(0.75, 10, 810),
     "mean latency in ms",
     "Weigh both times by their shares.",
+    mistakes={
+        "the shares are swapped": 0.25 * 10 + 0.75 * 810,
+        "that is the plain mean of both times": 410.0,
+    },
+    worked="0.75 * 10 + 0.25 * 810 = {right} ms.",
 )
 
 # %% [markdown]

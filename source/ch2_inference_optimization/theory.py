@@ -223,6 +223,8 @@ check_yourself(
     lambda: len(gates.release_gate([0.5] * 5, [0.54] * 5, 510, 500, 1, 2)["reasons"]),
     "gates that fail",
     "A sure gain does not excuse 510 ms.",
+    mistakes={"hold each of the three against its bound": 0, "five equal gains are a sure gain": 2},
+    worked="The gain is the same for all five, so its interval is above 0; 1 is below 2; 510 ms is above 500 ms: {right} gate fails.",
 )
 
 # %% [markdown]
@@ -336,6 +338,11 @@ check_yourself(
     lambda: len(pareto.pareto_front([(10, 30, 2), (20, 60, 3), (20, 40, 3), (25, 60, 3)])),
     "points on the front",
     "The last two are each beaten by (20, 60, 3).",
+    mistakes={
+        "look again: (25, 60, 3) is slower and no better": 3,
+        "a cheaper and faster point stays, whatever its throughput": 1,
+    },
+    worked="(20, 60, 3) beats (20, 40, 3) in throughput and (25, 60, 3) in latency; it and (10, 30, 2) beat nobody of the other: {right} stay.",
 )
 
 # %% [markdown]
@@ -424,6 +431,8 @@ check_yourself(
     lambda: batching.min_stable_batch("0.4", 30, 1),
     "smallest stable batch",
     "12 / 0.6 is a whole number, and stability is strict.",
+    mistakes={"at that size rho is exactly 1: stability is strict": 20},
+    worked="lam (alpha + beta B) < B means B > 0.4 * 30 / (1 - 0.4) = 20 strictly: {right}.",
 )
 
 # %% [markdown]
@@ -539,6 +548,16 @@ check_yourself(
     lambda: drift.js_divergence([1, 1], [1, 0]),
     "JS in nats",
     "Normalise: (1/2, 1/2) and (1, 0); m = (3/4, 1/4).",
+    mistakes={
+        "that is in bits: use the natural logarithm": lambda: (
+            drift.js_divergence([1, 1], [1, 0]) / math.log(2)
+        ),
+        "that is the distance, the root of the divergence": lambda: (
+            drift.js_divergence([1, 1], [1, 0]) ** 0.5
+        ),
+        "that is KL of the second from the first": math.log(2),
+    },
+    worked="p = (1/2, 1/2), q = (1, 0), m = (3/4, 1/4): half of KL(p, m) + KL(q, m) = {right}.",
 )
 
 # %% [markdown]
@@ -640,6 +659,8 @@ check_yourself(
     lambda: reliability.availability_series(["0.999", "0.995", "0.99"]),
     "availability of the chain",
     "All three must work: multiply.",
+    mistakes={"that is the worst part: three can fail": 0.99},
+    worked="All three must be up: 0.999 * 0.995 * 0.99 = {right}.",
 )
 
 # %% [markdown]
@@ -751,6 +772,11 @@ check_yourself(
     lambda: 0.1516 + 100 * 0.00847,
     "service time in seconds",
     "Prefill gives the first of the 101 tokens.",
+    mistakes={
+        "that decodes the first token, which prefill gave": 0.1516 + 101 * 0.00847,
+        "prefill is missing": 100 * 0.00847,
+    },
+    worked="0.1516 + (101 - 1) * 0.00847 = {right} s.",
 )
 
 # %% [markdown]
@@ -876,6 +902,12 @@ check_yourself(
     lambda: latency.fanout_tail(0.01, 20),
     "share of slow pages",
     "One minus the probability that all twenty are fast.",
+    mistakes={
+        "that adds the probabilities": 0.2,
+        "that is the share of fast pages": 0.99**20,
+        "that is the share of a single call": 0.01,
+    },
+    worked="All twenty are fast with probability 0.99**20; the others: 1 - 0.99**20 = {right}.",
 )
 
 # %% [markdown]
@@ -1014,6 +1046,8 @@ check_yourself(
     lambda: slots.continuous_steps([6, 2, 4, 1], 2),
     "continuous steps",
     "Slot two serves 2, then 4, until step 6; then one slot serves the last.",
+    mistakes={"that is static batching: 6 + 4": 10, "one request is still waiting then": 6},
+    worked="Slot one serves 6; slot two 2 and then 4, both until step 6; the last one takes a step more: {right}.",
 )
 
 # %% [markdown]
@@ -1107,6 +1141,13 @@ check_yourself(
     lambda: 1000 * queueing.mmc_wait(120, 30, 6),
     "mean wait in ms",
     "a = 4: run the recursion to B_6, then C, then divide by 180 - 120.",
+    mistakes={
+        "that is the time in the system": lambda: 1000 * (queueing.mmc_wait(120, 30, 6) + 1 / 30),
+        "that is a single fast server of 180 a second": lambda: 1000 * (120 / 180) / (180 - 120),
+        "that is the wait of those who wait: it lacks C": 1000 / 60,
+    },
+    worked=f"a = 120 / 30 = 4; C(6, 4) = {queueing.erlang_c(6, 4):.4f}; over 6 * 30 - 120 = 60 a second: "
+    "{right} ms.",
 )
 
 # %% [markdown]
@@ -1226,6 +1267,12 @@ check_yourself(
     lambda: round(agreements.sla_credit("0.99", [("0.999", 10), ("0.99", 25)])),
     "credit in percent",
     "Strictly below: 99 % is not below 99 %.",
+    mistakes={
+        "exactly 99 % is not below 99 %": 25,
+        "credits do not add up": 35,
+        "99 % is below 99.9 %": 0,
+    },
+    worked="99 % is below 99.9 % and not below 99 %: {right} %.",
 )
 
 # %% [markdown]
@@ -1319,6 +1366,8 @@ check_yourself(
     lambda: round(queueing.littles_law(lam=25, W=12)),
     "open streams",
     "Little's law.",
+    mistakes={"that is one over the other": 25 / 12},
+    worked="L = lam W = 25 * 12 = {right} streams.",
 )
 
 # %% [markdown]
@@ -1402,6 +1451,12 @@ check_yourself(
     lambda: cost.cascade_break_even("0.12", "0.80"),
     "break-even share",
     "What everybody pays over what is saved.",
+    mistakes={
+        "that is the share that goes on to the large model": 1 - 0.12 / 0.8,
+        "that is what a settled request saves": 0.68,
+        "that divides by the difference: the small model is paid by all": 0.12 / 0.68,
+    },
+    worked="Everybody pays 0.12, and each settled request saves 0.80: 0.12 / 0.80 = {right}.",
 )
 
 # %% [markdown]
@@ -1529,6 +1584,15 @@ check_yourself(
     lambda: experiments.two_proportion_sample_size(0.01, 0.02),
     "requests in each arm",
     "(1.95996 + 0.84162)^2 (0.0099 + 0.0196) / 0.01^2, rounded up.",
+    mistakes={
+        "that leaves the power out: only 1.96 squared": lambda: math.ceil(
+            1.959964**2 * (0.0099 + 0.0196) / 0.01**2
+        ),
+        "that is both arms together": lambda: (
+            2 * experiments.two_proportion_sample_size(0.01, 0.02)
+        ),
+    },
+    worked="(1.95996 + 0.84162)**2 * (0.0099 + 0.0196) / 0.01**2, rounded up: {right}.",
 )
 
 # %% [markdown]
@@ -1621,6 +1685,11 @@ check_yourself(
     lambda: slots.padding_waste([100, 100, 200, 800]),
     "share of padding",
     "Mean 300, maximum 800.",
+    mistakes={
+        "that is the share in use": 300 / 800,
+        "that is padding over what is used": 2000 / 1200,
+    },
+    worked="The rectangle is 4 * 800 = 3200, used are 1200: 1 - 1200 / 3200 = {right}.",
 )
 
 # %% [markdown]
@@ -1714,6 +1783,8 @@ check_yourself(
     lambda: caching.cache_break_even(24, 600),
     "break-even hit rate",
     "Lookup over miss.",
+    mistakes={"that is the miss rate": 1 - 24 / 600, "that divides by what a hit saves": 24 / 576},
+    worked="A lookup is paid always and a hit saves a miss: 24 / 600 = {right}.",
 )
 
 # %% [markdown]
@@ -1832,6 +1903,11 @@ check_yourself(
     lambda: quantisation.rounding_bound(quantisation.symmetric_scale([0.254, -0.1])),
     "largest rounding error",
     "The scale is 0.254 / 127.",
+    mistakes={
+        "that is the scale: rounding errs by half of it": 0.254 / 127,
+        "that is a scale for 256 codes": 0.254 / 256,
+    },
+    worked="The scale is 0.254 / 127 = 0.002, and rounding errs by half of it: {right}.",
 )
 
 # %% [markdown]
@@ -1904,6 +1980,8 @@ check_yourself(
     lambda: 12_000 / 0.60,
     "million tokens to break even",
     "Once-paid cost over what a million tokens saves.",
+    mistakes={"that is what a million tokens would have to save to pay it at once": 12_000.0},
+    worked="12 000 / 0.60 = {right} million tokens.",
 )
 
 # %% [markdown]
@@ -2018,6 +2096,7 @@ check_yourself(
     lambda: roofline.ridge_flop_per_byte(312e12, 2.039e12),
     "ridge in FLOP/byte",
     "Peak over bandwidth.",
+    worked="312e12 / 2.039e12 = {right} FLOP a byte.",
 )
 
 # %% [markdown]
@@ -2121,6 +2200,12 @@ check_yourself(
     lambda: 1000 * queueing.kingman_wait(0.5, 0.020, 3, 1),
     "mean wait in ms",
     "(0.5 / 0.5) times (3 + 1) / 2 times 20.",
+    mistakes={
+        "that is the time in the system": 60.0,
+        "that leaves the halving out: (ca2 + cs2) / 2": 80.0,
+        "that is M/M/1: the bursts are missing": 20.0,
+    },
+    worked="rho / (1 - rho) = 1, (3 + 1) / 2 = 2, times 20 ms: {right} ms.",
 )
 
 # %% [markdown]
@@ -2176,6 +2261,11 @@ check_yourself(
     lambda: 0.10 * 54 / reliability.downtime_minutes("0.999", 30),
     "share of the budget",
     "5.4 bad minutes of 43.2.",
+    mistakes={
+        "that counts all users as hit": lambda: 54 / reliability.downtime_minutes("0.999", 30),
+        "that is in minutes": 5.4,
+    },
+    worked="10 % of 54 minutes are 5.4; the budget is 0.1 % of 43 200 minutes, 43.2: {right}.",
 )
 
 # %% [markdown]
@@ -2264,6 +2354,15 @@ check_yourself(
     lambda: cost.request_cost_usd(2000, 500, "0.25", "0.90") / (1 - 0.2),
     "USD per answer",
     "Price it once, then divide by 1 - r.",
+    mistakes={
+        "that is an answer nobody repeats": lambda: cost.request_cost_usd(
+            2000, 500, "0.25", "0.90"
+        ),
+        "that repeats each answer once: repeats are repeated too, 1/(1 - r)": lambda: (
+            1.2 * cost.request_cost_usd(2000, 500, "0.25", "0.90")
+        ),
+    },
+    worked="2000 * 0.25 / 1e6 + 500 * 0.90 / 1e6 = 0.00095 USD, over 1 - 0.2: {right} USD.",
 )
 
 # %% [markdown]
@@ -2320,6 +2419,11 @@ check_yourself(
     lambda: 1 - 0.8,
     "failure rate that tips it over",
     "0.8 / (1 - r) = 1.",
+    mistakes={
+        "that is the utilisation": 0.8,
+        "that is 1/0.8 - 1, as if each failure were tried once more": 0.25,
+    },
+    worked="Each request is tried 1/(1 - r) times: 0.8 / (1 - r) = 1 at r = {right}.",
 )
 
 # %% [markdown]

@@ -235,6 +235,8 @@ check_yourself(
     lambda: 2 * 16 / 1,
     "FLOP per byte",
     "2 B / b, with one byte a parameter.",
+    mistakes={"a parameter is one byte here, and a multiply-add two operations": 16.0},
+    worked="2 B FLOP for each parameter of one byte: 2 * 16 / 1 = {right}.",
 )
 
 # %% [markdown]
@@ -293,6 +295,11 @@ check_yourself(
     lambda: memory.kv_bytes_per_token(28, 4, 128),
     "bytes per token",
     "2 for key and value, 2 for 16 bits.",
+    mistakes={
+        "that is K or V alone, or one byte an element": 28 * 4 * 128 * 2,
+        "that is for one layer": 2 * 4 * 128 * 2,
+    },
+    worked="2 (K and V) * 28 layers * 4 heads * 128 * 2 bytes = {right}.",
 )
 
 # %% [markdown]
@@ -354,6 +361,11 @@ check_yourself(
     lambda: quantities.bytes_to_gb(quantities.gib_to_bytes("2.5")),
     "GB",
     "Multiply by 2**30, divide by 10**9.",
+    mistakes={
+        "that divides where it should multiply": 2.5 / 1.073741824,
+        "that is GiB called GB": 2.5,
+    },
+    worked="2.5 * 2**30 / 10**9 = {right} GB.",
 )
 
 # %% [markdown]
@@ -454,6 +466,8 @@ check_yourself(
     lambda: memory.min_gpus(123 * 10**9, 8, 48 * 10**9, "0.1"),
     "cards",
     "123 GB over 43.2 GB, rounded up.",
+    mistakes={"a part of a card is a card": 2},
+    worked="48 * 0.9 = 43.2 GB a card; 123 / 43.2, rounded up: {right}.",
 )
 
 # %% [markdown]
@@ -567,6 +581,8 @@ check_yourself(
     lambda: memory.max_users(4, gpu.memory_bytes, weights, k, 8192),
     "users",
     "(320e9 - W_b) / (k s), rounded down.",
+    mistakes={"the weights are missing": lambda: int(4 * gpu.memory_bytes // (k * 8192))},
+    worked="(4 * 80e9 - W_b) / (k * 8192), rounded down: {right}.",
 )
 
 # %% [markdown]
@@ -681,6 +697,11 @@ check_yourself(
     lambda: model.kv_bytes_per_token() / model.kv_bytes_per_token("0.5"),
     "factor",
     "Users are inversely proportional to k.",
+    mistakes={
+        "that is the ratio of the caches the other way round": 0.25,
+        "weights do not shrink, but the question is of the cache alone": 2.0,
+    },
+    worked="k falls from 16 bits to 4, so users grow by 16 / 4 = {right}.",
 )
 
 # %% [markdown]
@@ -783,6 +804,13 @@ check_yourself(
     lambda: memory.paged_blocks([100, 33, 16], 32)[1],
     "tokens allocated",
     "4 + 2 + 1 pages.",
+    mistakes={
+        "that is what is used: pages are allocated whole": 149,
+        "that is one page less: 100 tokens do not fit into three pages": 192,
+        "that is in pages": 7,
+        "pages belong to one sequence each": 160,
+    },
+    worked="4 + 2 + 1 pages of 32: {right} tokens.",
 )
 
 # %% [markdown]
@@ -843,6 +871,11 @@ check_yourself(
     lambda: 1000 * 2 * 8e9 * 1000 / 4e14,
     "prefill in ms",
     "2 N S over the speed reached.",
+    mistakes={
+        "that counts one operation a parameter: a multiply-add is two": 20.0,
+        "that is for one token": 0.04,
+    },
+    worked="2 * 8e9 * 1000 / 4e14 s = {right} ms.",
 )
 
 # %% [markdown]
@@ -1046,6 +1079,13 @@ check_yourself(
     lambda: 1000 * (140e9 + 100 * 0.7e9) / 28e12,
     "step in ms",
     "All bytes that are read, over the bandwidth.",
+    mistakes={
+        "the caches are missing": 5.0,
+        "the weights are missing": 2.5,
+        "that reads the weights once for each sequence": 1000 * 100 * (140e9 + 0.7e9) / 28e12,
+        "that reads one cache only": 1000 * 140.7e9 / 28e12,
+    },
+    worked="(140 + 100 * 0.7) GB over 28 000 GB/s = {right} ms.",
 )
 
 # %% [markdown]
@@ -1187,6 +1227,13 @@ check_yourself(
     lambda: 1000 * (0.040 + queueing.pk_wait(20, 0.040, 0)),
     "mean TTFT in ms",
     "rho = 0.8; the mean wait of M/D/1 is rho / (2 (1 - rho)) services.",
+    mistakes={
+        "that is the wait: prefill comes on top": 80.0,
+        "that is exponential service: M/M/1": 200.0,
+        "that is the wait of M/M/1": 160.0,
+        "nobody waits in that": 40.0,
+    },
+    worked="rho = 0.8, so the mean wait is 0.8 / (2 * 0.2) = 2 services of 40 ms; and prefill itself: {right} ms.",
 )
 
 # %% [markdown]
@@ -1334,6 +1381,12 @@ check_yourself(
     lambda: slots.slot_efficiency(4),
     "share in use",
     "1 / (1 + 1/2 + 1/3 + 1/4).",
+    mistakes={
+        "that is the share that idles": lambda: 1 - slots.slot_efficiency(4),
+        "that is 1/4: the mean over the sum": 0.25,
+        "that is the mean of the maximum in units of the mean": 25 / 12,
+    },
+    worked="The longest of 4 is 1 + 1/2 + 1/3 + 1/4 = 25/12 means: 12/25 = {right}.",
 )
 
 # %% [markdown]
@@ -1468,6 +1521,12 @@ check_yourself(
     lambda: speculative.speculative_speedup(0.5, 3, 0.1)[1],
     "speed-up",
     "1 + 1/2 + 1/4 + 1/8 tokens in 1.3 steps.",
+    mistakes={
+        "that is tokens a step: drafts cost something": 1.875,
+        "that counts accepted drafts only: the large model adds one": 0.875 / 1.3,
+        "that is 1 + gamma alpha tokens": 2.5 / 1.3,
+    },
+    worked="1 + 1/2 + 1/4 + 1/8 = 1.875 tokens in 1 + 3 * 0.1 = 1.3 steps: {right}.",
 )
 
 # %% [markdown]
@@ -1658,6 +1717,12 @@ check_yourself(
     lambda: transfer.break_even_link_Bps(1, 2e9, 0.120, 0.020) / 1e9,
     "GB/s",
     "2 GB in the 100 ms that are left.",
+    mistakes={
+        "the latency is missing": 2 / 0.12,
+        "the latency was added: it leaves less time": 2 / 0.14,
+        "that is in Gbit/s": 160.0,
+    },
+    worked="120 - 20 = 100 ms are left for 2 GB: {right} GB/s.",
 )
 
 # %% [markdown]
@@ -1760,6 +1825,12 @@ check_yourself(
     lambda: cost.cost_per_million(3, 10_000, n_gpus=8),
     "USD per million tokens",
     "24 USD an hour, 36 million tokens an hour.",
+    mistakes={
+        "all eight GPUs are paid, and they make the tokens together": lambda: cost.cost_per_million(
+            3, 10_000
+        )
+    },
+    worked="8 * 3 = 24 USD an hour over 36 million tokens an hour: {right} USD.",
 )
 
 # %% [markdown]

@@ -220,6 +220,8 @@ check_yourself(
     lambda: queueing.littles_law(lam=60, W=0.020),
     "frames in flight",
     "Rate times stay, in one unit of time.",
+    mistakes={"milliseconds were taken for seconds": 1200.0, "that is one over the other": 3000.0},
+    worked="L = lam W = 60 * 0.020 = {right}.",
 )
 
 # %% [markdown]
@@ -314,6 +316,12 @@ check_yourself(
     lambda: flow.lindley_waits([0, 1, 1], [2, 2, 2])[-1],
     "wait of the third request",
     "The second waits for 1 s and leaves 1 + 2 s of work behind, at the same instant.",
+    mistakes={
+        "that is the wait of the second, whose own work is in front of the third": 1,
+        "that is the time in the system": 5,
+        "the first is half done when they come": 4,
+    },
+    worked="The second waits 1 s; behind it the third waits 1 + 2 = {right} s.",
 )
 
 # %% [markdown]
@@ -426,6 +434,13 @@ check_yourself(
     lambda: 1e3 * queueing.pk_wait(60, 0.010, 3),
     "mean wait in ms",
     "rho / (1 - rho) is 1.5, and (1 + 3) / 2 is 2.",
+    mistakes={
+        "that is the time in the system": 40.0,
+        "that is M/M/1: the variation is missing": 15.0,
+        "that leaves the halving out: (1 + cs2) / 2": 60.0,
+        "that takes cs2 = 3 for c_s": 15.0 * 5,
+    },
+    worked="rho = 0.6: 0.6 / 0.4 * (1 + 3) / 2 * 10 ms = {right} ms.",
 )
 
 # %% [markdown]
@@ -598,6 +613,12 @@ check_yourself(
     lambda: queueing.kingman_wait(0.75, 8, 3, 1),
     "mean wait in ms",
     "3 times 2 times 8 ms.",
+    mistakes={
+        "that is the time in the system": 56.0,
+        "that leaves the halving out: (ca2 + cs2) / 2": 96.0,
+        "that is M/M/1: the bursts are missing": 24.0,
+    },
+    worked="0.75 / 0.25 = 3, (3 + 1) / 2 = 2, times 8 ms: {right} ms.",
 )
 
 # %% [markdown]
@@ -741,6 +762,12 @@ check_yourself(
     lambda: 120 * math.log(20),
     "P95 in ms",
     "ln(1 / (1 - q)) means, here ln 20.",
+    mistakes={
+        "that is the P99": 120 * math.log(100),
+        "that is a decimal logarithm": 120 * math.log10(20),
+        "that takes ln(0.95)": -120 * math.log(0.95),
+    },
+    worked="120 ms * ln(1 / 0.05) = 120 ln 20 = {right} ms.",
 )
 
 # %% [markdown]
@@ -868,6 +895,11 @@ check_yourself(
     lambda: queueing.erlang_c(2, 1),
     "probability of waiting",
     "B(1, 1) = 1/2, B(2, 1) = 1/5, then C from B.",
+    mistakes={
+        "that is Erlang B: those who are lost if nobody may wait": 0.2,
+        "that is the utilisation": 0.5,
+    },
+    worked="B(2, 1) = 1/5; C = B / (1 - rho (1 - B)) with rho = 1/2: {right}.",
 )
 
 # %% [markdown]
@@ -1001,6 +1033,11 @@ check_yourself(
     lambda: batching.min_stable_batch("0.1", 40, 1),
     "smallest stable batch size",
     "lam (alpha + beta B) < B, strictly.",
+    mistakes={
+        "a smaller batch keeps up already": 6,
+        "such a batch takes longer than its requests take to arrive": 4,
+    },
+    worked="B > 0.1 * 40 / (1 - 0.1 * 1) = 4.44: {right}.",
 )
 
 # %% [markdown]
@@ -1124,6 +1161,11 @@ check_yourself(
     lambda: 0.5 * 20 / (1 - 0.5 * 1),
     "typical batch",
     "B = lam alpha / (1 - lam beta).",
+    mistakes={
+        "that leaves out that the batch itself takes time: the work of beta": 10.0,
+        "that is the service time of such a batch": 40.0,
+    },
+    worked="B = lam (alpha + beta B), so B = 0.5 * 20 / (1 - 0.5 * 1) = {right}.",
 )
 
 # %% [markdown]
@@ -1228,6 +1270,12 @@ check_yourself(
     lambda: queueing.erlang_b(2, 2),
     "share lost",
     "B(1, 2) = 2/3; one more step of the recursion.",
+    mistakes={
+        "that is the share lost with one place": 2 / 3,
+        "that is Erlang C, where they wait": 1.0,
+        "that is the share served": 0.6,
+    },
+    worked="B(1, 2) = 2/3, B(2, 2) = 2 * (2/3) / (2 + 2 * (2/3)) = {right}.",
 )
 
 # %% [markdown]
@@ -1371,6 +1419,11 @@ check_yourself(
     lambda: deadlines.achieved_fps(90, 8, 4, False),
     "frames per second",
     "12 ms against periods of 11.1 ms.",
+    mistakes={
+        "that forgets the wait: 8 ms alone would fit": 90.0,
+        "a frame is shown with a refresh, not between two": 1000 / 12,
+    },
+    worked="12 ms are more than one period of 11.1 ms and less than two: 90 / 2 = {right}.",
 )
 
 # %% [markdown]
@@ -1470,6 +1523,11 @@ check_yourself(
     lambda: queueing.max_utilization(20, 400),
     "largest utilisation",
     "1 - ln 100 / 20.",
+    mistakes={
+        "that is for the mean, not the P99": 0.95,
+        "that is what must stay free": math.log(100) / 20,
+    },
+    worked="S / (1 - rho) * ln 100 <= 400 ms: rho <= 1 - ln 100 / 20 = {right}.",
 )
 
 # %% [markdown]
@@ -1611,6 +1669,8 @@ check_yourself(
     lambda: round(capacity.usl_peak(0.1, 0.001)),
     "workers at the peak",
     "The root of 900.",
+    mistakes={"that is the square of it": 900, "that leaves sigma out: (1 - sigma) / kappa": 32},
+    worked="The root of (1 - 0.1) / 0.001 = 900: {right}.",
 )
 
 # %% [markdown]

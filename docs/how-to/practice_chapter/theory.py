@@ -59,4 +59,11 @@ show(
 
 # %%
 answer = None
-check_yourself(answer, lambda: 1 - 15 * 0.040, "idle share", "Busy is 15 times 40 ms a second.")
+check_yourself(
+    answer,
+    lambda: 1 - 15 * 0.040,
+    "idle share",
+    "Busy is 15 times 40 ms a second.",
+    mistakes={"that is the share that is busy": 15 * 0.040},
+    worked="Busy is 15 * 0.040 = 0.6 of each second, idle the rest: {right}.",
+)
