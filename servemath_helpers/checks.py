@@ -818,6 +818,13 @@ def answer_agrees(answer: object, right: object) -> bool:
 def shown(value: object) -> str:
     """Write a value as a learner would type it, cut to a sane length.
 
+    Parameters
+    ----------
+    value : object
+        Anything; its own ``repr`` is never asked.
+
+    Examples
+    --------
     >>> shown(0.25), shown("memory")
     ('0.25', "'memory'")
     """

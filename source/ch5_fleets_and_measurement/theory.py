@@ -189,6 +189,11 @@ check_yourself(
     lambda: loadtest.token_times(0, [0.5 + 0.03 * i for i in range(100)], "guidellm")["tpot"] * 1e3,
     "ms per output token",
     "The last token comes 99 gaps after the first, and all of it is divided by 100.",
+    mistakes={
+        "that is what vLLM reports: GuideLLM spreads the first token too": 30.0,
+        "that divides by the gaps, one fewer than the tokens": (500 + 99 * 30) / 99,
+    },
+    worked="0.5 s, then 99 gaps of 30 ms: 3470 ms over 100 tokens = {right} ms.",
 )
 
 # %% [markdown]
