@@ -12,7 +12,7 @@ only when a picture is drawn; everything else needs NumPy and the standard libra
 
 from types import ModuleType
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -11,7 +11,15 @@ from autograder.authoring.fresh import fresh_release
 from autograder.course import Course
 
 #: What the bundle holds, relative to the course folder.
-FILES = ("environment.yml", "requirements-learn.lock", "docs/glossary.md", "docs/symbols.md")
+FILES = (
+    "CITATION.cff",
+    "LICENSE",
+    "LICENSE-TEXT.md",
+    "docs/glossary.md",
+    "docs/symbols.md",
+    "environment.yml",
+    "requirements-learn.lock",
+)
 GLOBS = (
     "servemath_helpers/**/*.py",
     "servemath_helpers/**/*.json",
@@ -69,6 +77,8 @@ build-backend = {json.dumps(build["build-backend"])}
 [project]
 name = {json.dumps(project["name"])}
 version = {json.dumps(project["version"])}
+license = {json.dumps(project["license"])}
+license-files = {json.dumps(project["license-files"])}
 description = {json.dumps(project["description"])}
 requires-python = {json.dumps(project["requires-python"])}
 dependencies = {json.dumps(project["dependencies"])}

@@ -114,7 +114,7 @@ def test_no_notebook_that_learners_receive_answers_its_questions(chapter):
         cells = nbformat.read(path, as_version=4).cells
         found[path.name] = "\n".join(f"{cell.source}\n{cell.get('outputs', '')}" for cell in cells)
     questions = dict(give_aways(chapter))
-    assert len(questions) > 10
+    assert questions
     told = [
         (name, file, text)
         for name, text in give_aways(chapter)
