@@ -325,6 +325,12 @@ check_yourself(
     lambda: 50 / 4 - 10,
     "seconds to the answer",
     "Fifty are in the loop, four pass a second.",
+    mistakes={
+        "that is the answer with its thinking: N / X": 12.5,
+        "that is what one user alone would see": 0.25,
+        "that adds the thinking": 22.5,
+    },
+    worked="R = N / X - Z = 50 / 4 - 10 = {right} s.",
 )
 
 # %% [markdown]
@@ -419,6 +425,12 @@ check_yourself(
     lambda: loadtest.correct_omission([1, 1, 1, 1, "1.05", "3.5"], 1, "0.75")["corrected"],
     "P75 in seconds",
     "3.5 s stand for 2.5 s and 1.5 s too; 0.5 s is less than the interval.",
+    mistakes={
+        "that is before correction, or counts one value for the stall": 1.05,
+        "that is the largest value": 3.5,
+        "the two that were not asked come on top: 2.5 and 1.5 s": 2.5,
+    },
+    worked="3.5 s stand for 2.5 and 1.5 s too: 1, 1, 1, 1, 1.05, 1.5, 2.5, 3.5; number 6 of 8 is {right} s.",
 )
 
 # %% [markdown]
@@ -531,6 +543,11 @@ check_yourself(
     lambda: (12 / 10 - 1) * 300 / 2,
     "seconds of mean wait",
     "At the middle of the test 2 requests a second have piled up for 150 s.",
+    mistakes={
+        "that is the wait at the end of the test": (12 / 10 - 1) * 300,
+        "that is what has piled up in requests, halved or not": (12 - 10) * 300 / 2,
+    },
+    worked="(rho - 1) T / 2 = (1.2 - 1) * 300 / 2 = {right} s.",
 )
 
 # %% [markdown]
@@ -712,6 +729,11 @@ check_yourself(
     lambda: 1e3 * 2 * 80 * parallelism.all_reduce_s(0, 8, 450e9, 1e-6),
     "ms of latency",
     "160 all-reduces of 14 rounds.",
+    mistakes={
+        "a layer has two all-reduces": 1e3 * 80 * 14e-6,
+        "a ring takes 2 (n - 1) rounds, not n": 1e3 * 160 * 8e-6,
+    },
+    worked="2 * 80 all-reduces of 2 * (8 - 1) = 14 rounds of 1 µs: {right} ms.",
 )
 
 # %% [markdown]
@@ -889,6 +911,12 @@ check_yourself(
     lambda: experts.experts_read(8, 2, 4),
     "experts of a layer",
     "Three quarters of the experts are left alone by one token.",
+    mistakes={
+        "that is k B: tokens share experts": 8.0,
+        "that is one token": 2.0,
+        "that takes one expert a token": 8 * (1 - (1 - 1 / 8) ** 4),
+    },
+    worked="8 (1 - (1 - 2/8)**4) = {right}.",
 )
 
 # %% [markdown]
@@ -1035,6 +1063,12 @@ check_yourself(
     lambda: quantisation.number_format("nvfp4").bits_per_weight,
     "bits a weight",
     "Half a bit of the scale for each value.",
+    mistakes={
+        "that leaves the scale out": 4.0,
+        "that shares the scale between 32 values": 4.25,
+        "that gives each value a scale": 12.0,
+    },
+    worked="4 + 8/16 = {right} bits.",
 )
 
 # %% [markdown]
@@ -1165,6 +1199,12 @@ check_yourself(
     ),
     "bytes",
     "In layers with a full window a new token takes the place of an old one.",
+    mistakes={
+        "layers with a window do not grow at token 100 000": 36 * 2 * 8 * 64 * 2,
+        "K and V are two": 18 * 8 * 64 * 2,
+        "that is one layer": 2 * 8 * 64 * 2,
+    },
+    worked="18 full layers * 2 (K and V) * 8 heads * 64 elements * 2 bytes = {right} bytes.",
 )
 
 # %% [markdown]
@@ -1300,6 +1340,12 @@ check_yourself(
     lambda: fleets.two_choices_tail(0.7, 2, 2),
     "share with two or more",
     "The exponent is (4 - 1)/(2 - 1).",
+    mistakes={
+        "that is one queue: 0.7 squared": 0.49,
+        "that is 0.7 to the power of d k": 0.7**4,
+        "that is at least one": 0.7,
+    },
+    worked="rho to the power of (2**2 - 1)/(2 - 1) = 3: 0.7**3 = {right}.",
 )
 
 # %% [markdown]
@@ -1424,6 +1470,12 @@ check_yourself(
     lambda: int(chat.prompt_tokens[2]),
     "tokens of the third prompt",
     "The system prompt, three turns of the user, two answers.",
+    mistakes={
+        "that leaves out what the model answered": 1600,
+        "that counts the third answer too": 2500,
+        "that is what is new in the third turn": 200,
+    },
+    worked="1000 + 3 * 200 + 2 * 300 = {right} tokens.",
 )
 
 # %% [markdown]
@@ -1564,6 +1616,11 @@ check_yourself(
     lambda: fleets.pd_split(20, P, n_out, alpha, beta, 0.5, 0.010, move_s)["prefill"],
     "prefill nodes",
     "3.03 nodes of work; how long is the queue of the smallest number that is stable?",
+    mistakes={
+        "three nodes are not stable: 3.03 of them are busy": 3,
+        "a smaller number keeps the bound: put rho into the queue of M/D/1": 5,
+    },
+    worked="rho = 20 P / p must be below 1, so p > 3.03; with {right} the mean of P + rho P / (2 (1 - rho)) is within 0.5 s.",
 )
 
 # %% [markdown]
@@ -1689,6 +1746,16 @@ check_yourself(
     lambda: 1 + 0.75 + 0.45 + 0.225 + 0.09,
     "tokens a round",
     "These are the products already.",
+    mistakes={
+        "these are products already: they were multiplied once more": 1
+        + 0.75
+        + 0.75 * 0.45
+        + 0.75 * 0.45 * 0.225
+        + 0.75 * 0.45 * 0.225 * 0.09,
+        "the large model adds a token of its own to what is accepted": 0.75 + 0.45 + 0.225 + 0.09,
+        "that puts their mean into the formula": (1 - 0.37875**5) / (1 - 0.37875),
+    },
+    worked="1 + .75 + .45 + .225 + .09 = {right} tokens.",
 )
 
 # %% [markdown]
@@ -1831,6 +1898,11 @@ check_yourself(
     lambda: 0.741 * 1e6 / 3.6e6,
     "kWh a million tokens",
     "A kilowatt-hour is 3.6 million joules.",
+    mistakes={
+        "that is kilojoules, or a thousand seconds to the hour": 0.741,
+        "that is watt-hours": 205.8,
+    },
+    worked="0.741 J * 1e6 / 3.6e6 J = {right} kWh.",
 )
 
 # %% [markdown]
@@ -1959,6 +2031,11 @@ check_yourself(
     lambda: float(played["small", 3].usd_h - chosen.usd_h),
     "USD an hour",
     "Three times 1.20 against one medium.",
+    mistakes={
+        "that is the price of the three": 3.6,
+        "that compares with two small ones, which do not keep the promise": 1.1,
+    },
+    worked=f"3 * 1.20 - {float(chosen.usd_h):.2f} = {{right}} USD an hour.",
 )
 
 # %% [markdown]
