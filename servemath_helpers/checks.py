@@ -643,6 +643,8 @@ def check_refused(
     good: Mapping[str, Any],
     broken: Mapping[str, Iterable[Any]],
     hint: str = "",
+    *,
+    pairs: bool = True,
 ) -> None:
     """Check that a good call is refused with `ValueError` once an argument of it is not.
 
@@ -654,10 +656,12 @@ def check_refused(
         The arguments of a call that is fine, by name.
     broken : dict
         By name of an argument, the values of it that must be refused. Each is tried alone, a
-        text that reads as a number in every form that it may take (see `check_forms`); the
-        last negative ones also in pairs, since two wrong signs may cancel.
+        text that reads as a number in every form that it may take (see `check_forms`).
     hint : str, optional
         What may be asked of the arguments.
+    pairs : bool, optional
+        Try the last negative value of each argument also beside that of each other one, since
+        two wrong signs may cancel. Once is enough where several good calls are broken.
 
     Raises
     ------
@@ -689,7 +693,8 @@ division by zero.
         for formed in _forms_of_text(value)
     ]
     negative = {name: v for name, refused in values.items() for v in refused if _negative(v)}
-    changes += [dict(pair) for pair in itertools.combinations(negative.items(), 2)]
+    if pairs:
+        changes += [dict(pair) for pair in itertools.combinations(negative.items(), 2)]
     for change in changes:
         asked = _Asked(function, {**good, **change})
         _refused(asked.answer, ValueError, asked.text, hint)

@@ -529,7 +529,7 @@ def hidden_tests():
 
     dice = random.Random(14)
     rows = []
-    for _ in range(40):
+    for _ in range(20):
         fits, kv_hundredths = dice.randint(1, 400), dice.randint(1, 300)
         free, kv = Decimal(fits * kv_hundredths) / 100, Decimal(kv_hundredths) / 100
         rows.append(((str(free + 21), 19, 2, str(kv)), fits))
@@ -774,7 +774,7 @@ def hidden_tests():
 
     dice = random.Random(16)
     rows = []
-    for _ in range(60):
+    for _ in range(25):
         n = dice.randint(1, 8)
         throughput = [dice.randint(1, 5) * 50 for _ in range(n)]
         latency_ms = [dice.randint(1, 5) * 10 for _ in range(n)]
@@ -915,7 +915,7 @@ def hidden_tests():
 
     dice = random.Random(17)
     rows = []
-    for _ in range(40):
+    for _ in range(20):
         replicas, tenths, percent = dice.randint(1, 90), dice.randint(1, 300), dice.randint(1, 100)
         lam = Decimal(replicas * tenths * percent) / 1000
         mu, target, spare = Decimal(tenths) / 10, Decimal(percent) / 100, dice.randint(0, 9)
@@ -1085,7 +1085,7 @@ def hidden_tests():
 
     dice = random.Random(18)
     budgets, burns = [], []
-    for _ in range(40):
+    for _ in range(20):
         allowed, lots, left_over = dice.randint(1, 99), dice.randint(1, 500), dice.randint(0, 50)
         slo = str(1 - Decimal(allowed) / 10_000)
         n = lots * 10_000 + left_over
@@ -1247,7 +1247,7 @@ def hidden_tests():
 
     dice = random.Random(19)
     surges = []
-    for _ in range(60):
+    for _ in range(25):
         actions = [
             {
                 "name": f"option {i}",

@@ -130,6 +130,7 @@ def hidden_tests():
     check_calls(
         kv_bytes_per_token,
         ((3, 1, 1, "0.5625"), 3.375, "The result need not be whole: round nothing."),
+        ((1, 1, 1, "0.000123456789"), 0.000246913578, "Any size above 0 is one: round nothing."),
         ((80, 8, 128, 4), 655_360),
     )
 
@@ -148,7 +149,7 @@ def hidden_tests():
     dice = random.Random(31)
     shapes = [
         (*(dice.randint(1, top) for top in (130, 128, 192)), dice.randint(1, 32) / 8)
-        for _ in range(40)
+        for _ in range(20)
     ]
     check_calls(
         kv_bytes_per_token,
@@ -178,8 +179,8 @@ hidden_tests()
 # `"gib"`, all three for the **whole batch**.
 #
 # - No tokens, or no sequences: all three are 0.
-# - Do not round.
-# - Error: `seq` or `batch` negative, `k` negative.
+# - Do not round. A cache below a byte an element may give `k` a fraction.
+# - Error: `seq` or `batch` negative, `k` negative. `k` = 0 is not asked.
 #
 # **Worked number.** 12 sequences of 3000 tokens at 131 072 bytes per token take
 # << num(memory.kv_cache_size(3000, 12, 131072)['gb'], 5) >> GB, which is
@@ -245,9 +246,9 @@ def hidden_tests():
             "All three are for the whole batch.",
         ),
         (
-            (1, 1, 1),
-            {"bytes": 1, "gb": 1e-9, "gib": 2**-30},
-            "Round nothing: one byte is a little of a GB.",
+            (1, 1, 0.5),
+            {"bytes": 0.5, "gb": 5e-10, "gib": 2**-31},
+            "Round nothing: half a byte is a little of a GB.",
         ),
         (
             (10, 3, 81_920.5),
@@ -266,13 +267,13 @@ def hidden_tests():
     check_refused(
         kv_cache_size,
         {"seq": 4096, "batch": 8, "k": 327_680},
-        {"seq": (-1,), "batch": (-8,), "k": (-1,)},
+        {"seq": (-1, -4096), "batch": (-1, -8), "k": (-0.5, -327_680)},
         "seq, batch and k are never negative.",
     )
     check_refused(kv_cache_size, {"seq": 0, "batch": 8, "k": 1}, {"k": (-1,)}, "Even for nothing.")
 
     dice = random.Random(32)
-    batches = [[dice.randint(1, top) for top in (131_072, 500, 5_000_000)] for _ in range(40)]
+    batches = [[dice.randint(1, top) for top in (131_072, 500, 5_000_000)] for _ in range(15)]
     check_calls(
         kv_cache_size,
         *(
@@ -376,6 +377,7 @@ def hidden_tests():
         ((120 * 10**9 + 1, 16, card), 4, "Two bytes too many need another GPU."),
         ((1, 16, card), 1, "Even a small model needs a GPU."),
         ((3, 3, 1), 2, "9 bits take 2 bytes."),
+        ((17, 1, 1, 0), 3, "A parameter may take one bit: 17 of them take 3 bytes."),
         ((8, 5, 5), 1, "40 bits are 5 bytes."),
         ((3, 4, 3, "0.5"), 2, "12 bits take 2 bytes, and half of 3 bytes is less than that."),
         exact=True,
@@ -392,6 +394,11 @@ def hidden_tests():
         min_gpus,
         ((108 * 10**9 + 1, 16, card, "0.1"), 4, "The reserve leaves 72 GB, not more."),
         ((12 * 10**9, 16, card, "0.9"), 3, "1 - 0.9 is a little too small as doubles."),
+        (
+            (9 * 10**19, 8, 10**20, "0.10000000000000000001"),
+            2,
+            "Every digit of the reserve counts.",
+        ),
         exact=True,
     )
 
@@ -402,14 +409,14 @@ def hidden_tests():
             "n_params": (0, -5),
             "bits": (0, -16),
             "gpu_bytes": (0, -card),
-            "reserve": (1, "1.2", "-0.1", 10),
+            "reserve": (1, "1.2", 10, -2, "-0.1"),
         },
         "n_params is at least 1, bits and gpu_bytes are above 0, reserve is in [0, 1).",
     )
 
     dice = random.Random(33)
     rows = []
-    for _ in range(60):
+    for _ in range(20):
         gpus, percent, unit = dice.randint(1, 64), dice.randint(0, 99), dice.randint(1, 10**9)
         # usable memory is unit * (100 - percent) bytes a card, filled to the last byte
         weights = gpus * unit * (100 - percent)
@@ -444,7 +451,7 @@ hidden_tests()
 #   fill the memory to the last byte fit.
 # - Weights that do not fit leave room for nobody: 0, never less.
 # - Error: `n_gpus` or `seq` below 1; `k` zero or negative; `gpu_bytes` or `weight_bytes` negative;
-#   `reserve` outside [0, 1).
+#   `reserve` outside [0, 1). `gpu_bytes` = 0 is not asked.
 #
 # **Worked number.** Two cards of 24 GB with 16 060 522 496 bytes of weights hold
 # << memory.max_users(2, 24 * 10**9, 16060522496, 131072, 2000) >> users of 2000 tokens at
@@ -517,7 +524,7 @@ def hidden_tests():
         ((8, 80 * 2**30, weights, 8 * k, 4096), 50, "Cards of 80 GiB hold more: stay with bytes."),
         ((1, 100, 100, 1, 1), 0, "No byte left, no user."),
         ((1, 101, 100, 1, 1), 1, "The last byte counts."),
-        ((1, 100, 0, 10, 1), 10, "Without weights, all memory is cache."),
+        ((1, 100, 0, 10, 1, 0), 10, "Without weights, all memory is cache."),
         ((2, 15, 0, 10, 1), 3, "The memories of all GPUs add up before you round."),
         exact=True,
     )
@@ -540,28 +547,31 @@ def hidden_tests():
     check_calls(
         max_users,
         ((1, 100, 99, 1, 1, "0.5"), 0, "The reserve can push the weights out."),
+        (
+            (1, 10**20, 0, 9 * 10**19, 1, "0.10000000000000000001"),
+            0,
+            "Every digit of the reserve counts.",
+        ),
         exact=True,
     )
 
     fine = {"n_gpus": 8, "gpu_bytes": card, "weight_bytes": weights, "k": k, "seq": 4096}
-    for good in (fine, fine | {"n_gpus": 1, "gpu_bytes": 10}):
-        check_refused(
-            max_users,
-            good,
-            {
-                "n_gpus": (0, -8),
-                "gpu_bytes": (-card,),
-                "weight_bytes": (-weights,),
-                "k": (0, -k),
-                "seq": (0, -4096),
-                "reserve": (1, "1.5", "-0.1", 10),
-            },
-            "Counts are at least 1, k is above 0, no size is negative, reserve is in [0, 1).",
-        )
+    hint = "Counts are at least 1, k is above 0, no size is negative, reserve is in [0, 1)."
+    broken = {
+        "n_gpus": (0, -8),
+        "gpu_bytes": (-1, -card),
+        "weight_bytes": (-1, -weights),
+        "k": (0, -k),
+        "seq": (0, -4096),
+        "reserve": (1, "1.5", 10, -2, "-0.1"),
+    }
+    check_refused(max_users, fine, broken, hint)
+    no_room = {name: values[:1] for name, values in broken.items()}
+    check_refused(max_users, fine | {"n_gpus": 1, "gpu_bytes": 10}, no_room, hint, pairs=False)
 
     dice = random.Random(34)
     rows = []
-    for _ in range(60):
+    for _ in range(20):
         users, seq, k = dice.randint(1, 900), dice.randint(1, 9000), dice.randint(1, 500_000)
         n_gpus, percent = dice.randint(1, 16), dice.randint(0, 99)
         # a card whose usable part is a whole number of bytes, and weights that leave exact room
@@ -675,7 +685,7 @@ def hidden_tests():
 
     dice = random.Random(35)
     rows = []
-    for _ in range(40):
+    for _ in range(20):
         lengths = [dice.randint(0, 5000) for _ in range(dice.randint(1, 30))]
         block = dice.choice((1, 7, 8, 16, 64, 256, 1000))
         blocks = 0
@@ -787,6 +797,7 @@ def hidden_tests():
             1.280002,
             "With one parameter, attention is all: 2 n_l d_q s**2.",
         ),
+        ((1, 1, 1, 1, 1, 0.2, 0.001234), 4 / 0.0002468, "Any peak and any share above 0 will do."),
     )
     twice, once = (prefill_time_s(1, seq, 4, 128, 2, 1e12, 0.25) for seq in (20_000, 10_000))
     check_close(
@@ -809,25 +820,23 @@ def hidden_tests():
 
     fine = {"n_params": 10**9, "seq": 100, "layers": 10, "d_attn": 64, "n_gpus": 2}
     fine |= {"peak_flops": 1e12, "mfu": 0.5}
-    for good in (fine, fine | {"seq": 0}):
-        check_refused(
-            prefill_time_s,
-            good,
-            {
-                "n_params": (0, -(10**9)),
-                "seq": (-1,),
-                "layers": (0, -10),
-                "d_attn": (0, -64),
-                "n_gpus": (0, -2),
-                "peak_flops": (0, -1e12),
-                "mfu": (0, -0.5, 1.01, 50),
-            },
-            "Counts are at least 1, seq at least 0, peak_flops above 0, mfu a share in (0, 1].",
-        )
+    hint = "Counts are at least 1, seq at least 0, peak_flops above 0, mfu a share in (0, 1]."
+    broken = {
+        "n_params": (0, -(10**9)),
+        "seq": (-1, -100),
+        "layers": (0, -10),
+        "d_attn": (0, -64),
+        "n_gpus": (0, -2),
+        "peak_flops": (0, -1e12),
+        "mfu": (0, -3, -0.5, 1.0001, 50),
+    }
+    check_refused(prefill_time_s, fine, broken, hint)
+    no_prompt = {name: values[:1] for name, values in broken.items() if name != "seq"}
+    check_refused(prefill_time_s, fine | {"seq": 0}, no_prompt, hint, pairs=False)
 
     dice = random.Random(36)
     rows = []
-    for _ in range(40):
+    for _ in range(20):
         params, seq = dice.randint(1, 10**12), dice.randint(1, 131_072)
         layers, width, gpus = dice.randint(1, 130), dice.randint(64, 16_384), dice.randint(1, 16)
         tera, percent = dice.randint(1, 2000), dice.randint(1, 100)
@@ -870,7 +879,7 @@ hidden_tests()
 # - Every sequence gets one token a step, so the time per output token of a user is the step
 #   itself, whatever the batch.
 # - Error: `batch`, `n_params` or `n_gpus` below 1; `bw_Bps` or `peak_flops` zero or negative;
-#   `seq`, `weight_bytes` or `k` negative.
+#   `seq`, `weight_bytes` or `k` negative. `weight_bytes` = 0 is not asked.
 #
 # **Worked number.** Llama-3-8B in 16 bits on one H100, 16 users of 2000 tokens: a step takes
 # << num(1000 * roofline.decode_step_s(16, 2000, *one)['step_s'], 4) >> ms,
@@ -1000,6 +1009,11 @@ def hidden_tests():
             by_hand(2, 100, 1000, 4000, 0, 1, 1e6, 1e9),
             "k = 0 is a model without a cache.",
         ),
+        (
+            (1, 1, 1, 0.5, 0.125, 1, 0.125, 0.5),
+            {"step_s": 5, "bound": "memory", "mfu": 0.8, "mbu": 1},
+            "One parameter in a fraction of a byte is a model too.",
+        ),
     )
 
     fine = {"batch": 4, "seq": 10, "n_params": 100, "weight_bytes": 200, "k": 8, "n_gpus": 2}
@@ -1009,10 +1023,10 @@ def hidden_tests():
         fine,
         {
             "batch": (0, -4),
-            "seq": (-1,),
+            "seq": (-1, -10),
             "n_params": (0, -100),
-            "weight_bytes": (-200,),
-            "k": (-8,),
+            "weight_bytes": (-0.5, -200),
+            "k": (-0.5, -8),
             "n_gpus": (0, -2),
             "bw_Bps": (0, -1e6),
             "peak_flops": (0, -1e9),
@@ -1022,7 +1036,7 @@ def hidden_tests():
 
     dice = random.Random(37)
     nodes = []
-    for _ in range(40):
+    for _ in range(20):
         params = dice.randint(10**8, 10**12)
         nodes.append(
             {
@@ -1166,35 +1180,47 @@ def hidden_tests():
         best_batch,
         *(
             ({"tpot_slo_s": slo_s, "seq": 256, "mem_cap": 8, **exact}, batch)
-            for slo_s, batch in ((1, 0), (1.25, 1), (1.5, 2), (1.625, 2), (3, 8), (3.25, 8))
+            for slo_s, batch in ((1, 0), (1.2499999, 0), (1.25, 1), (1.625, 2), (3, 8), (3.25, 8))
         ),
         hint="Steps take 1 + B / 4 s; a bound that is met exactly is met.",
+        exact=True,
+    )
+    tiny = {"n_params": 1, "weight_bytes": 0.5, "n_gpus": 1, "bw_Bps": 0.5, "peak_flops": 0.5}
+    check_calls(
+        best_batch,
+        (
+            {"tpot_slo_s": 15, "seq": 1, "mem_cap": 8, "k": 0.5, **tiny},
+            3,
+            "Steps take 5 B s, bound by arithmetic; a bound that is met exactly is met.",
+        ),
+        (
+            {"tpot_slo_s": 15, "seq": 1, "mem_cap": 8, "k": 0, **tiny},
+            3,
+            "Without a cache steps take 4 B s.",
+        ),
         exact=True,
     )
 
     fine = {"tpot_slo_s": 0.01, "seq": 10, "mem_cap": 5, "n_params": 100, "weight_bytes": 200}
     fine |= {"k": 8, "n_gpus": 2, "bw_Bps": 1e6, "peak_flops": 1e9}
-    for cap in (5, 0):
-        check_refused(
-            best_batch,
-            fine | {"mem_cap": cap},
-            {
-                "tpot_slo_s": (-0.01,),
-                "seq": (-1,),
-                "mem_cap": (-1,),
-                "n_params": (0, -100),
-                "weight_bytes": (-200,),
-                "k": (-8,),
-                "n_gpus": (0, -2),
-                "bw_Bps": (0, -1e6),
-                "peak_flops": (0, -1e9),
-            },
-            "Refuse bad arguments before the search, even if there is nothing to search.",
-        )
+    hint = "Refuse bad arguments before the search, even if there is nothing to search."
+    broken = {
+        "tpot_slo_s": (-0.01, -3),
+        "seq": (-1, -10),
+        "mem_cap": (-1, -5),
+        "n_params": (0, -100),
+        "weight_bytes": (-0.5, -200),
+        "k": (-0.5, -8),
+        "n_gpus": (0, -2),
+        "bw_Bps": (0, -1e6),
+        "peak_flops": (0, -1e9),
+    }
+    check_refused(best_batch, fine, broken, hint)
+    check_refused(best_batch, fine | {"mem_cap": 0}, broken, hint, pairs=False)
 
     dice = random.Random(38)
     rows = []
-    for _ in range(40):
+    for _ in range(25):
         seq, cap, percent = dice.randint(0, 5000), dice.randint(0, 300), dice.randint(50, 500)
         params, k = dice.randint(10**9, 10**11), dice.randint(10**3, 10**6)
         gpus, band, peak = dice.randint(1, 8), dice.randint(5, 50), dice.randint(1, 100)
@@ -1312,6 +1338,11 @@ def hidden_tests():
         ((1.0, 0, 0.1), (1, 1), "No draft: as before."),
         ((0.5, 1, 0), (1.5, 1.5), "A draft that costs nothing."),
         ((0.5, 3, 2), (1.875, 1.875 / 7), "A slow draft makes everything slower."),
+        (
+            (0.1234567, 1, 0.7654321),
+            (1.1234567, 1.1234567 / 1.7654321),
+            "Round nothing.",
+        ),
     )
 
     check_calls(
@@ -1328,6 +1359,9 @@ def hidden_tests():
         ((0.5, 0.5, 10), 0, "A tie of 0 and 1: take the smallest."),
         ((0, 0, 10), 0, "All are equal: take the smallest."),
         ((1, 1, 10), 0, "All are equal: take the smallest."),
+        ((1, 0.5, 1), 1, "gmax itself may be chosen, 1 too."),
+        ((0.5, 0, 10), 10, "A draft that costs nothing may be as long as allowed."),
+        ((0.9, 2, 10), 0, "A draft that is slower than the large model only costs."),
         exact=True,
     )
 
@@ -1335,16 +1369,12 @@ def hidden_tests():
     check_refused(
         speculative_speedup,
         {"alpha": 0.8, "gamma": 4, "c": 0.1},
-        {"alpha": (-0.1, 1.01, 80), "gamma": (-1,), "c": (-0.1,)},
+        {"alpha": (-2, -0.1, 1.0001, 80), "gamma": (-4, -1), "c": (-3, -0.1)},
         hint,
     )
-    for gmax in (4, 0):
-        check_refused(
-            best_gamma,
-            {"alpha": 0.8, "c": 0.1, "gmax": gmax},
-            {"alpha": (-0.1, 1.01, 80), "c": (-0.1,), "gmax": (-1,)},
-            hint,
-        )
+    broken = {"alpha": (-2, -0.1, 1.0001, 80), "c": (-3, -0.1), "gmax": (-4, -1)}
+    check_refused(best_gamma, {"alpha": 0.8, "c": 0.1, "gmax": 4}, broken, hint)
+    check_refused(best_gamma, {"alpha": 0.8, "c": 0.1, "gmax": 0}, broken, hint, pairs=False)
 
     rng = np.random.default_rng(39)
     for alpha, gamma in ((0.7, 5), (0.35, 3)):
@@ -1361,7 +1391,7 @@ def hidden_tests():
 
     dice = random.Random(39)
     rows = []
-    for _ in range(40):
+    for _ in range(20):
         percent, gamma, cost = dice.randint(0, 99), dice.randint(0, 20), dice.randint(0, 100)
         tokens = Fraction(0)
         for _ in range(gamma + 1):
@@ -1478,28 +1508,32 @@ def hidden_tests():
         ((2, 4, 8, 8, 5, 0.5), ("transfer", 1.5), "A tie of both paths: transfer."),
         ((2, 4, None, 8, 1, 0), ("host", 1), "A tie of host and recompute: host."),
         ((2, 4, 8, 8, 0.5, 0), ("recompute", 0.5), "Sooner than both."),
+        ((1, 1, 0.5, None, 9, 2), ("transfer", 4), "Any bandwidth above 0 is one."),
+        ((1, 1, None, 0.5, 9, 2), ("host", 4), "Any bandwidth above 0 is one."),
+        ((1000, 1234, 1e9, None, 1, 1.23456e-5), ("transfer", 0.0012463456), "Round nothing."),
     )
 
     fine = {"tokens": 4096, "k": k, "prefill_s": 0.1, "latency_s": 0}
-    for link, host in ((50e9, 25e9), (50e9, None), (None, 25e9), (None, None)):
-        for tokens in (4096, 0):
-            check_refused(
-                resume_plan,
-                fine | {"tokens": tokens, "link_Bps": link, "host_Bps": host},
-                {
-                    "tokens": (-1,),
-                    "k": (-k,),
-                    "link_Bps": (0, -50e9),
-                    "host_Bps": (0, -25e9),
-                    "prefill_s": (-0.1,),
-                    "latency_s": (-1,),
-                },
-                "Nothing is negative, a bandwidth is above 0 or None. Check before you choose.",
-            )
+    hint = "Nothing is negative, a bandwidth is above 0 or None. Check before you choose."
+    broken = {
+        "tokens": (-4096, -1),
+        "k": (-0.5, -k),
+        "link_Bps": (0, -0.5, -50e9),
+        "host_Bps": (0, -0.5, -25e9),
+        "prefill_s": (-3, -0.1),
+        "latency_s": (-0.001, -3),
+    }
+    check_refused(resume_plan, fine | {"link_Bps": 50e9, "host_Bps": 25e9}, broken, hint)
+    last = {name: values[-1:] for name, values in broken.items()}
+    for tokens, link, host in ((0, 50e9, 25e9), (4096, 50e9, None), (0, None, 25e9)):
+        good = fine | {"tokens": tokens, "link_Bps": link, "host_Bps": host}
+        check_refused(resume_plan, good, last, hint, pairs=False)
+    # without any path tokens and k play no part, and two wrong signs of theirs cancel
+    check_refused(resume_plan, fine | {"link_Bps": None, "host_Bps": None}, last, hint)
 
     dice = random.Random(40)
     rows = []
-    for _ in range(60):
+    for _ in range(30):
         tokens, k = dice.randint(0, 50_000), dice.randint(1, 500_000)
         link, host = (dice.choice((None, dice.randint(1, 900) * 10**8)) for _ in range(2))
         prefill_ms, latency_ms = dice.randint(0, 2000), dice.randint(0, 50)

@@ -580,8 +580,11 @@ def test_refused_values_are_tried_alone_and_the_last_negative_ones_in_pairs(caps
     numbers = [(0, 2, 1), (-9, 2, 1), (-1, 2, 1), (1, -2, 1)]
     texts = [(1, 2, z) for z in ("-3", -3.0, Decimal(-3), Fraction(-3), -3)]
     pairs = [(-1, -2, 1), (-1, 2, "-3"), (1, -2, "-3")]
-    assert calls == [(1, 2, 1), *numbers, *texts, (1, 2, None), (1, 2, [-1]), *pairs]
+    alone = [(1, 2, 1), *numbers, *texts, (1, 2, None), (1, 2, [-1])]
+    assert calls == [*alone, *pairs]
     assert [type(z) for _, _, z in calls[5:10]] == [str, float, Decimal, Fraction, int]
+    check_refused(f, {"x": 1, "y": 2}, {"x": [-1], "y": [-2]}, pairs=False)
+    assert calls == [*alone, *pairs, (1, 2, 1), (-1, 2, 1), (1, -2, 1)]
 
 
 def test_a_value_that_is_not_refused_says_the_call():
