@@ -62,7 +62,7 @@ NO_ANSWER = Answer(error="(no answer)")
 
 
 def same_value(one: Any, other: Any) -> bool:
-    """Tell whether two values are the same answer: numbers to nine digits, all else exactly.
+    """Tell whether two values are the same answer: floats to nine digits, all else exactly.
 
     Lists, tuples, ranges and arrays count alike, as do Python and NumPy numbers; a bool
     is no number, and NaN is the same answer as NaN.
@@ -103,6 +103,8 @@ def _same_number(one: Any, other: Any) -> bool:
             one, other = complex(one), complex(other)
             close = cmath.isclose(one, other, rel_tol=REL_TOL, abs_tol=ABS_TOL)
             return close or (cmath.isnan(one) and cmath.isnan(other))
+        if isinstance(one, int) and isinstance(other, int):
+            return one == other
         if math.isnan(one) or math.isnan(other):
             return math.isnan(one) and math.isnan(other)
         return math.isclose(one, other, rel_tol=REL_TOL, abs_tol=ABS_TOL)

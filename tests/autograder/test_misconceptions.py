@@ -212,6 +212,7 @@ def test_same_answers(one, other):
         (1, True), (0, None), (1, "1"), (1.0, 1.0 + 1e-7), (NAN, 0.0), (INF, -INF), ([1], [1, 1]),
         ({"a": 1}, {"b": 1}), ({"a": 1}, {"a": 1, "b": 2}), ([[1]], [1]), (10**400, 1.0),
         (1j, -1j), (Decimal("NaN"), 1), (0, []), ("a", b"a"), (10**400, 10**400 + 1),
+        (10**17, 10**17 + 1),
     ],
 )  # fmt: skip
 def test_different_answers(one, other):
