@@ -45,6 +45,9 @@
 # (`servemath_helpers.published`). Simulated ones have a fixed seed in their cell. Unless said
 # otherwise the example is Llama-3-70B in 16 bits on eight H100 SXM.
 #
+# The graded exercises are in the notebook beside this one, and the last of them is the course's
+# last: to plan a fleet (5.14). In the lab your own machine is the accelerator.
+#
 # ## Symbols
 #
 # << symbols("lam", "mu", "S", "SB", "rho", "q", "n_out", "seq", "B", "X", "N", "layers", "b", "k",
@@ -278,7 +281,9 @@ show(
 # %% [markdown]
 # **Measured.** Benchmarks of language models are mostly closed loops without thinking: $U$ requests
 # are always in flight. A batching server is not a station of fixed demand; a step for sixteen costs
-# little more than one for four, so it gains from every user. What holds all the same is $R = U/X$:
+# little more than one for four, so it gains from every user. What holds all the same is $R = U/X$.
+# Predictions come from the coefficients of section 5.5. These loops are among those that they were
+# fitted to, so look at the band: four in five of the loops that were *held out* fell into it.
 
 # %%
 node = Deployment(
@@ -787,8 +792,8 @@ print(
 
 # %% [markdown]
 # **Measured.** DeepSeek-R1 has the same shape. SGLang served it in 8 bits on eight H200, 1024 tokens
-# in and out, no thinking. Beside it, what four models of the bytes would predict, and the one with
-# coefficients of 5.5 (the shares that engines reach, the costs of a layer):
+# in and out, no thinking. Beside it stand three ideas of the bytes on the roofline, and the prediction
+# with fitted coefficients and its band (5.5):
 
 # %% jupyter={"source_hidden": true}
 r1 = published.closed_loop_run("DeepSeek-R1", "H200-SXM", "fp8")
@@ -873,6 +878,10 @@ print(f"x{last.tpot_s / first.tpot_s:.1f},", end=" ")
 print(f"experts read x{moe_step(64, 1536)['step_s'] / moe_step(4, 1536)['step_s']:.1f}")
 
 # %% [markdown]
+# Active weights alone would give a line that hardly rises, and all weights one that does not rise at
+# all. What was measured does rise, more gently than the bytes, because each layer costs something
+# besides them.
+#
 # **Experts on several GPUs.** With expert parallelism each GPU holds some of the experts, and a token
 # travels to those it was sent to. All wait for the busiest GPU:
 
@@ -956,7 +965,8 @@ print(
 
 # %% [markdown]
 # **Measured.** Fewer bytes do not shorten a step by their share. vLLM served Llama-3.1-70B on one
-# B200 in both formats, 1024 tokens in and out; cache and fixed costs are the same in both:
+# B200 in both formats, 1024 tokens in and out. Cache and fixed costs are the same in both, so the
+# gain is smaller than the ratio of the bytes:
 
 # %% jupyter={"source_hidden": true}
 eight, four = (published.closed_loop_run("Llama-3.1-70B", "B200-SXM", f) for f in ("fp8", "nvfp4"))
@@ -1447,9 +1457,10 @@ show(
 
 # %% [markdown]
 # <<% set reuse = published.prefix_reuse() -%>>
-# In this trace nearly all reuse is far apart: a cache of 1000 blocks finds
-# << fixed(100 * reuse.hit_blocks[1000] / reuse.blocks, 1) >> %, a fifth of what there is. How many
-# blocks fit is the question of 5.8; for how long a conversation pauses nobody can choose.
+# A cache of 1000 blocks finds << reuse.hit_blocks[1000] >>, one for each request but the first: the
+# block with which all these prompts begin. The rest of the reuse is a conversation's own past, and
+# meanwhile thousands of other blocks have come. How many fit is the question of 5.8; for how long
+# somebody pauses nobody can choose.
 #
 # > **Common mistake.** "The hit share is the share of the $C$ most popular." That is
 # > << fixed(caching.zipf_hit_share(1000, 100), 3) >> for a hundred of a thousand; LRU stays well
@@ -2046,6 +2057,7 @@ check_yourself(
 # where they part there is something to learn, a launch, a router, a scale. *Play the trace*: means
 # find the region, the simulator finds the fleet.
 #
-# What the course leaves you with is not a table of results, which will be out of date. It is a way to
+# In lab 5 your own machine is the accelerator, and in the exercises you write the functions behind
+# this page. What the course leaves you with is not a table of results, which will be out of date. It is a way to
 # get from a data sheet, a model card and a log to a number that you can defend, together with how far
 # off it may be.

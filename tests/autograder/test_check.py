@@ -251,6 +251,12 @@ def test_exercises_without_a_record_and_records_without_an_exercise_are_named(co
         "LLaMA-3 7B needs 14 GB.",
         "Latency grows exponentially with load.",
         "Each block of 16 tokens is 512 KB.",
+        "A 70B model in 4 bit takes 35.3 GB.",
+        "The cache of gpt-oss-120b takes 9.66 GB.",
+        "DeepSeek-V3 caches 4 997 120 bytes a token.",
+        "LRU hits 0.693 of the requests.",
+        "Prefill and decode apart lower TTFT.",
+        "Of a mixture a step reads only the active weights.",
     ],
 )
 def test_a_wrong_value_is_seen_except_where_a_common_mistake_is_corrected(sentence):
