@@ -10,10 +10,11 @@ project = "servemath"
 author = "the servemath authors"
 language = "en"
 extensions = [
-    "myst_parser",
+    "myst_nb",  # Markdown, and notebooks as they were executed when built
     "sphinx.ext.autodoc",
     "numpydoc",
     "mathml",  # ours, in _extensions
+    "course",
     "options",
     "levels",
 ]
@@ -26,6 +27,11 @@ nitpick_ignore_regex = [(r"py:(class|exc|obj)", r"(builtins\.)?[A-Z]\w*(Error|Ex
 # Markdown as GitHub shows it, so that the pages read well there too.
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 4
+
+nb_execution_mode = "off"
+nb_merge_streams = True
+nb_code_prompt_show = "Show the code"
+nb_code_prompt_hide = "Hide the code"
 
 # Docstrings: units and types stand in the text, the signature stays short.
 autodoc_typehints = "none"

@@ -8,11 +8,12 @@ import subprocess
 import sys
 from collections import Counter
 
+import nbformat
 import pytest
 
 import servemath_helpers
 from autograder import exports
-from autograder.course import HOME
+from autograder.course import HOME, Course
 
 from . import markdown_pages as markdown
 
@@ -174,3 +175,25 @@ def test_formulas_are_mathml_and_options_stand_in_the_reference(site):
     assert "c.ExecuteGraded.timeout" in (html / "reference/grading.html").read_text(
         encoding="utf-8"
     )
+
+
+@pytest.mark.parametrize("chapter", Course.at().chapters())
+def test_the_course_can_be_read_on_the_site(site, chapter):
+    _, html = site
+    page = (html / "course" / f"{chapter}.html").read_text(encoding="utf-8")
+    notebook = nbformat.read(HOME / "source" / chapter / "theory.ipynb", as_version=4)
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    pictures = sum("<img" in output.get("data", {}).get("text/html", "") for output in outputs)
+    sections = [
+        title
+        for cell in notebook.cells
+        if cell.cell_type == "markdown"
+        for title in re.findall(r"^## (\d+\.\d+) ", cell.source, re.M)
+    ]
+    headings = re.findall(r"<h2>(\d+\.\d+) ", page)
+    assert headings == sections
+    assert len(re.findall(r'<img alt="[^"]{40,}', page)) == pictures
+    folded = sum(bool(cell.metadata.get("jupyter")) for cell in notebook.cells)
+    assert page.count("Show the code") >= folded
+    assert "<math " in page
+    assert not re.search(r'href="[^"#:]*\.ipynb', page)

@@ -6,6 +6,7 @@ host: it reads the same on a laptop without a network. docutils brings the conve
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from docutils import nodes
@@ -17,12 +18,23 @@ from sphinx.writers.html5 import HTML5Translator
 
 LOGGER = logging.getLogger(__name__)
 
+#: Commands that the converter does not know, by ones that say the same.
+_KNOWN = {
+    r"\\dots": r"\\ldots",
+    r"\\iff": r"\\;\\Longleftrightarrow\\;",
+    r"\\[bB]ig": "",  # brackets in their own size
+    r"\\tfrac *(\d) *(\d)": r"\\frac{\1}{\2}",
+    r"\\tfrac": r"\\frac",
+}
+
 
 def _mathml(node: nodes.Element, block: bool) -> str:
     """Return the formula of a node as MathML; one that cannot be read is a warning."""
-    tex = node.astext()
+    tex = known = node.astext()
+    for unknown, same in _KNOWN.items():
+        known = re.sub(unknown + r"(?![a-zA-Z])", same, known)
     try:
-        return tex2mathml(tex, as_block=block)
+        return tex2mathml(known, as_block=block)
     except MathError as error:
         LOGGER.warning("cannot set the formula %r: %s", tex, error, location=node)
         return f"<code>{nodes.unescape(tex)}</code>"
