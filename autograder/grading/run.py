@@ -127,17 +127,21 @@ class GradingRun:
             step = getattr(converter, name)
 
             @functools.wraps(step)
-            def watched(assignment: str, student: str) -> Any:
+            def watched(*names: str) -> Any:
                 try:
-                    return step(assignment, student)
+                    return step(*names)
                 except Exception as error:
-                    reason = explain(error, "outside its notebook")
-                    self.not_graded(student, assignment, reason, Path(self._coursedir.root))
+                    # A notebook goes by its path; all else by assignment and student.
+                    assignment, student = names if len(names) == 2 else Path(*names).parts[-2:-4:-1]
+                    self._stopped_outside(student, assignment, error)
                     raise
 
             setattr(converter, name, watched)
 
-        for name in ("init_destination", "init_assignment", "set_permissions"):
+        for name in (
+            *("init_destination", "init_assignment"),
+            *("convert_single_notebook", "set_permissions"),
+        ):
             watch(name)
         convert = converter.convert_notebooks
 
@@ -154,6 +158,14 @@ class GradingRun:
                     self._settle_unfinished(said)
 
         converter.convert_notebooks = convert_notebooks
+
+    def _stopped_outside(self, student: str, assignment: str, error: Exception) -> None:
+        """Keep why nbgrader failed at a submission, unless a better reason is kept already."""
+        root = Path(self._coursedir.root)
+        kept = load_outcome(root, assignment, student)
+        if kept is None or kept.status == GRADED or kept.reason == UNFINISHED:
+            reason = explain(error, "outside its notebook")
+            self.not_graded(student, assignment, reason, root)
 
     def _settle_unfinished(self, reason: str) -> None:
         """Give each submission that this run did not come to the reason for it."""

@@ -3,12 +3,15 @@
 import copy
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 
 from autograder.course.commands import run_nbgrader
 from autograder.gradebook.record import collect
+from autograder.grading.outcomes import NOT_GRADED, UNFINISHED, Outcome, load_outcome
 from autograder.grading.reading import UnreadableNotebook, read_notebook
+from autograder.grading.run import GradingRun
 
 from ..autograder.small_course import NAME, RIGHT, hand_in, make
 
@@ -288,6 +291,9 @@ def write_all(course):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.mkdir() if file.endswith("/") else path.write_text(content, encoding="utf-8")
     write_links(course)
+    hand_in(course, "blocked", **RIGHT)
+    course.autograded.mkdir()
+    (course.autograded / "blocked").write_text("a file where its folder should be")
 
 
 def write_links(course):
@@ -383,6 +389,41 @@ def test_a_link_to_somebody_elses_work_is_refused(graded, name):
     assert graded[name].grades is None
     assert LINKS[name] in graded[name].reason
     assert graded["victim"].total == FULL
+
+
+def test_what_stops_nbgrader_itself_is_the_reason(graded):
+    reason = graded["blocked"].reason
+    assert reason.startswith("outside its notebook: ") and "autograded/blocked" in reason
+    assert reason.endswith("see to the disk and the files' permissions, grade again")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(28, "No space left on device"), "the command stopped before it: [Errno 28]"),
+        (None, "nbgrader passed it over; the log says why"),
+        (KeyboardInterrupt(), UNFINISHED),
+        (SystemExit(1), UNFINISHED),
+    ],
+    ids=repr,
+)
+def test_only_a_command_that_was_killed_did_not_finish(tmp_path, error, reason):
+    def convert_notebooks():
+        if error is not None:
+            raise error
+
+    steps = ("init_destination", "init_assignment", "convert_single_notebook", "set_permissions")
+    converter = SimpleNamespace(**dict.fromkeys(steps), convert_notebooks=convert_notebooks)
+    run = object.__new__(GradingRun)
+    run._converter, run._log = converter, SimpleNamespace(error=lambda *_: None)
+    run._coursedir, run._opened = SimpleNamespace(root=str(tmp_path)), [("learner", NAME)]
+    Outcome("learner", NAME, NOT_GRADED, UNFINISHED).save(tmp_path)
+    run._watch_steps()
+    try:
+        converter.convert_notebooks()
+    except BaseException as raised:
+        assert raised is error
+    assert load_outcome(tmp_path, NAME, "learner").reason.startswith(reason)
 
 
 def test_an_empty_notebook_gets_the_course_cells_back(tmp_path):

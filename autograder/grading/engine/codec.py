@@ -534,6 +534,11 @@ def mutate(original: Any, after: Any) -> None:
     elif isinstance(original, set) and isinstance(after, set):
         original.clear()
         original.update(after)
+    elif isinstance(original, deque) and isinstance(after, deque):
+        original.clear()
+        original.extend(after)
+    elif isinstance(original, (bytearray, array.array)) and type(original) is type(after):
+        original[:] = after  # type: ignore[assignment]
     elif isinstance(original, np.ndarray) and isinstance(after, np.ndarray):
         if original.shape == after.shape and original.flags.writeable:
             original[...] = after

@@ -23,6 +23,9 @@ KNOWN_MODULES = (
     "zoneinfo",
 )
 
+#: Attributes that built-in exceptions keep beside their arguments.
+_SLOTS = ("filename", "filename2", "name", "path", "msg", "lineno", "offset", "text")
+
 #: Characters of a message that cross, and exceptions that one may be raised from.
 _MOST_CHARS = 4000
 _MOST_CAUSES = 4
@@ -46,9 +49,16 @@ def described(error: BaseException, causes: int = _MOST_CAUSES) -> list[Any]:
         bases,
         message[:_MOST_CHARS],
         _plain(list(getattr(error, "args", ()))),
-        _plain({name: value for name, value in vars(error).items() if isinstance(name, str)}),
+        _plain(_attributes(error)),
         None if cause is None else described(cause, causes - 1),
     ]
+
+
+def _attributes(error: BaseException) -> dict[str, Any]:
+    """Return what an exception carries besides its arguments, those of built-in kinds too."""
+    found = {name: getattr(error, name, None) for name in _SLOTS}
+    own = {name: value for name, value in vars(error).items() if isinstance(name, str)}
+    return {**{name: value for name, value in found.items() if value is not None}, **own}
 
 
 def _plain(value: Any) -> Any:

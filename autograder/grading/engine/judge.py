@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import inspect
 import os
 import select
 import signal
@@ -31,9 +32,9 @@ from autograder.grading.engine.channel import (
     ChannelGarbage,
     ChannelTimeout,
 )
-from autograder.grading.engine.codec import NotPlainData, decode, encode, mutate
+from autograder.grading.engine.codec import NotPlainData, Opaque, decode, encode, mutate
 from autograder.grading.engine.errors import raised
-from autograder.grading.engine.outputs import Outputs, error_output
+from autograder.grading.engine.outputs import Outputs, clean, error_output
 from autograder.grading.engine.shell import CellShell, CellStopped, Stream
 from servemath_helpers.checks import Credit
 
@@ -60,6 +61,17 @@ LAST_WORD_S = 2.0
 OWN_DOING = b"O"
 
 LEARNER, COURSE, TEST = "learner", "course", "test"
+
+#: Short names under which tests may find a module that only the learner imported.
+_MODULES = {"np": "numpy", "plt": "matplotlib.pyplot", "dt": "datetime"}
+
+_KINDS = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.VAR_POSITIONAL,
+    inspect.Parameter.KEYWORD_ONLY,
+    inspect.Parameter.VAR_KEYWORD,
+)
 
 
 class JailLost(Exception):
@@ -564,7 +576,11 @@ class Asking:
             if name not in wanted or not isinstance(said, dict):
                 continue
             if said.get("callable"):
-                lent[name] = self._proxy(name)
+                lent[name] = self._proxy(name, name, said)
+            elif said.get("module"):
+                module = sys.modules.get(_MODULES[name] if name in _MODULES else str(name))
+                if module is not None:
+                    lent[name] = module
             else:
                 with suppress(NotPlainData):
                     lent[name] = decode(said.get("value"))
@@ -586,11 +602,13 @@ class Asking:
             raise CellStopped
         return reply
 
-    def _proxy(self, name: str) -> Callable[..., Any]:
+    def _proxy(self, name: str, which: str | int, about: dict[str, Any]) -> Callable[..., Any]:
+        """Return a stand-in for a function of the learner's: by name, or one that a call gave."""
+
         def proxy(*args: Any, **kwargs: Any) -> Any:
             request = {
                 "do": "call",
-                "name": name,
+                "name": which,
                 "args": _argument(name, list(args)),
                 "kwargs": _argument(name, kwargs),
             }
@@ -616,13 +634,34 @@ class Asking:
                     # No ValueError: nothing was refused, where a test asks for that.
                     raise RuntimeError(f"{name}: the answer is {problem}") from None
                 self._transcript.add({**call, "result": reply["result"]})
+                if type(reply.get("callable")) is int and isinstance(result, Opaque):
+                    return self._proxy(f"{name}()", reply["callable"], reply)
                 return result
             error = raised(reply.get("error"))
             self._transcript.add({**call, "error": [type(error).__name__, str(error)[:200]]})
             raise error
 
         proxy.__name__ = proxy.__qualname__ = name
+        _tell(proxy, about)
         return proxy
+
+
+def _tell(proxy: Any, about: dict[str, Any]) -> None:
+    """Give a stand-in the docstring and signature of what it stands for."""
+    proxy.__doc__ = clean(about["doc"]) if isinstance(about.get("doc"), str) else None
+    if "parameters" not in about:
+        return
+    with suppress(NotPlainData, TypeError, ValueError, LookupError):
+        proxy.__signature__ = inspect.Signature(
+            [
+                inspect.Parameter(
+                    name,
+                    _KINDS[kind],
+                    default=decode(default[0]) if default else inspect.Parameter.empty,
+                )
+                for name, kind, default in about["parameters"]
+            ]
+        )
 
 
 def _argument(name: str, value: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import inspect
 import json
 import os
 import random
@@ -28,7 +29,10 @@ from autograder.grading.engine.shell import CellShell, Stream
 from autograder.grading.engine.withheld import ASK, MARK, PACKAGE
 
 #: Arguments of these kinds can be changed by the code that receives them.
-_MUTABLE = frozenset("ldsao")
+_MUTABLE = frozenset("ldsaomqBA")
+
+#: Characters of a docstring, and of a signature, that cross.
+_DOC_CHARS = 4000
 
 
 class Learner:
@@ -43,6 +47,7 @@ class Learner:
         self._shell = shell
         self._functions = functions
         self._own: dict[str, Any] = {}
+        self._lent: list[Any] = []
         self._sending = threading.Lock()
         self._asking = threading.Lock()
         self._pid = os.getpid()
@@ -153,13 +158,13 @@ class Learner:
                 continue
             value = self._shell.user_ns[name]
             if isinstance(value, types.ModuleType):
+                found[name] = {"module": True}
                 continue
             try:
                 form = encode(value, take=False)
             except NotPlainData:
                 form = ["?", printable(type(value).__name__, 80)]
-            opaque = isinstance(form, list) and form[0] == "?"
-            found[name] = {"callable": True} if opaque and callable(value) else {"value": form}
+            found[name] = _about(value) if _is_called(value, form) else {"value": form}
         return {"found": found}
 
     def _call(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -168,8 +173,14 @@ class Learner:
         reply: dict[str, Any]
         try:
             with self._interruptible():
-                result = self._shell.user_ns[request["name"]](*args, **kwargs)
-                reply = {"result": encode(result)}
+                name = request["name"]
+                function = self._lent[name] if type(name) is int else self._shell.user_ns[name]
+                result = function(*args, **kwargs)
+                form = encode(result)
+                reply = {"result": form}
+                if _is_called(result, form):
+                    self._lent.append(result)
+                    reply = {**_about(result), "callable": len(self._lent) - 1, "result": form}
         except NotPlainData as problem:
             reply = {"error": ["NotPlainData", [], f"the answer is {problem}"]}
         except KeyboardInterrupt:
@@ -190,6 +201,26 @@ class Learner:
         except NotPlainData:
             return None
         return now if repr(now) != repr(sent) else None
+
+
+def _is_called(value: Any, form: Any) -> bool:
+    """Tell whether what a value is good for is to be called: it is no plain data besides."""
+    return isinstance(form, list) and form[:1] == ["?"] and callable(value)
+
+
+def _about(function: Any) -> dict[str, Any]:
+    """Say how a function wants to be called, as far as that is plain data."""
+    about: dict[str, Any] = {"callable": True}
+    with contextlib.suppress(Exception):  # whatever a learner's object does when it is asked
+        about["doc"] = function.__doc__[:_DOC_CHARS] if type(function.__doc__) is str else None
+        parameters = []
+        for parameter in inspect.signature(function).parameters.values():
+            given = parameter.default is not parameter.empty
+            default = [encode(parameter.default, take=False)] if given else []
+            parameters.append([str(parameter.name), int(parameter.kind), default])
+        if len(repr(parameters)) <= _DOC_CHARS:
+            about["parameters"] = parameters
+    return about
 
 
 def _is_the_packages(value: Any) -> bool:
