@@ -92,8 +92,9 @@ model, gpu, n = facts.get_model("Llama-3-70B"), facts.get_accelerator("H100-SXM"
 # **Question.** Two tools measure the same answer. One says 125 ms per token, the other 180. Which
 # of them is right?
 #
-# $$\mathrm{TTFT} = t_1 - a, \qquad \mathrm{E2E} = t_n - a, \qquad
-# \mathrm{TPOT} = \frac{\mathrm{E2E} - \mathrm{TTFT}}{n_{out} - 1} \quad\text{or}\quad
+# $$\mathrm{TTFT} = t_1 - a, \qquad \mathrm{E2E} = t_n - a$$
+#
+# $$\mathrm{TPOT} = \frac{\mathrm{E2E} - \mathrm{TTFT}}{n_{out} - 1} \quad\text{or}\quad
 # \frac{\mathrm{E2E}}{n_{out}}$$
 #
 # - $n_{out}$ output tokens come at the instants $t_1, \dots, t_n$ [s]; the request was due at $a$ [s].
@@ -444,8 +445,9 @@ check_yourself(
 # **Question.** A test of one minute reports a mean latency of six seconds. The same test run for four
 # minutes reports 24. Nobody has touched the server. Which number is its latency?
 #
-# $$\text{mean latency of a test} \approx S + (\rho - 1)\,\frac{T}{2} \qquad (\rho > 1), \qquad
-# \text{rise} = \text{slope of ten block means} \cdot 10 \pm 2.31\,s$$
+# $$\text{mean latency of a test} \approx S + (\rho - 1)\,\frac{T}{2} \qquad (\rho > 1)$$
+#
+# $$\text{rise} = \text{slope of ten block means} \cdot 10 \pm 2.31\,s$$
 #
 # - $T$ length of the test [s], $\rho$ offered load over capacity; $s$ the standard error of the rise
 #   in that regression, 2.31 Student's quantile of 8 degrees of freedom.
@@ -522,10 +524,7 @@ show(
     },
 )
 told = 1 + (low + high) / 2 / start_s[-1]
-print(
-    f"measured: TTFT rises by {low:.0f} to {high:.0f} s over the {start_s[-1]:.0f} s of arrivals;",
-    end=" ",
-)
+print(f"measured: TTFT rises by {low:.0f} to {high:.0f} s over {start_s[-1]:.0f} s of arrivals")
 print(f"by the fluid formula the load was about {told:.0f} times the capacity")
 
 # %% [markdown]
@@ -562,8 +561,9 @@ check_yourself(
 # are the other 21, and can one predict the next setting all the same?
 #
 # $$\mathrm{MBU} = \frac{\text{bytes read}}{n\,\mathrm{BW}\,t}, \qquad
-# t_{ar} = 2 (n - 1)\left(t_0 + \frac{m}{n\,\mathrm{BW}_{link}}\right), \qquad
-# t = \beta_0 + \beta_1 B + \beta_2 P + \beta_3\,\text{ctx} \quad (\beta_i \ge 0)$$
+# t_{ar} = 2 (n - 1)\left(t_0 + \frac{m}{n\,\mathrm{BW}_{link}}\right)$$
+#
+# $$t = \beta_0 + \beta_1 B + \beta_2 P + \beta_3\,\text{ctx} \quad (\beta_i \ge 0)$$
 #
 # - $t$ a measured step [s]; $m$ bytes that are summed in an all-reduce, two a layer, $t_0$ latency of
 #   one of its $2(n-1)$ rounds [s], $\mathrm{BW}_{link}$ bandwidth to the others in one direction
@@ -1223,8 +1223,9 @@ check_yourself(
 # **Question.** Sixteen replicas, each nine tenths busy. A router that draws one at random makes a
 # request stay ten service times. How much does it help to look at two?
 #
-# $$P(\text{at least } i) = \rho^{(d^i - 1)/(d - 1)} \quad (d \ge 2), \qquad \rho^i \quad (d = 1),
-# \qquad \text{score} = \text{hit} - w\,\frac{\text{load} - \overline{\text{load}}}
+# $$P(\text{at least } i) = \rho^{(d^i - 1)/(d - 1)} \quad (d \ge 2), \qquad \rho^i \quad (d = 1)$$
+#
+# $$\text{score} = \text{hit} - w\,\frac{\text{load} - \overline{\text{load}}}
 # {\max(1, \overline{\text{load}})}$$
 #
 # - share of the replicas that hold at least $i$ requests, if each request draws $d$ replicas and joins
@@ -1495,9 +1496,10 @@ check_yourself(
 # **Question.** A prompt of 4096 tokens occupies a node for 152 ms, and for that long nobody's answer
 # moves. Let some nodes only read and others only write: what does that buy, and who pays?
 #
-# $$\mathrm{TTFT} = P + \frac{\rho P}{2(1-\rho)}, \quad \rho = \frac{\lambda P}{n_p}, \qquad
-# B = \frac{x \alpha}{1 - x \beta}, \quad x = \frac{\lambda (n_{out} - 1)}{n_d}, \qquad
-# \mathrm{TPOT} = \alpha + \beta B + \frac{t_{move}}{n_{out} - 1}$$
+# $$\mathrm{TTFT} = P + \frac{\rho P}{2(1-\rho)}, \quad \rho = \frac{\lambda P}{n_p}$$
+#
+# $$\mathrm{TPOT} = \alpha + \beta B + \frac{t_{move}}{n_{out} - 1}, \quad
+# B = \frac{x \alpha}{1 - x \beta}, \quad x = \frac{\lambda (n_{out} - 1)}{n_d}$$
 #
 # - $P$ time of a prefill [s], $n_p$ and $n_d$ nodes for prefill and decode, $x$ tokens per second that
 #   a decode node must give; a step of $B$ sequences takes $\alpha + \beta B$ [s]; $t_{move}$ time to
@@ -1776,8 +1778,9 @@ check_yourself(
 # what was saved?
 #
 # $$t_{cold} = t_{detect} + \frac{W_b}{\text{rate}}, \qquad \text{backlog} = \lambda\,t_{cold}, \qquad
-# t_{drain} = \frac{\text{backlog}}{\mu - \lambda}, \qquad
-# J = \frac{\text{power} \cdot t_{step}}{B}\ \left[\frac{\mathrm{J}}{\text{token}}\right]$$
+# t_{drain} = \frac{\text{backlog}}{\mu - \lambda}$$
+#
+# $$J = \frac{\text{power} \cdot t_{step}}{B}\ \left[\frac{\mathrm{J}}{\text{token}}\right]$$
 #
 # - $W_b$ bytes of weights, rate at which they are loaded [B/s]; $\mu$ requests a second that the
 #   replica serves once it is up; power of all GPUs [W], $t_{step}$ a decode step of $B$ sequences [s].
@@ -1811,7 +1814,7 @@ for B in (1, 64, 371):
 
 # %% [markdown]
 # **Measured.** Two A100 with Llama-2-70B and prompts of 512 tokens; power is the mean over prefill and
-# decode, as a share of TDP. Beside it the bound: roofline step at full TDP, and the measured step:
+# decode, as a share of TDP. Beside it, what the roofline step at full TDP would give:
 
 # %% jupyter={"source_hidden": true}
 watched = [
