@@ -87,10 +87,12 @@ from servemath_helpers.sim import arrivals, services
 model, gpu, n = facts.get_model("Llama-3-70B"), facts.get_accelerator("H100-SXM"), 8
 
 # %% [markdown]
+# <<% set came = [0.40, 0.45, 0.50, 0.55, 0.90] -%>>
 # ## 5.1 What a token time is
 #
-# **Question.** Two tools measure the same answer. One says 125 ms per token, the other 180. Which
-# of them is right?
+# **Question.** Two tools measure the same answer. One says
+# << num(loadtest.token_times(0, came, "vllm")["tpot"] * 1e3) >> ms per token, the other
+# << num(loadtest.token_times(0, came, "guidellm")["tpot"] * 1e3) >>. Which of them is right?
 #
 # $$\mathrm{TTFT} = t_1 - a, \qquad \mathrm{E2E} = t_n - a$$
 #
@@ -160,8 +162,10 @@ right.legend(loc="lower right")
 quantiles = ("0.1", "0.5", "0.9", "0.99")
 show(
     fig,
-    f"Left: tokens of one answer against time, with the slope over the gaps, 125 ms a token, and the "
-    f"slope over all tokens from the beginning, 180 ms. Right: shares of 300 measured answers by "
+    f"Left: tokens of one answer against time, with the slope over the gaps, "
+    f"{1e3 * loadtest.token_times(0, tokens, 'vllm')['tpot']:.0f} ms a token, and the slope over all "
+    f"tokens from the beginning, "
+    f"{1e3 * loadtest.token_times(0, tokens, 'guidellm')['tpot']:.0f} ms. Right: shares of 300 measured answers by "
     f"time per output token; the median is {np.median(by_gap):.1f} ms by gaps and "
     f"{np.median(by_token):.1f} ms by tokens, and the second curve has a long tail.",
     table={
@@ -442,8 +446,9 @@ check_yourself(
 # %% [markdown]
 # ## 5.4 Was it ever stable
 #
-# **Question.** A test of one minute reports a mean latency of six seconds. The same test run for four
-# minutes reports 24. Nobody has touched the server. Which number is its latency?
+# **Question.** A test of one minute reports a mean latency of
+# << num((12 / 10 - 1) * 60 / 2, 2) >> seconds. The same test run for four minutes reports
+# << num((12 / 10 - 1) * 240 / 2, 2) >>. Nobody has touched the server. Which number is its latency?
 #
 # $$\text{mean latency of a test} \approx S + (\rho - 1)\,\frac{T}{2} \qquad (\rho > 1)$$
 #
@@ -555,10 +560,16 @@ check_yourself(
 )
 
 # %% [markdown]
+# <<% set m = facts.get_model("Llama-2-70B") -%>>
+# <<% set ideal = 1e3 * (m.weight_bytes() + 2048 * m.kv_bytes_per_token())
+#     / (2 * facts.get_accelerator("A100-80GB-SXM").bandwidth_Bps) -%>>
+# <<% set two = 1e3 * (published.single_batches(2) | selectattr("prompt_tokens", "equalto", 2048)
+#     | first).step_s -%>>
 # ## 5.5 How far from the roofline
 #
-# **Question.** The roofline says that a step takes 34 ms on two cards. The server needs 55. Where
-# are the other 21, and can one predict the next setting all the same?
+# **Question.** The roofline says that a step takes << fixed(ideal, 0) >> ms on two cards. The server
+# needs << fixed(two, 0) >>. Where are the other << fixed(two - ideal, 0) >>, and can one predict the
+# next setting all the same?
 #
 # $$\mathrm{MBU} = \frac{\text{bytes read}}{n\,\mathrm{BW}\,t}, \qquad
 # t_{ar} = 2 (n - 1)\left(t_0 + \frac{m}{n\,\mathrm{BW}_{link}}\right)$$
@@ -591,8 +602,10 @@ for cards in (2, 4, 8):
     print(f" {ideal_s / batch.step_s:>5.2f} {mfu:>19.2f}")
 
 # %% [markdown]
+# <<% set eight = 1e3 * (published.single_batches(8) | selectattr("prompt_tokens", "equalto", 2048)
+#     | first).step_s -%>>
 # Four cards gain little over two and eight nothing over four: this engine of 2023 launched its
-# kernels one by one, and 80 layers took it some 45 ms whatever the cards did. Engines of today
+# kernels one by one, and 80 layers took it some << num(eight, 2) >> ms whatever the cards did. Engines of today
 # record a step once and replay it. What remains for them are the rounds of the all-reduces. For a
 # ring of eight GPUs over NVLink, NVIDIA's own library reckons with 6.6 µs a call and 0.6 µs a round
 # for small messages; spread over the rounds that is $t_0$:
@@ -1084,8 +1097,10 @@ check_yourself(
 # %% [markdown]
 # ## 5.8 A cache of 131 072 tokens
 #
-# **Question.** Five models read a book of 131 072 tokens. One keeps 40 GiB of it, another 3. What do
-# they leave out?
+# **Question.** Five models read a book of 131 072 tokens. One keeps
+# << num(facts.get_model("Llama-3-70B").resident_kv_bytes(131072) / 2**30, 2) >> GiB of it, another
+# << num(facts.get_model("Qwen3-Next-80B-A3B").resident_kv_bytes(131072) / 2**30, 2) >>. What does
+# that one leave out?
 #
 # $$\text{bytes} = b \sum_{\text{layers}} \begin{cases}
 # 2\, n_{kv}\, d_h\, s & \text{full attention} \\
@@ -1221,7 +1236,8 @@ check_yourself(
 # ## 5.9 Which replica
 #
 # **Question.** Sixteen replicas, each nine tenths busy. A router that draws one at random makes a
-# request stay ten service times. How much does it help to look at two?
+# request stay << num(queueing.mm1(0.9, 1)["W"], 3) >> service times. How much does it help to look at
+# two?
 #
 # $$P(\text{at least } i) = \rho^{(d^i - 1)/(d - 1)} \quad (d \ge 2), \qquad \rho^i \quad (d = 1)$$
 #
@@ -1491,10 +1507,13 @@ check_yourself(
 )
 
 # %% [markdown]
+# <<% set m = facts.get_model("Llama-3-70B") -%>>
+# <<% set wait = roofline.prefill_time_s(m.n_params, 4096, m.n_layers, m.d_attn, 8,
+#     facts.get_accelerator("H100-SXM").bf16_dense_flops) -%>>
 # ## 5.11 Prefill and decode apart
 #
-# **Question.** A prompt of 4096 tokens occupies a node for 152 ms, and for that long nobody's answer
-# moves. Let some nodes only read and others only write: what does that buy, and who pays?
+# **Question.** A prompt of 4096 tokens occupies a node for << fixed(1e3 * wait, 0) >> ms at half of its
+# peak, and for that long nobody's answer moves. Let some nodes only read and others only write: what does that buy, and who pays?
 #
 # $$\mathrm{TTFT} = P + \frac{\rho P}{2(1-\rho)}, \quad \rho = \frac{\lambda P}{n_p}$$
 #
@@ -1637,10 +1656,14 @@ check_yourself(
 )
 
 # %% [markdown]
+# <<% set d = published.acceptance() -%>>
+# <<% set part = d.accepted / d.drafted -%>>
 # ## 5.12 What a measured acceptance is worth
 #
-# **Question.** An engine reports that 36 % of the drafted tokens were accepted, and that a round gives
-# 3.5 tokens. The formula of 3.12 makes 1.6 of 36 %. Who is wrong?
+# **Question.** An engine reports that << fixed(100 * part, 0) >> % of the drafted tokens were accepted,
+# and that a round gives << fixed(1 + d.accepted / d.rounds, 1) >> tokens. The formula of 3.12 makes
+# << fixed(speculative.expected_tokens(part, d.gamma), 1) >> of << fixed(100 * part, 0) >> %. Who is
+# wrong?
 #
 # $$\bar{E} = 1 + \sum_{j=1}^{\gamma} \alpha_1 \alpha_2 \cdots \alpha_j
 # = 1 + \sum_{j=1}^{\gamma} A_j$$
@@ -1892,8 +1915,15 @@ show(
 )
 
 # %% [markdown]
-# TDP is a bound on power, the roofline one on time in the other direction. Their product is neither: here
-# the cards drew three quarters of TDP, for more than half as long again as the roofline says.
+# <<% set m = facts.get_model("Llama-2-70B") -%>>
+# <<% set b = published.single_batches(2) | selectattr("power_share_of_tdp")
+#     | selectattr("prompt_tokens", "equalto", 512) | first -%>>
+# <<% set ideal = roofline.decode_step_s(1, 576, m.n_params, m.weight_bytes(), m.kv_bytes_per_token(), 2,
+#     facts.get_accelerator("A100-80GB-SXM").bandwidth_Bps,
+#     facts.get_accelerator("A100-80GB-SXM").bf16_dense_flops)["step_s"] -%>>
+# TDP bounds the power from above, the roofline the time from below. Their product bounds nothing: for
+# one user the cards drew << fixed(100 * b.power_share_of_tdp, 0) >> % of TDP for
+# << fixed(b.step_s / ideal, 1) >> times as long as the roofline says.
 #
 # > **Common mistake.** "A token costs so many joules." It costs what the batch makes of it, more than
 # > tenfold between one user and sixteen. And "idle is free": loaded weights are kept alive by power, and
