@@ -17,7 +17,8 @@ from autograder.feedback.facts import Exercise, Link, Submission, Suspicion
 from autograder.feedback.hidden import HiddenTests, split_source
 from autograder.feedback.misconceptions import load_transcript, match
 from autograder.feedback.notebooks import cells_without_id, read_json
-from autograder.feedback.results import name_of, result_of
+from autograder.feedback.played import played
+from autograder.feedback.results import WORDS, name_of, result_of
 from autograder.feedback.theory import theory_link
 from autograder.feedback.work import HandedIn, last_error, pieces
 from autograder.gradebook.reader import CellGrade, comments_of, grades_of, sources_of
@@ -86,7 +87,10 @@ class Collector:
             self._student,
             self._assignment,
             self._notebook,
-            exercises=tuple(self._with_suspicions(one, transcript) for one in exercises),
+            exercises=tuple(
+                self._with_suspicions(self._with_plans(one, transcript), transcript)
+                for one in exercises
+            ),
             remarks=tuple(self._hidden.keep_out_of(safe.line_of_text(said)) for said in remarks),
             late_penalty=graded.penalty,
         )
@@ -107,7 +111,10 @@ class Collector:
                     slug,
                     slug.replace("_", " ").capitalize(),
                     tests=tuple(
-                        result_of(grade_id, score, self._sources, errors, self._hidden)
+                        replace(
+                            result_of(grade_id, score, self._sources, errors, self._hidden),
+                            grade_id=grade_id,
+                        )
                         for grade_id, score in _in_order(scores, cells)
                         if name_of(grade_id).slug == slug
                     ),
@@ -135,6 +142,19 @@ class Collector:
             return exercise
         theory = self._theory(known.section)
         return replace(exercise, title=known.title, number=known.number, theory=theory)
+
+    def _with_plans(self, exercise: Exercise, transcript: Mapping[str, object]) -> Exercise:
+        """Add what the learner's plans did, where the tests play them."""
+        known = self._known.get(exercise.slug)
+        found = played(known, transcript) if known is not None else {}
+        less = (WORDS["AssertionError"], WORDS[""])  # than what the plan did
+        tests = [
+            replace(test, played=found[test.grade_id], why="" if test.why in less else test.why)
+            if test.grade_id in found
+            else test
+            for test in exercise.tests
+        ]
+        return replace(exercise, tests=tuple(tests))
 
     def _with_suspicions(self, exercise: Exercise, transcript: Mapping[str, object]) -> Exercise:
         """Add misconceptions where points were lost and answers were recorded."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from markupsafe import Markup
 
 from autograder.feedback.misconceptions import Misconception
 from autograder.feedback.work import Piece
@@ -17,10 +19,25 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Played:
+    """What a plan did in the simulator, `said` in words.
+
+    Of the visible trace also a `drawing`, its `legend` (sign, class, meaning), and the numbers
+    in `rows` (what, how much).
+    """
+
+    said: str
+    drawing: Markup = field(default_factory=Markup)
+    legend: tuple[tuple[str, str, str], ...] = ()
+    rows: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Result:
     """One graded cell: what it tests in words, its points, and why points were lost.
 
-    `message` is what a visible test said; of a hidden one it is always empty.
+    `message` is what a visible test said; of a hidden one it is always empty. `played` is there
+    where the cell asked for a plan.
     """
 
     title: str
@@ -31,6 +48,8 @@ class Result:
     waiting: bool = False
     why: str = ""
     message: str = ""
+    grade_id: str = ""
+    played: Played | None = None
 
     @property
     def passed(self) -> bool:

@@ -22,6 +22,7 @@ WORDS = {
     "CellTimeoutError": "It took too long and was stopped.",
     "DeadKernelError": "The code ended the program that ran it.",
     "OutputFlood": "It printed so much that it was stopped.",
+    "": "It lost points.",
     "NotPlainData": "It returned more than a test can look at, or something that contains itself.",
 }
 
@@ -47,7 +48,7 @@ def why_lost(name: str) -> str:
     known = getattr(builtins, name, None) if name.isidentifier() else None
     if isinstance(known, type) and issubclass(known, BaseException):
         return f"It stopped with {name}."
-    return "It stopped with an error." if name else "It lost points."
+    return "It stopped with an error."
 
 
 def result_of(

@@ -1974,6 +1974,289 @@ def hidden_tests():
 hidden_tests()
 ### END HIDDEN TESTS
 
+# %% [markdown] plan_fleet__statement
+# *Here are a trace, the replicas on offer and a promise. Which kind do you rent, and how many, so
+# that the promise is kept and the bill is small?*
+#
+# This is the course's last exercise, and no table of answers stands behind it. Your function returns
+# a **plan**; the tests play it in the simulator, and its points follow from what it does there. Two
+# questions are asked, in this order:
+#
+# $$\frac{\text{requests kept}}{\text{all requests}} \ge \text{share}, \qquad
+# \text{points} = \frac{c^*}{c} \;\text{ with }\; c = r \cdot usd\_h$$
+#
+# | symbol | argument or key | meaning | unit |
+# |:--|:--|:--|:--|
+# | – | `trace` | a list of dicts in the order of arrival: `arrival_s`, `prompt`, `output` | s, tokens, tokens |
+# | – | `options` | a list of dicts, one for each kind of replica | – |
+# | – | `name`, `max_replicas` | of an option: what it is called, how many there are | – |
+# | – | `usd_h` | of an option: what one replica costs, exact, such as `"1.20"` | $/h |
+# | – | `max_batch`, `kv_tokens` | of an option: sequences at a time, tokens that the cache holds | – |
+# | – | `base_s`, `per_decode_s`, `per_prefill_token_s`, `per_context_token_s` | of an option: the parameters of `LinearStep` | s |
+# | – | `slo` | a dict: `ttft_s`, `tpot_s`, and `share`, exact, such as `"0.95"` | s, s, – |
+# | $r$ | `"replicas"` | replicas of the plan, an `int` from 1 to `max_replicas` | – |
+# | – | `"name"` | the `name` of the option that it takes | – |
+# | $c$ | – | cost of the plan; $c^*$ is the least cost of all plans that keep the promise | $/h |
+#
+# Write `plan_fleet(trace, options, slo)`. Return a `dict` with exactly the keys `"name"` and
+# `"replicas"`, or `None` if no plan keeps the promise.
+#
+# - **How a plan is played.** Request $i$, counted from 0, goes to replica $i \bmod r$. Each replica
+#   is `simulate_llm` with
+#   `LLMServer(step_time=LinearStep(...), max_batch=..., kv_tokens=..., oversize="reject")`.
+# - **A request is kept** if its status is `"ok"`, its TTFT is at most `ttft_s`, and its TPOT at most
+#   `tpot_s`. An answer of one token has no TPOT: its TTFT decides.
+# - **Points.** A plan that breaks the promise earns nothing, however cheap. One that keeps it earns
+#   $c^*/c$ of the points, and nothing below one half. `None` earns all if it is right, else nothing.
+#   Plans of equal cost are equally good. Points are rounded down to hundredths.
+# - More replicas do not always keep more requests: the requests that meet at a replica are others.
+# - The visible test plays one trace. Each of the << exercises['plan_fleet'].scenarios >> hidden ones plays a
+#   few traces of one kind, with options and promises of their own, and its worst plan counts: long
+#   prompts, long answers, bursts, and promises that may be too much for anybody.
+# - A trace has 600 requests at most, and `options` allow 25 plans at most. All tests together give
+#   your function << exercises['plan_fleet'].seconds >> s.
+# - No option: `None`. Error: no request.
+#
+# Use the simulator (`simulate_llm`, `simulate_fleet`) as you like; that is what it is for.
+# `fleetplans.judge_plan` and `fleetplans.plan_fleet` of the package are the tests' own: play with
+# them, but a solution that calls them earns nothing.
+#
+# **Worked number.** Of the first 100 requests of the trace below, one small replica keeps
+# << fleetplans.judge_plan({'name': 'small', 'replicas': 1}, fleetplans.example().trace[:100], *fleetplans.example()[1:]).good >>,
+# two keep
+# << fleetplans.judge_plan({'name': 'small', 'replicas': 2}, fleetplans.example().trace[:100], *fleetplans.example()[1:]).good >>,
+# one medium keeps
+# << fleetplans.judge_plan({'name': 'medium', 'replicas': 1}, fleetplans.example().trace[:100], *fleetplans.example()[1:]).good >>:
+# the plan is << fleetplans.plan_fleet(fleetplans.example().trace[:100], *fleetplans.example()[1:])['replicas'] >> ×
+# << fleetplans.plan_fleet(fleetplans.example().trace[:100], *fleetplans.example()[1:])['name'] >>.
+
+
+# %% plan_fleet__solution
+def plan_fleet(trace, options, slo):
+    """Return the cheapest plan, name and replicas, that keeps the promise; None if none does."""
+    ### BEGIN SOLUTION
+    from fractions import Fraction
+
+    from servemath_helpers.sim import LinearStep, LLMServer, Requests, simulate_llm
+
+    if not trace:
+        raise ValueError("a plan needs requests")
+
+    def kept(part, option):
+        step = LinearStep(**{key: option[key] for key in option if key.endswith("_s")})
+        limits = {key: option[key] for key in ("max_batch", "kv_tokens")}
+        server = LLMServer(step_time=step, oversize="reject", **limits)
+        columns = ([one[key] for one in part] for key in ("arrival_s", "prompt", "output"))
+        run = simulate_llm(Requests(*columns), server)
+        # No number is above a bound if there is none: one token has no TPOT.
+        broken = (run.ttft_s > slo["ttft_s"]) | (run.tpot_s > slo["tpot_s"])
+        return int(((run.status == "ok") & ~broken).sum())
+
+    plans = [
+        (r * Fraction(option["usd_h"]), r, place)
+        for place, option in enumerate(options)
+        for r in range(1, option["max_replicas"] + 1)
+    ]
+    for _, r, place in sorted(plans):
+        parts = (trace[first::r] for first in range(min(r, len(trace))))
+        good = sum(kept(part, options[place]) for part in parts)
+        if good >= Fraction(slo["share"]) * len(trace):
+            return {"name": options[place]["name"], "replicas": r}
+    return None
+    ### END SOLUTION
+
+
+# %%
+from servemath_helpers import fleetplans
+
+trace, options, slo = fleetplans.example()
+print(trace[0], options[0], slo, sep="\n")
+print(plan_fleet(trace[:100], options, slo))
+
+# %% plan_fleet__visible__the_example_trace
+"""Visible: the plan for one trace of mixed traffic, six requests a second."""
+from servemath_helpers import fleetplans
+
+fleetplans.check_plans(plan_fleet, fleetplans.example())
+
+# %% plan_fleet__hidden__long_prompts
+"""Hidden: long prompts, answers of a few tokens or one, some too large for a small cache."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    import numpy as np
+
+    from servemath_helpers import fleetplans
+    from servemath_helpers.sim import arrivals
+
+    def scenario(seed, rate_rps, ca2, median, kv_tokens):
+        rng = np.random.default_rng(seed)
+        return fleetplans.Scenario(
+            fleetplans.traffic(
+                arrivals.bursty(400, rate_rps, ca2, rng),
+                rng,
+                prompt=(median, 0.7, 16_000),
+                output=(4, 60),
+            ),
+            fleetplans.offers(
+                ("lean", "0.90", 12, 8, kv_tokens, 0.012, 2e-4, 6e-5, 2e-7),
+                ("broad", "2.45", 5, 32, 20_000, 0.010, 1e-4, 2.2e-5, 8e-8),
+                ("swift", "4.10", 4, 64, 120_000, 0.007, 6e-5, 1.1e-5, 3e-8),
+            ),
+            {"ttft_s": 1.5, "tpot_s": 0.12, "share": "0.96"},
+        )
+
+    return fleetplans.check_plans(
+        plan_fleet,
+        scenario(2, 9, 3, 7.6, 12_000),
+        scenario(7, 9, 3, 7.6, 12_000),
+        scenario(2, 8, 2, 7.7, 7_500),
+    )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% plan_fleet__hidden__long_answers
+"""Hidden: short prompts, answers of hundreds of tokens, a promise on the time between tokens."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    import numpy as np
+
+    from servemath_helpers import fleetplans
+    from servemath_helpers.sim import arrivals
+
+    def scenario(seed):
+        rng = np.random.default_rng(seed)
+        return fleetplans.Scenario(
+            fleetplans.traffic(
+                arrivals.bursty(400, 3, 1.5, rng), rng, prompt=(5.2, 0.9, 3000), output=(420, 2000)
+            ),
+            fleetplans.offers(
+                ("drum", "1.35", 9, 24, 40_000, 0.013, 3.5e-4, 9e-5, 2.5e-7),
+                ("horn", "2.95", 6, 48, 110_000, 0.011, 2e-4, 5e-5, 1e-7),
+                ("harp", "4.60", 5, 96, 400_000, 0.009, 9e-5, 3e-5, 4e-8),
+            ),
+            {"ttft_s": 2.0, "tpot_s": 0.021, "share": "0.93"},
+        )
+
+    return fleetplans.check_plans(plan_fleet, scenario(2), scenario(3))
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% plan_fleet__hidden__bursts
+"""Hidden: quiet and busy spells, and a trace in which large requests come at a beat."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    import numpy as np
+
+    from servemath_helpers import fleetplans
+    from servemath_helpers.sim import arrivals
+
+    rng = np.random.default_rng(8)
+    spells = fleetplans.Scenario(
+        fleetplans.traffic(
+            arrivals.markov_modulated(450, [2, 22], [20, 6], rng),
+            rng,
+            prompt=(6.3, 0.9, 6000),
+            output=(150, 800),
+        ),
+        fleetplans.offers(
+            ("amber", "0.75", 14, 10, 16_000, 0.012, 2e-4, 9e-5, 2e-7),
+            ("cobalt", "2.20", 6, 40, 90_000, 0.010, 9e-5, 4e-5, 7e-8),
+            ("violet", "5.80", 4, 120, 500_000, 0.007, 4e-5, 1.6e-5, 2e-8),
+        ),
+        {"ttft_s": 1.2, "tpot_s": 0.035, "share": "0.90"},
+    )
+    rng = np.random.default_rng(1)
+    beat = fleetplans.traffic(
+        arrivals.markov_modulated(420, [4, 16], [20, 6], rng),
+        rng,
+        prompt=(5.6, 0.6, 3000),
+        output=(110, 600),
+    )
+    for one in beat[::6]:  # of six replicas one gets them all: five are better
+        one["prompt"] += 4500
+    return fleetplans.check_plans(
+        plan_fleet,
+        spells,
+        fleetplans.Scenario(
+            beat,
+            fleetplans.offers(
+                ("topaz", "0.80", 12, 10, 24_000, 0.012, 2e-4, 1.0e-4, 2e-7),
+                ("quartz", "5.10", 4, 40, 90_000, 0.010, 9e-5, 4e-5, 7e-8),
+            ),
+            {"ttft_s": 0.9, "tpot_s": 0.05, "share": "0.90"},
+        ),
+    )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% plan_fleet__hidden__too_much_for_anybody
+"""Hidden: promises that no plan keeps, one that a plan does, nothing on offer, no requests."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    import numpy as np
+
+    from servemath_helpers import fleetplans
+    from servemath_helpers.notebook import check_equal, check_raises
+    from servemath_helpers.sim import arrivals
+
+    def scenario(tpot_s, prompt, ttft_s, small, *others):
+        rng = np.random.default_rng(2)
+        return fleetplans.Scenario(
+            fleetplans.traffic(
+                arrivals.bursty(300, 5, 2.5, rng), rng, prompt=prompt, output=(160, 800)
+            ),
+            fleetplans.offers(("oak", "1.10", 8, 16, small, 0.012, 2e-4, 1.1e-4, 2e-7), *others),
+            {"ttft_s": ttft_s, "tpot_s": tpot_s, "share": "0.95"},
+        )
+
+    elm = ("elm", "3.20", 5, 64, 150_000, 0.010, 8e-5, 4e-5, 6e-8)
+    ash = ("ash", "7.70", 3, 128, 600_000, 0.008, 3e-5, 1.5e-5, 2e-8)
+    usual = scenario(0.0125, (6.8, 0.8, 9000), 1.0, 30_000, elm, ash)
+    check_equal(
+        plan_fleet(usual.trace[:30], [], usual.slo),
+        None,
+        "plan_fleet(trace, [], slo)",
+        "Where nothing is on offer, nothing keeps a promise.",
+    )
+    check_raises(
+        lambda: plan_fleet([], usual.options, usual.slo),
+        ValueError,
+        "plan_fleet([], options, slo)",
+        "Without requests there is nothing to plan for.",
+    )
+    return fleetplans.check_plans(
+        plan_fleet,
+        scenario(0.0088, (6.8, 0.8, 9000), 1.0, 30_000, elm, ash),
+        usual,
+        scenario(0.05, (7.4, 1.1, 60_000), 4.0, 6_000, (*elm[:4], 9_000, *elm[5:])),
+    )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
 # %% [markdown] reflection__statement
 # ## Reflection (optional, no points)
 #
