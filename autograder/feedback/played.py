@@ -173,8 +173,8 @@ def _drawing(
         y = float(up(10.0**decade))
         parts.append(Markup('<path class="grid" d="M{},{:.1f}H{}"/>').format(_LEFT, y, right))
         parts.append(
-            Markup('<text x="{}" y="{:.1f}" text-anchor="end">{:g} s</text>').format(
-                _LEFT - 5, y + 4, 10.0**decade
+            Markup('<text x="{}" y="{:.1f}" text-anchor="end">{}</text>').format(
+                _LEFT - 5, y + 4, f"{10**decade} s" if decade >= 0 else f"{10 ** (3 + decade):g} ms"
             )
         )
     step = _round_step(span / 6)

@@ -188,6 +188,8 @@ def test_the_picture_has_a_mark_for_each_request_and_says_so(built):
     assert fates == {"kept": 309, "late": 239, "slow": 52} and sum(fates.values()) == 600
     assert [fate for _, fate, _ in shown.legend] == list(fates)
     (about,) = re.findall(r'role="img" aria-label="([^"]*)"', shown.drawing)
+    ticks = re.findall(r">(\d+ m?s)<", shown.drawing)
+    assert ticks == ["10 ms", "100 ms", "1 s", "10 s", "100 s"]
     assert "600 requests" in about and "Kept, 309; First token late, 239" in about
     assert not re.search(r"style=|<script|href|nan|inf", shown.drawing)
 
