@@ -136,13 +136,13 @@ def test_a_plan_earns_what_it_does_and_nothing_else(graded, name):
     code, points = HANDED_IN[name]
     got, result = graded(code, seconds=3 if name == "never ends" else None)
     assert got == points
-    assert result["own_work"] == {"relying": [], "unclear": []}
+    assert not any(result["own_work"].values())
 
 
 @pytest.mark.parametrize("library", RECORD.library, ids=lambda one: one.name)
 def test_the_packages_own_judge_and_plan_are_no_work_of_ones_own(graded, library):
     got, result = graded(library.code)
-    assert got == [1] * 5 and result["own_work"]["relying"] == [SLUG]
+    assert got == [1] * 5 and [*result["own_work"]["relying"]] == [SLUG]
 
 
 def test_all_tests_together_have_the_time_that_the_statement_says(built, executor):
