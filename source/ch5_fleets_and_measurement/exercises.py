@@ -38,24 +38,25 @@
 # *A request was due, and its tokens came. How long did the first take, how long the whole answer,
 # and what does this tool call the time per output token?*
 #
-# $$TTFT = t_1 - a, \qquad E2E = t_n - a, \qquad
-# TPOT = \frac{E2E - TTFT}{n - 1} \;\text{ or }\; \frac{E2E}{n}$$
+# $$\mathrm{TTFT} = t_1 - a, \qquad \mathrm{E2E} = t_n - a, \qquad
+# \mathrm{TPOT} = \frac{\mathrm{E2E} - \mathrm{TTFT}}{n - 1} \;\text{ or }\; \frac{\mathrm{E2E}}{n}$$
 #
 # | symbol | argument or key | meaning | unit |
 # |:--|:--|:--|:--|
 # | $a$ | `arrival_s` | instant at which the request was due | s |
 # | $t_1 \dots t_n$ | `token_s` | instants at which its tokens came, on the same clock | s |
 # | – | `tool` | `"vllm"`, `"inference-perf"`, `"mlperf"` or `"guidellm"` | – |
-# | $TTFT$ | `"ttft"` | time to first token | s |
-# | $TPOT$ | `"tpot"` | time per output token, as the tool defines it | s |
-# | $E2E$ | `"e2e"` | time of the whole answer | s |
+# | $\mathrm{TTFT}$ | `"ttft"` | time to first token | s |
+# | $\mathrm{TPOT}$ | `"tpot"` | time per output token, as the tool defines it | s |
+# | $\mathrm{E2E}$ | `"e2e"` | time of the whole answer | s |
 #
 # Write `token_times(arrival_s, token_s, tool)`. Return a `dict` with exactly the keys `"ttft"`,
 # `"tpot"`, `"e2e"`. `token_s` is a list, a tuple or a NumPy array.
 #
-# - GuideLLM divides by all tokens, $E2E/n$; the three others by the gaps, $(E2E - TTFT)/(n - 1)$.
+# - GuideLLM divides by all tokens, $\mathrm{E2E}/n$; the three others by the gaps,
+#   $(\mathrm{E2E} - \mathrm{TTFT})/(n - 1)$.
 # - An answer of one token has no gap: `"tpot"` is `None` for `"vllm"` and `"inference-perf"`, an
-#   error for `"mlperf"`, and $E2E$ for `"guidellm"`.
+#   error for `"mlperf"`, and $\mathrm{E2E}$ for `"guidellm"`.
 # - Several tokens may come at the same instant, and the first when the request was due.
 # - Error: no token; tokens not in order; a token before `arrival_s`; `arrival_s` negative; any other
 #   `tool`.
@@ -201,24 +202,24 @@ hidden_tests()
 # %% [markdown] mva__statement
 # *So many users send a request, wait for its answer, think, and send the next. How many requests a
 # second is that, and how long does each take?* Nobody sets the rate: a slow server is asked less.
-# For $n = 1, 2, \dots, N$ users, beginning with $Q_k(0) = 0$ at each station $k$:
+# For $u = 1, 2, \dots, U$ users, beginning with $Q_k(0) = 0$ at each station $k$:
 #
-# $$R_k(n) = D_k \left(1 + Q_k(n-1)\right), \qquad X(n) = \frac{n}{Z + \sum_k R_k(n)}, \qquad
-# Q_k(n) = X(n)\,R_k(n)$$
+# $$R_k(u) = D_k \left(1 + Q_k(u-1)\right), \qquad X(u) = \frac{u}{Z + \sum_k R_k(u)}, \qquad
+# Q_k(u) = X(u)\,R_k(u)$$
 #
 # | symbol | argument or key | meaning | unit |
 # |:--|:--|:--|:--|
-# | $N$ | `N` | users, a whole number | – |
+# | $U$ | `N` | users, a whole number | – |
 # | $Z$ | `think_s` | mean time that a user thinks | s |
 # | $D_k$ | `demands` | time that a request occupies each station, one number a station | s |
 # | $X$ | `"X"` | throughput | requests/s |
-# | $R$ | `"R"` | mean time from request to answer, $\sum_k R_k(N)$ | s |
+# | $R$ | `"R"` | mean time from request to answer, $\sum_k R_k(U)$ | s |
 # | $Q_k$ | `"queue"` | mean number at each station, waiting or served, a list | requests |
 #
 # Write `mva(N, think_s, demands)`. Return a `dict` with exactly the keys `"X"`, `"R"`, `"queue"`.
 # `demands` is a list, a tuple or a NumPy array.
 #
-# - A request finds at a station what the **other** users leave there: $n - 1$ of them, on average.
+# - A request finds at a station what the **other** users leave there: $u - 1$ of them, on average.
 # - $R$ is the time that a user waits for an answer; thinking is none of it. A station with a demand
 #   of 0, and users who do not think, are cases like any other.
 # - Error: `N` below 1; `think_s` or a demand negative; no station, or all demands 0.
@@ -334,13 +335,13 @@ hidden_tests()
 
 # %% [markdown] correct_omission__statement
 # *One request was due every $I$ seconds, but the client waited for each answer before it sent the
-# next. What would those have measured that were never sent?* For each measured time $L$ add
+# next. What would those have measured that were never sent?* For each measured time $\ell$ add
 #
-# $$L - I, \quad L - 2I, \quad L - 3I, \;\dots \quad\text{as long as the value is at least } I$$
+# $$\ell - I, \quad \ell - 2I, \quad \ell - 3I, \;\dots \quad\text{as long as the value is at least } I$$
 #
 # | symbol | argument or key | meaning | unit |
 # |:--|:--|:--|:--|
-# | $L$ | `latencies` | measured times, one for each request that was sent | s |
+# | $\ell$ | `latencies` | measured times, one for each request that was sent | s |
 # | $I$ | `interval` | how often a request was due | s |
 # | $q$ | `q` | quantile, such as 0.99, the default | – |
 # | – | `"n"` | samples after the correction | – |
@@ -499,24 +500,24 @@ hidden_tests()
 
 # %% [markdown] experts_read__statement
 # *Each token of a batch goes to a few of many experts. How many of them does a step read, and how
-# long does it take?* A router that chooses $k$ of $E$ experts uniformly leaves an expert alone with
-# probability $1 - k/E$, and all $B$ tokens do with the $B$-th power of it:
+# long does it take?* A router that chooses $e$ of $E$ experts uniformly leaves an expert alone with
+# probability $1 - e/E$, and all $B$ tokens do with the $B$-th power of it:
 #
-# $$E(B) = E\left(1 - \left(1 - \tfrac{k}{E}\right)^B\right), \qquad
-# W = W_d + n_l\,e\,E(B), \qquad
-# t = \frac{K}{n\,BW} + \max\left(\frac{W}{n\,BW}, \; \frac{2\,N_a B}{n F}\right)$$
+# $$\bar{E}(B) = E\left(1 - \left(1 - \tfrac{e}{E}\right)^B\right), \qquad
+# W_b = W_d + n_{moe}\,W_e\,\bar{E}(B), \qquad
+# t = \frac{K}{n\,BW} + \max\left(\frac{W_b}{n\,BW}, \; \frac{2\,N_a B}{n F}\right)$$
 #
 # | symbol | argument or key | meaning | unit |
 # |:--|:--|:--|:--|
-# | $E$, $k$ | `E`, `k` | experts of a layer; how many each token visits | – |
+# | $E$, $e$ | `E`, `k` | experts of a layer; how many each token visits | – |
 # | $B$ | `B` | sequences, one token each | – |
-# | $n_l$, $e$ | `layers`, `expert_bytes` | layers with experts; bytes of one expert of one layer | –, bytes |
+# | $n_{moe}$, $W_e$ | `layers`, `expert_bytes` | layers with experts; bytes of one expert of one layer | –, bytes |
 # | $W_d$ | `dense_bytes` | bytes that every step reads: attention, shared experts, ... | bytes |
 # | $N_a$ | `active_params` | parameters that a token passes through | – |
 # | $K$ | `kv_bytes` | KV-cache bytes that the batch reads | bytes |
 # | $n$ | `n_gpus` | GPUs that share all of it evenly | – |
 # | $BW$, $F$ | `bw_Bps`, `peak_flops` | bandwidth and peak of one GPU | bytes/s, FLOP/s |
-# | $W$ | `"bytes"` | weights that the step reads | bytes |
+# | $W_b$ | `"bytes"` | weights that the step reads | bytes |
 # | $t$ | `"step_s"` | time of the step | s |
 # | – | `"bound"` | `"compute"` where the second term of the maximum is larger, else `"memory"` | – |
 #
@@ -853,15 +854,15 @@ hidden_tests()
 # *A model's `config.json` lies before you. How many bytes of KV cache does a sequence take?* A layer
 # keeps $m$ numbers of $b$ bytes for each token that it remembers:
 #
-# $$\text{bytes} = b\,m \left( n_{full}\,S + n_{near}\min(S, w) \right), \qquad
-# m = 2\,H_{kv}\,d \;\text{ or }\; r + d_R$$
+# $$\text{bytes} = b\,m \left( n_{full}\,s + n_{near}\min(s, w) \right), \qquad
+# m = 2\,n_{kv}\,d_h \;\text{ or }\; r + d_R$$
 #
 # | symbol | field, argument | meaning | unit |
 # |:--|:--|:--|:--|
-# | $S$ | `tokens` | tokens of the sequence | tokens |
+# | $s$ | `tokens` | tokens of the sequence | tokens |
 # | $b$ | `bytes_per_elem` | bytes of a cached number, exact (2, `"0.5"`, ...) | bytes |
-# | $H_{kv}$ | `num_key_value_heads` | KV heads; without it `num_attention_heads` | – |
-# | $d$ | `head_dim` | numbers of a head; without it `hidden_size // num_attention_heads` | – |
+# | $n_{kv}$ | `num_key_value_heads` | KV heads; without it `num_attention_heads` | – |
+# | $d_h$ | `head_dim` | numbers of a head; without it `hidden_size // num_attention_heads` | – |
 # | $r$, $d_R$ | `kv_lora_rank`, `qk_rope_head_dim` | latent attention: its latent is cached, and no heads | – |
 # | $w$ | `sliding_window` | tokens that a sliding layer remembers | tokens |
 # | $n_{full}$, $n_{near}$ | see below | layers that remember all, or a window | – |
@@ -1171,23 +1172,23 @@ hidden_tests()
 # %% [markdown] two_choices_tail__statement
 # *A request may go to any of many replicas. What does it gain by asking two of them how busy they
 # are, and when should it go where its prefix is cached?* With $d$ queues looked at, drawn at random,
-# the share of replicas with at least $k$ requests tends, for many replicas at load $\rho$, to
+# the share of replicas with at least $i$ requests tends, for many replicas at load $\rho$, to
 #
-# $$P(\ge k) = \rho^{\,1 + d + d^2 + \dots + d^{k-1}} = \rho^{\,(d^k - 1)/(d - 1)},
-# \qquad d = 1: \;\rho^k$$
+# $$P(\ge i) = \rho^{\,1 + d + d^2 + \dots + d^{i-1}} = \rho^{\,(d^i - 1)/(d - 1)},
+# \qquad d = 1: \;\rho^i$$
 #
-# A router that knows the caches takes the replica $i$ with the largest
+# A router that knows the caches takes the replica $j$ with the largest
 #
-# $$s_i = h_i - \beta\,\frac{l_i - \bar l}{\max(1, \bar l)}$$
+# $$s_j = h_j - w\,\frac{l_j - \bar l}{\max(1, \bar l)}$$
 #
 # | symbol | argument | meaning | unit |
 # |:--|:--|:--|:--|
 # | $\rho$ | `rho` | load of a replica | – |
 # | $d$ | `d` | queues looked at | – |
-# | $k$ | `k` | requests at a replica, waiting or served | – |
-# | $l_i$, $\bar l$ | `loads` | load of each replica; their mean | requests |
-# | $h_i$ | `hits` | share of the prompt that each replica has cached | – |
-# | $\beta$ | `weight` | what a load of twice the mean costs, in shares of the prompt | – |
+# | $i$ | `k` | requests at a replica, waiting or served | – |
+# | $l_j$, $\bar l$ | `loads` | load of each replica; their mean | requests |
+# | $h_j$ | `hits` | share of the prompt that each replica has cached | – |
+# | $w$ | `weight` | what a load of twice the mean costs, in shares of the prompt | – |
 #
 # Write `two_choices_tail(rho, d, k)`, a probability, and `route(loads, hits, weight)`, the index of a
 # replica. `loads` and `hits` are lists, tuples or NumPy arrays.
@@ -1502,39 +1503,40 @@ hidden_tests()
 
 # %% [markdown] pd_split__statement
 # *Prompts are computed on some nodes and answers written on others. How many of each keep both
-# promises?* A prefill node takes $P$ seconds for a prompt; with $p$ of them, each an M/D/1 queue,
+# promises?* A prefill node takes $P$ seconds for a prompt; with $n_p$ of them, each an M/D/1 queue,
 #
-# $$\rho = \frac{\lambda P}{p} < 1, \qquad TTFT = P + \frac{\rho\,P}{2(1 - \rho)}$$
+# $$\rho = \frac{\lambda P}{n_p} < 1, \qquad \mathrm{TTFT} = P + \frac{\rho\,P}{2(1 - \rho)}$$
 #
-# A decode node gives each of $B$ sequences a token in $a + bB$ seconds. One of $d$ nodes has to write
+# A decode node gives each of $B$ sequences a token in $\alpha + \beta B$ seconds. One of $n_d$ nodes has to write
 # $x$ tokens/s, and so holds as many sequences as that takes:
 #
-# $$x = \frac{\lambda (n - 1)}{d}, \qquad x\,b < 1, \qquad B = \frac{x\,a}{1 - x\,b}, \qquad
-# TPOT = a + b\max(B, 1) + \frac{T}{n - 1}$$
+# $$x = \frac{\lambda (n_{out} - 1)}{n_d}, \qquad x\,\beta < 1, \qquad B = \frac{x\,\alpha}{1 - x\,\beta}, \qquad
+# \mathrm{TPOT} = \alpha + \beta\max(B, 1) + \frac{t_{move}}{n_{out} - 1}$$
 #
 # | symbol | argument or key | meaning | unit |
 # |:--|:--|:--|:--|
 # | $\lambda$ | `lam` | arrival rate | requests/s |
 # | $P$ | `prefill_s` | time of one prefill | s |
-# | $n$ | `n_out` | tokens of each answer; prefill gives the first | tokens |
-# | $a$, $b$ | `base_s`, `per_seq_s` | a decode step: fixed part, part per sequence | s |
+# | $n_{out}$ | `n_out` | tokens of each answer; prefill gives the first | tokens |
+# | $\alpha$, $\beta$ | `base_s`, `per_seq_s` | a decode step: fixed part, part per sequence | s |
 # | – | `ttft_s`, `tpot_s` | what is promised: bounds on TTFT and TPOT | s |
-# | $T$ | `transfer_s` | time in which a cache moves to its decode node | s |
+# | $t_{move}$ | `transfer_s` | time in which a cache moves to its decode node | s |
 # | – | `b_max` | sequences that a decode node holds at most | – |
-# | $p$, $d$ | `"prefill"`, `"decode"` | nodes | – |
+# | $n_p$, $n_d$ | `"prefill"`, `"decode"` | nodes | – |
 # | – | `"ttft"`, `"tpot"`, `"batch"` | TTFT, TPOT and $B$ with these nodes | s, s, – |
 #
 # Write `pd_split(lam, prefill_s, n_out, base_s, per_seq_s, ttft_s, tpot_s, transfer_s=0.0,
-# b_max=256)`: the **least** $p$ whose TTFT is within `ttft_s`, and the least $d$ with $B$ within `b_max`
+# b_max=256)`: the **least** $n_p$ whose TTFT is within `ttft_s`, and the least $n_d$ with $B$ within `b_max`
 # and TPOT within `tpot_s`. Return a `dict` with exactly the five keys, or `None` if no number of nodes
 # is enough.
 #
-# - A bound that is met exactly is met. A load of exactly 1, and $x\,b$ of exactly 1, is too much.
-# - The transfer delays the second token, and so counts for TPOT, spread over the $n - 1$ gaps, and
+# - A bound that is met exactly is met. A load of exactly 1, and $x\,\beta$ of exactly 1, is too much.
+# - The transfer delays the second token, and so counts for TPOT, spread over the $n_{out} - 1$ gaps, and
 #   never for TTFT.
 # - With `n_out` 1 there is nothing to decode: `"decode"` 0, `"tpot"` `None`, `"batch"` 0.
 # - Without requests one node of each kind is kept (of decode if there is anything to decode).
-# - While requests come TTFT is above $P$, however many nodes there are: nothing is promised there.
+# - While requests come, TTFT stays above $P$ however many nodes there are: a bound of exactly $P$ is
+#   then kept by none (where $P$ is 0 nobody waits, and it is kept).
 # - Error: any argument negative; `n_out` or `b_max` below 1.
 #
 # **Worked number.** 5 prompts/s of 0.1 s and answers of 101 tokens, steps of 8 ms and 0.1 ms a
@@ -1687,6 +1689,11 @@ def hidden_tests():
             "A node holds b_max sequences at most, however fast it is.",
         ),
         (
+            (300, 0, 2, 1, 0, 0, 9),
+            {"prefill": 1, "decode": 2, "ttft": 0, "tpot": 1, "batch": 150},
+            "b_max is 256 unless it is given.",
+        ),
+        (
             (2, 0.25, 5, 0.25, 0.0625, 0.5, 0.75, 1),
             {"prefill": 1, "decode": 1, "ttft": 0.375, "tpot": 0.75, "batch": 4},
             "The transfer delays token 2: 1 s over four gaps, and nothing of TTFT.",
@@ -1756,15 +1763,15 @@ hidden_tests()
 # *A log says what each step of a server computed and how long it took. What does a step cost, and how
 # far off is that on steps that it was not fitted to?* The model of a step is
 #
-# $$\hat t = t_0 + a\,D + p\,P + c\,C$$
+# $$\hat t = \beta_0 + \beta_1 B + \beta_2 P + \beta_3\,\text{ctx}$$
 #
 # | symbol | field or key | meaning | unit |
 # |:--|:--|:--|:--|
-# | $D$ | `"decode"` | sequences that decode in the step | – |
+# | $B$ | `"decode"` | sequences that decode in the step | – |
 # | $P$ | `"prefill"` | tokens of prompts in it | tokens |
-# | $C$ | `"context"` | tokens of context that it reads | tokens |
+# | ctx | `"context"` | tokens of context that it reads | tokens |
 # | $t$ | `"step_s"` | how long the step took | s |
-# | $t_0, a, p, c$ | `"base_s"`, `"per_decode_s"`, `"per_prefill_s"`, `"per_context_s"` | coefficients | s |
+# | $\beta_0 \dots \beta_3$ | `"base_s"`, `"per_decode_s"`, `"per_prefill_s"`, `"per_context_s"` | coefficients | s |
 # | – | `"train_error"`, `"held_out_error"` | medians of $\lvert \hat t / t - 1 \rvert$, see below | – |
 #
 # Write `fit_step(rows)`. `rows` is a list of dicts with the four fields; return a `dict` with exactly
