@@ -257,7 +257,7 @@ class Fit:
             if kind not in reached:
                 reached[kind] = Coefficients.resolve(table, keys)
             if name not in made:
-                made[name] = row.deployment.step(reached[kind])
+                made[name] = AchievedStep.on(row.deployment, reached[kind])
             ratios.append(times(row, made[name], reached[kind]))
         return np.log(np.array(ratios))
 
@@ -308,7 +308,7 @@ class Fit:
         ratios = []
         for row in rows:
             reached = Coefficients.resolve(table, keys_of(row))
-            ratios.append(times(row, row.deployment.step(reached), reached))
+            ratios.append(times(row, AchievedStep.on(row.deployment, reached), reached))
         return np.log(np.array(ratios))
 
 

@@ -34,7 +34,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.common.measured_rows import BatchRow, LoopRow, read_batches, read_loops
 from servemath_helpers import achieved
 from servemath_helpers.closedloop import closed_loop
-from servemath_helpers.sim import LinearStep, LLMServer, calibrate, load_measurement_csv
+from servemath_helpers.sim import (
+    AchievedStep,
+    LinearStep,
+    LLMServer,
+    calibrate,
+    load_measurement_csv,
+)
 
 DATA = Path(__file__).parent / "measured_data"
 OLD_ENGINE = "splitwise-2023"
@@ -77,7 +83,7 @@ def compare_loop(row: LoopRow) -> Compared:
 def compare_batch(row: BatchRow) -> tuple[str, float, float]:
     """Predict one single batch: what it is, and the errors of a step and of the prompts."""
     chip = row.deployment.accelerator.name
-    step = row.deployment.step(achieved.coefficients(chip, OLD_ENGINE))
+    step = AchievedStep.on(row.deployment, achieved.coefficients(chip, OLD_ENGINE))
     context = round(row.batch * (row.prompt + row.output / 2))
     token_s = step.iteration_s(row.batch, context, 0, 0)
     prompts = row.batch * row.prompt

@@ -11,14 +11,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from servemath_helpers import achieved
 from servemath_helpers._validate import whole
 from servemath_helpers.deployment import Deployment
-
-if TYPE_CHECKING:
-    from servemath_helpers.sim.steptime import AchievedStep
+from servemath_helpers.sim.steptime import AchievedStep
 
 __all__ = [
     "LoopPrediction",
@@ -174,7 +171,13 @@ def closed_loop(
     model, chip = deployment.model, deployment.accelerator.name
     reached = achieved.coefficients(chip, engine, release)
     ttft_s, tpot_s, batch = loop_times(
-        deployment, deployment.step(reached), reached, prompt, output, concurrency, engine
+        deployment,
+        AchievedStep.on(deployment, reached),
+        reached,
+        prompt,
+        output,
+        concurrency,
+        engine,
     )
     fitted = achieved.was_fitted(model.name, chip, engine)
 

@@ -1,7 +1,7 @@
 """A model on accelerators: what each GPU holds, reads and computes, in which formats.
 
 `Deployment` turns shapes and data sheets into bytes and FLOP; with the `achieved.Coefficients`
-of an engine they become the time of an iteration (`Deployment.step`).
+of an engine they become the time of an iteration (`sim.AchievedStep.on`).
 
 An argument out of range raises `ValueError`, which names it.
 """
@@ -9,15 +9,12 @@ An argument out of range raises `ValueError`, which names it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 from servemath_helpers import achieved, quantisation
 from servemath_helpers._validate import whole
 from servemath_helpers.experts import all_to_all_bytes
 from servemath_helpers.facts import Accelerator, Model
-
-if TYPE_CHECKING:
-    from servemath_helpers.sim.steptime import AchievedStep
 
 __all__ = ["Deployment"]
 
@@ -191,25 +188,19 @@ class Deployment:
         held = self.held_bytes(prompt + output * (1 if engine == "trtllm" else 0.5))
         return max(1.0, self._room(engine) / held)
 
-    def step(
-        self, reached: achieved.Coefficients, band: tuple[float, float] | None = None
-    ) -> AchievedStep:
-        """Return the time of an iteration with coefficients of an engine.
+    def step_parameters(self, reached: achieved.Coefficients) -> dict[str, Any]:
+        """Return the parameters of `sim.AchievedStep`, all but the band.
 
         Parameters
         ----------
         reached : achieved.Coefficients
             What the engine reaches.
-        band : (float, float), optional
-            Factors that span the band of the prediction.
 
         Returns
         -------
-        AchievedStep
-            For `sim.simulate_llm`, or to be asked directly.
+        dict
+            By name.
         """
-        from servemath_helpers.sim.steptime import AchievedStep
-
         own, model, gpus, tp = self.__dict__, self.model, self.n_gpus, self.tensor_parallel
         chip = self.accelerator
         bandwidth = gpus * chip.bandwidth_Bps
@@ -227,35 +218,34 @@ class Deployment:
             overhead += 2 * model.moe_layers * reached.all_to_all_s
             travels = all_to_all_bytes(model.hidden, model.n_experts, model.experts_per_token, gpus)
             per_token += model.moe_layers * travels / (gpus * link)
-        return AchievedStep(
-            n_params=model.n_active_params,
-            weight_bytes=self.weight_bytes,
-            k=own["_k"],
-            layers=model.n_layers,
-            d_attn=model.d_attn,
-            n_gpus=gpus,
-            bw_Bps=chip.bandwidth_Bps,
-            peak_flops=own["_dense_peak"],
-            mfu=min(1.0, mfu[own["_dense_kind"]]),
-            overhead_s=overhead,
-            linear_params=own["_linear_params"],
-            dense_bytes=own["_dense_bytes"],
-            weight_Bps=bandwidth * reached.weight_bandwidth,
-            cache_Bps=bandwidth * reached.cache_bandwidth,
-            attention_flops=gpus * chip.bf16_dense_flops * reached.mfu_attention,
-            attention_layers=model.cache_layers - (model.windowed_layers or 0),
-            per_sequence_s=reached.sequence_s,
-            per_token_s=per_token,
-            window=model.sliding_window or 0,
-            window_k=own["_window_k"],
-            state_bytes=own["_state_bytes"],
-            host_s=model.n_layers * reached.host_layer_s,
-            n_experts=model.n_experts,
-            experts_per_token=model.experts_per_token,
-            expert_layers=model.moe_layers,
-            expert_params=3 * model.hidden * model.expert_ffn,
-            expert_bytes=own["_expert_bytes"],
-            expert_Bps=bandwidth * reached.weight_bandwidth * reached.expert_bandwidth,
-            expert_flops=gpus * own["_expert_peak"] * reached.mfu_experts,
-            band=band,
-        )
+        return {
+            "n_params": model.n_active_params,
+            "weight_bytes": self.weight_bytes,
+            "k": own["_k"],
+            "layers": model.n_layers,
+            "d_attn": model.d_attn,
+            "n_gpus": gpus,
+            "bw_Bps": chip.bandwidth_Bps,
+            "peak_flops": own["_dense_peak"],
+            "mfu": min(1.0, mfu[own["_dense_kind"]]),
+            "overhead_s": overhead,
+            "linear_params": own["_linear_params"],
+            "dense_bytes": own["_dense_bytes"],
+            "weight_Bps": bandwidth * reached.weight_bandwidth,
+            "cache_Bps": bandwidth * reached.cache_bandwidth,
+            "attention_flops": gpus * chip.bf16_dense_flops * reached.mfu_attention,
+            "attention_layers": model.cache_layers - (model.windowed_layers or 0),
+            "per_sequence_s": reached.sequence_s,
+            "per_token_s": per_token,
+            "window": model.sliding_window or 0,
+            "window_k": own["_window_k"],
+            "state_bytes": own["_state_bytes"],
+            "host_s": model.n_layers * reached.host_layer_s,
+            "n_experts": model.n_experts,
+            "experts_per_token": model.experts_per_token,
+            "expert_layers": model.moe_layers,
+            "expert_params": 3 * model.hidden * model.expert_ffn,
+            "expert_bytes": own["_expert_bytes"],
+            "expert_Bps": bandwidth * reached.weight_bandwidth * reached.expert_bandwidth,
+            "expert_flops": gpus * own["_expert_peak"] * reached.mfu_experts,
+        }

@@ -173,7 +173,7 @@ def other_gpus_reached(n_experts: int, experts_per_token: int, n_gpus: int) -> f
     Raises
     ------
     ValueError
-        If an argument is out of range, or the experts cannot be shared evenly.
+        If the experts cannot be shared evenly.
 
     Notes
     -----

@@ -1,5 +1,7 @@
 """Settings for the whole suite."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import settings
 
@@ -7,18 +9,30 @@ from hypothesis import settings
 settings.register_profile("servemath", deadline=None, derandomize=True)
 settings.load_profile("servemath")
 
+TESTS = Path(__file__).parent
+
+#: Whose tests cover every line of `servemath_helpers`. What a loop does a million times is not
+#: counted a million times: counting makes it four times as slow, so those tests, and all others,
+#: are `no_cover`.
+COVERING = (TESTS / "helpers", TESTS.parent / "servemath_helpers")
+
 #: Marks of tests that wait until they are asked for, and how to ask.
 ON_REQUEST = {"soak": "a long run: pytest -m soak", "browser": "make test-browser"}
 
-
-#: Files that take minutes: first, so that both cores are busy to the end.
+#: Files that take longest: first, so that all workers are busy to the end.
 SLOW = (
-    "test_docs_commands.py",
-    "test_golden_class.py",
-    "test_golden_chapters.py",
     "test_attacks.py",
-    "test_killed.py",
+    "test_docs_commands.py",
     "test_same_scores.py",
+    "test_golden_class.py",
+    "test_killed.py",
+    "test_golden_chapters.py",
+    "test_guides.py",
+    "test_dask.py",
+    "test_check.py",
+    "test_jail.py",
+    "test_postgres.py",
+    "test_cli.py",
 )
 
 
@@ -26,6 +40,8 @@ def pytest_collection_modifyitems(config, items):
     order = {name: place for place, name in enumerate(SLOW)}
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
     for item in items:
+        if not any(item.path.is_relative_to(folder) for folder in COVERING):
+            item.add_marker("no_cover")
         for mark, how in ON_REQUEST.items():
             if item.get_closest_marker(mark) and mark not in config.option.markexpr:
                 item.add_marker(pytest.mark.skip(reason=how))

@@ -13,7 +13,7 @@ from autograder.course import HOME
 #: What a checkout has beside what git knows: never part of the copy.
 _LOCAL = shutil.ignore_patterns(
     ".*cache*", ".coverage*", ".git", ".hypothesis", ".ipynb_checkpoints", ".servemath*", ".venv",
-    "__pycache__", "*.egg-info", "autograded", "build", "dist", "feedback", "gradebook.db*",
+    "*.egg-info", "autograded", "build", "dist", "feedback", "gradebook.db*",
     "my_work", "outcomes", "reports", "submitted", "timings", "transcripts",
 )  # fmt: skip
 _MARK = "@@ step {} @@"
@@ -54,7 +54,6 @@ def environment(course, home):
         "COLUMNS": "160",
         # make's own set-up would renew the environment that runs this test.
         "MAKEFLAGS": f"BIN={programs} PYTHON=true",
-        "PYTHONDONTWRITEBYTECODE": "1",
     }
 
 

@@ -10,7 +10,6 @@ import pytest
 from nbgrader.api import Gradebook
 from rich.console import Console
 
-from autograder.authoring.release import release, scratch_course
 from autograder.cells import parse_grade_id
 from autograder.course import Course
 from autograder.course.commands import run_nbgrader
@@ -34,7 +33,8 @@ from autograder.grading.outcomes import (
 )
 
 from .autograder import leaks
-from .golden import Graded
+from .golden import LIMIT_S, Graded
+from .shared import copy_of, released
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -43,7 +43,7 @@ FIRST = Course.at().chapters()[0]
 
 @pytest.fixture(scope="module")
 def graded(tmp_path_factory):
-    return Graded(tmp_path_factory.mktemp("course"), FIRST, thorough=True)
+    return Graded(tmp_path_factory, FIRST, thorough=True)
 
 
 #: Written out, so that a case that vanishes from the sample class is missed here.
@@ -74,6 +74,11 @@ def test_the_table_says_what_was_special(graded, student):
     assert case.reason in notes and case.remark in notes
     if not case.reason and not case.remark:
         assert notes == ""
+
+
+def test_a_loop_without_an_end_is_stopped_at_the_limit_and_its_cells_are_named(graded):
+    (note,) = graded.rows[PREFIX + "endless_loop"].notes
+    assert note == f"stopped after {LIMIT_S} s: cells 5, 6, 7 (littles_law)"
 
 
 @pytest.mark.parametrize("student", sample_names())
@@ -180,9 +185,8 @@ def test_a_run_that_was_killed_is_finished_by_running_it_again(graded):
     assert load_outcome(graded.course.root, FIRST, student).status == GRADED
 
 
-def test_what_is_not_in_the_gradebook_is_not_a_zero(graded, tmp_path):
-    course = scratch_course(tmp_path, [FIRST])
-    release(course, FIRST)
+def test_what_is_not_in_the_gradebook_is_not_a_zero(graded, tmp_path, tmp_path_factory):
+    course = copy_of(released(tmp_path_factory, FIRST), tmp_path)
     student = PREFIX + "all_right_1"
     shutil.copytree(graded.course.submitted / student, course.submitted / student)
     Outcome(student, FIRST).save(course.root)

@@ -15,6 +15,7 @@ from benchmarks import measured
 from benchmarks.common import measured_rows
 from servemath_helpers import achieved, facts
 from servemath_helpers.closedloop import loop_times
+from servemath_helpers.sim import AchievedStep
 
 ROOT = Path(__file__).parents[1]
 LOOPS = measured.DATA / "closed_loop.csv"
@@ -195,7 +196,13 @@ def test_the_fit_finds_what_made_the_times():
         for prompt, output in ((512, 512), (4096, 256), (1024, 2048)):
             for concurrency in (1, 16, 64):
                 first, token, _ = loop_times(
-                    deployment, deployment.step(truth), truth, prompt, output, concurrency, "vllm"
+                    deployment,
+                    AchievedStep.on(deployment, truth),
+                    truth,
+                    prompt,
+                    output,
+                    concurrency,
+                    "vllm",
                 )
                 rows.append(
                     measured_rows.LoopRow(

@@ -280,7 +280,7 @@ def runaway_code(chapter: Chapter) -> Iterator[tuple[Case, Write]]:
         "one solution never returns",
         chapter.full(**{first: 0.0}),
         _save(notebook),
-        remark="stopped after 10 s",
+        remark="stopped after",
     )
 
     notebook = chapter.solved()

@@ -22,12 +22,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from servemath_helpers import achieved
 from servemath_helpers._validate import (
     finite_non_negative,
     finite_positive,
     probability,
     whole,
 )
+from servemath_helpers.deployment import Deployment
 
 if TYPE_CHECKING:
     from servemath_helpers.facts import Accelerator, Model
@@ -197,9 +199,6 @@ class RooflineStep:
         1 below 2
         8 above 3
         """
-        from servemath_helpers import achieved
-        from servemath_helpers.deployment import Deployment
-
         deployment = Deployment(
             model=model,
             accelerator=accelerator,
@@ -212,7 +211,8 @@ class RooflineStep:
             experts=bool(model.n_experts),
             fitted=achieved.was_fitted(model.name, accelerator.name, engine),
         )
-        return deployment.step(achieved.coefficients(accelerator.name, engine, release), band)
+        reached = achieved.coefficients(accelerator.name, engine, release)
+        return AchievedStep.on(deployment, reached, band)
 
     @classmethod
     def ideal(
@@ -303,7 +303,7 @@ class RooflineStep:
 class AchievedStep(RooflineStep):
     """Iteration time with what an engine reaches of the data sheet.
 
-    Made by `RooflineStep.of` or `deployment.Deployment.step`; the parameters of
+    Made by `RooflineStep.of` or `on`; the parameters of
     `RooflineStep` keep their meaning, bytes and FLOP are those of all GPUs together.
 
     Parameters
@@ -381,6 +381,31 @@ class AchievedStep(RooflineStep):
             "_left_alone": 1.0 - chosen / experts if experts else 0.0,
         }
         self.__dict__.update(derived)
+
+    @classmethod
+    def on(
+        cls,
+        deployment: Deployment,
+        reached: achieved.Coefficients,
+        band: tuple[float, float] | None = None,
+    ) -> AchievedStep:
+        """Return the step time of a deployment with the coefficients of an engine.
+
+        Parameters
+        ----------
+        deployment : deployment.Deployment
+            What each GPU holds, reads and computes.
+        reached : achieved.Coefficients
+            What the engine reaches.
+        band : (float, float), optional
+            Factors that span the band of the prediction.
+
+        Returns
+        -------
+        AchievedStep
+            For `sim.simulate_llm`, or to be asked directly.
+        """
+        return cls(**deployment.step_parameters(reached), band=band)
 
     @property
     def context_s(self) -> float | None:  # type: ignore[override]

@@ -1,3 +1,4 @@
+import contextlib
 from pathlib import Path
 
 import nbformat
@@ -29,12 +30,20 @@ def notebook_of(*cells):
     return nbformat.v4.new_notebook(cells=list(cells))
 
 
+@pytest.fixture(scope="module")
+def engine():
+    """One engine for all tests of a file: to start one takes longer than most of them."""
+    with ExecuteGraded().make_pipeline() as pipeline:
+        yield pipeline
+
+
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, engine):
     """Execute a notebook in a folder of its own and return the resources it left."""
 
     def run(notebook, **limits):
         executor = ExecuteGraded(timeout=limits.pop("timeout", 20))
+        executor.make_pipeline = lambda: contextlib.nullcontext(engine)
         for name, value in limits.items():
             setattr(executor, name, value)
         resources = {"metadata": {"path": str(tmp_path)}}

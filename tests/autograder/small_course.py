@@ -12,10 +12,13 @@ import nbformat
 from nbgrader.api import Gradebook
 
 from autograder.authoring.build import build_text
+from autograder.authoring.release import release
 from autograder.course import HOME, Course
 from autograder.course.commands import environment
 from autograder.files import write_atomically
 from autograder.grading.outcomes import GRADED, NOT_GRADED, Outcome
+
+from ..shared import made_once
 
 NAME = "ch9_small"
 
@@ -116,6 +119,12 @@ def make(folder):
     write_atomically(text, text_of())
     write_atomically(text.with_suffix(".ipynb"), build_text(text))
     shutil.copy(HOME / "nbgrader_config.py", folder)
+    return Course.at(folder)
+
+
+def released(tmp_path_factory):
+    """Return the course as `servemath release` leaves it; not to be changed."""
+    folder = made_once(tmp_path_factory, NAME, lambda folder: release(make(folder), NAME))
     return Course.at(folder)
 
 

@@ -22,9 +22,10 @@ from autograder.grading.engine.jail import JailSpec
 from autograder.grading.engine.service import EngineError
 from autograder.grading.execute import ExecuteGraded
 
+from ..shared import copy_of
 from . import small_course
 from .conftest import code_cell, notebook_of
-from .test_killed import FIRST, SIZE, copy_of, pristine, state_of, uninterrupted
+from .test_killed import FIRST, SIZE, pristine, state_of, uninterrupted
 
 __all__ = ["pristine", "uninterrupted"]  # fixtures
 

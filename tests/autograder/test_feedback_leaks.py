@@ -16,7 +16,6 @@ import pytest
 from nbgrader.api import Gradebook
 
 from autograder import bank
-from autograder.authoring.release import scratch_course
 from autograder.bank.runner import run_test
 from autograder.cells import grade_id_of, iter_test_cells, parse_grade_id, points_of
 from autograder.check.transcripts import transcript
@@ -25,6 +24,7 @@ from autograder.demo.sample_class import solution_cell
 from autograder.feedback.hidden import LEFT_OUT
 from autograder.grading.outcomes import Outcome
 
+from ..shared import copy_of, released
 from . import leaks
 from .in_process import Formgrader
 
@@ -127,10 +127,8 @@ def leak_everywhere(course, chapter, student, built):
 class Pages:
     """A chapter's feedback pages, and what they must not show."""
 
-    def __init__(self, folder, chapter):
-        self.chapter, self.course = chapter, scratch_course(folder, [chapter])
-        formgrader = Formgrader(self.course.root)
-        formgrader.release(chapter)
+    def __init__(self, course, chapter):
+        self.chapter, self.course = chapter, course
         path = self.course.source / chapter / "exercises.ipynb"
         self.built = nbformat.read(path, as_version=4)
         self.released = nbformat.read(
@@ -146,7 +144,7 @@ class Pages:
         self._hand_in("untouched", stubs)
         self._hand_in("leaking", {one.slug: one.wrong[0].code for one in exercises})
         leak_everywhere(self.course, chapter, "leaking", self.built)
-        formgrader.feedback(chapter)
+        Formgrader(self.course.root).feedback(chapter)
         self.pages = {
             student: self.page(student).read_text(encoding="utf-8") for student in self.submitted
         }
@@ -165,7 +163,8 @@ class Pages:
 
 @pytest.fixture(scope="module", params=CHAPTERS)
 def made(request, tmp_path_factory):
-    return Pages(tmp_path_factory.mktemp("course"), request.param)
+    course = copy_of(released(tmp_path_factory, request.param), tmp_path_factory.mktemp("course"))
+    return Pages(course, request.param)
 
 
 def test_every_submission_gets_its_page(made):

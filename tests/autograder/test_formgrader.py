@@ -12,10 +12,10 @@ import psutil
 import pytest
 from nbgrader.api import Gradebook
 
-from autograder.authoring.release import release
 from autograder.course.commands import environment
 from autograder.grading.engine.jail import why_not
 
+from ..shared import copy_of
 from . import small_course
 from .small_course import NAME, RIGHT
 
@@ -119,9 +119,7 @@ class Server:
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory):
-    course = small_course.make(tmp_path_factory.mktemp("course"))
-    release(course, NAME)
-    return course
+    return copy_of(small_course.released(tmp_path_factory), tmp_path_factory.mktemp("course"))
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Killed at any moment, a run that is started again ends in the same gradebook."""
 
+import json
 import random
 import shutil
 import signal
@@ -12,10 +13,11 @@ import nbformat
 import psutil
 import pytest
 
-from autograder.authoring.release import release, scratch_course
 from autograder.course import Course
 from autograder.course.commands import environment
 from autograder.demo.honest_class import lay_out_honest
+
+from ..shared import copy_of, made_once, released
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -38,14 +40,11 @@ ORDER BY 1, 2, 3
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory):
     """A released course with a class that nobody graded."""
-    course = scratch_course(tmp_path_factory.mktemp("pristine"), [FIRST])
-    release(course, FIRST)
-    lay_out_honest(course, FIRST, SIZE, seed=7)
-    return course
 
+    def make(folder):
+        lay_out_honest(copy_of(released(tmp_path_factory, FIRST), folder), FIRST, SIZE, seed=7)
 
-def copy_of(course, folder):
-    return Course(shutil.copytree(course.root, folder))
+    return Course(made_once(tmp_path_factory, "pristine", make))
 
 
 def start(course):
@@ -84,11 +83,18 @@ def files_of(course):
 
 @pytest.fixture(scope="module")
 def uninterrupted(pristine, tmp_path_factory):
-    course = copy_of(pristine, tmp_path_factory.mktemp("whole") / "course")
-    started = time.monotonic()
-    assert start(course).wait(300) == 0
-    seconds = time.monotonic() - started
-    state = state_of(course)
+    """What a run leaves that nobody kills, and the seconds it takes."""
+
+    def make(folder):
+        course = copy_of(pristine, folder / "course")
+        started = time.monotonic()
+        assert start(course).wait(300) == 0
+        found = [state_of(course), time.monotonic() - started]
+        (folder / "found.json").write_text(json.dumps(found))
+
+    found = made_once(tmp_path_factory, "uninterrupted", make) / "found.json"
+    (rows, *files), seconds = json.loads(found.read_text())
+    state = ([tuple(row) for row in rows], *files)
     assert len({row[0] for row in state[0]}) == SIZE
     return state, seconds
 

@@ -21,7 +21,8 @@ from autograder.course.commands import environment, run_nbgrader
 from autograder.gradebook.record import collect
 from autograder.gradebook.table import class_table
 
-from .test_killed import FIRST, GRADES, SIZE, copy_of, files_of, pristine, uninterrupted
+from ..shared import copy_of
+from .test_killed import FIRST, GRADES, SIZE, files_of, pristine, uninterrupted
 
 __all__ = ["pristine", "uninterrupted"]  # fixtures
 

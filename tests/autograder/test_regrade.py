@@ -13,7 +13,6 @@ import pytest
 from rich.console import Console
 
 from autograder import regrade
-from autograder.authoring.release import release
 from autograder.course import Course
 from autograder.course.commands import run_nbgrader
 from autograder.files import write_atomically
@@ -21,7 +20,8 @@ from autograder.gradebook.record import collect
 from autograder.grading.outcomes import GRADED, load_outcome
 from autograder.regrade import promotion, workspace
 
-from .small_course import NAME, RIGHT, gradebook_of, hand_in, make, text_of
+from ..shared import copy_of
+from .small_course import NAME, RIGHT, gradebook_of, hand_in, make, released, text_of
 
 SQUARES = {**RIGHT, "double": "def double(x):\n    return x**2\n"}
 
@@ -35,8 +35,7 @@ AFTER = {"adds": 3.0, "squares": 5.0, "undone": 2.5}
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory):
     """Return a graded course whose hidden test was changed, and the plan; not to be changed."""
-    course = make(tmp_path_factory.mktemp("course"))
-    release(course, NAME)
+    course = copy_of(released(tmp_path_factory), tmp_path_factory.mktemp("course"))
     hand_in(course, "adds", **RIGHT)
     hand_in(course, "squares", **SQUARES)
     hand_in(course, "undone")

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autograder.authoring.release import release
 from autograder.course import Course
 from autograder.course.commands import run_nbgrader
 from autograder.gradebook.reader import grades_of, opened
@@ -18,7 +17,8 @@ from autograder.late.stamp import LATE_MARK, MOST_BYTES, NAME, read_stamp
 from autograder.late.times import TimeNotUnderstood, shown, utc_of
 
 from ..autograder.small_course import NAME as CHAPTER
-from ..autograder.small_course import RIGHT, hand_in, make
+from ..autograder.small_course import RIGHT, hand_in, released
+from ..shared import copy_of
 
 #: What a text means, in UTC.
 UNDERSTOOD = {
@@ -202,7 +202,7 @@ def test_a_link_and_a_pipe_are_not_read(tmp_path):
 @pytest.fixture(scope="module")
 def course(tmp_path_factory):
     """A class in which everybody's time stands there in another way, graded by nbgrader."""
-    course = make(tmp_path_factory.mktemp("late"))
+    course = copy_of(released(tmp_path_factory), tmp_path_factory.mktemp("late"))
     with (course.root / "nbgrader_config.py").open("a") as config:
         config.write('c.AssignLatePenalties.plugin_class = "autograder.exports.DailyPenalty"\n')
         config.write('c.Exchange.timezone = "America/Los_Angeles"\n')
@@ -210,7 +210,6 @@ def course(tmp_path_factory):
         hand_in(course, kind, **RIGHT)
         if data is not None:
             (course.submitted / kind / CHAPTER / NAME).write_bytes(data)
-    release(course, CHAPTER)
     done = run_nbgrader(course.root, "db", "assignment", "add", CHAPTER, f"--duedate={DUE}")
     assert done.returncode == 0, done.stderr
     done = run_nbgrader(course.root, "autograde", CHAPTER)

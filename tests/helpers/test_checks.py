@@ -343,6 +343,7 @@ def test_an_array_that_holds_itself_is_refused_without_recursion():
     assert "an object of type ndarray" in message(check_equal, loop, 1, "f()")
 
 
+@pytest.mark.no_cover
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

@@ -92,7 +92,7 @@ def test_room_and_slots_follow_the_settings_of_engines():
 @given(batch=st.integers(1, 300), seq=st.integers(0, 20_000))
 def test_a_perfect_engine_on_one_gpu_is_the_ideal_roofline(batch, seq):
     """Of what a step reads, that is: the embedding is looked up, not read."""
-    step = deployed(chip=B200).step(PERFECT)
+    step = AchievedStep.on(deployed(chip=B200), PERFECT)
     read = LLAMA.weight_bytes() - 2 * LLAMA.vocab * LLAMA.hidden
     flops = 2 * (LLAMA.n_params - LLAMA.vocab * LLAMA.hidden) * batch
     cache = LLAMA.kv_bytes_per_token() * batch * seq / 8e12
@@ -101,7 +101,7 @@ def test_a_perfect_engine_on_one_gpu_is_the_ideal_roofline(batch, seq):
 
 
 def test_a_prompt_is_its_linear_layers_and_its_attention():
-    step = deployed(chip=B200).step(PERFECT)
+    step = AchievedStep.on(deployed(chip=B200), PERFECT)
     pairs = 4096**2 / 2
     linear = 2 * (LLAMA.n_params - LLAMA.vocab * LLAMA.hidden) * 4096 / 2250e12
     attention = 4 * LLAMA.n_layers * LLAMA.d_attn * pairs / 2250e12
@@ -109,7 +109,7 @@ def test_a_prompt_is_its_linear_layers_and_its_attention():
 
 
 def test_windowed_layers_attend_to_their_window_alone():
-    step = deployed(GPT_OSS, B200).step(PERFECT)
+    step = AchievedStep.on(deployed(GPT_OSS, B200), PERFECT)
     short, long = (step.iteration_s(8, 8 * seq, 0, 0) for seq in (1000, 2000))
     full = GPT_OSS.kv_bytes_per_token() / 2  # half of the layers
     assert long - short == pytest.approx(8 * 1000 * full / 8e12, rel=1e-6)
@@ -121,7 +121,7 @@ def test_windowed_layers_attend_to_their_window_alone():
 
 @given(tokens=st.integers(1, 2000))
 def test_experts_are_read_as_far_as_they_are_visited(tokens):
-    step = deployed(DEEPSEEK, B200, 8).step(PERFECT)
+    step = AchievedStep.on(deployed(DEEPSEEK, B200, 8), PERFECT)
     dense = step.dense_bytes / (8 * 8e12)
     share = 1 - (1 - 8 / 256) ** tokens
     routed = share * 58 * 256 * step.expert_bytes / (8 * 8e12)
@@ -147,17 +147,17 @@ def test_what_engines_add_is_added_once():
         (deployed(tp=4), 1e-3 + 80e-5 + 160 * 3e-6),
         (deployed(DEEPSEEK, tp=1, attention_dp=8), 1e-3 + 61e-5 + 58 * 2e-5 + 116 * 5e-6),
     ):
-        slow, fast = node.step(costs), node.step(PERFECT)
+        slow, fast = AchievedStep.on(node, costs), AchievedStep.on(node, PERFECT)
         extra = slow.iteration_s(7, 700, 0, 0) - fast.iteration_s(7, 700, 0, 0)
         assert extra == pytest.approx(overhead + 7e-6, rel=1e-6)
 
 
 def test_the_host_sets_a_floor():
-    slow = deployed(tp=8).step(dataclasses.replace(PERFECT, host_layer_s=5e-4))
+    slow = AchievedStep.on(deployed(tp=8), dataclasses.replace(PERFECT, host_layer_s=5e-4))
     assert slow.iteration_s(1, 100, 0, 0) == 80 * 5e-4
     assert slow.context_s is None
     # A floor below what every iteration takes anyway leaves the time affine.
-    hardly = deployed(tp=1).step(dataclasses.replace(PERFECT, host_layer_s=1e-6))
+    hardly = AchievedStep.on(deployed(tp=1), dataclasses.replace(PERFECT, host_layer_s=1e-6))
     assert hardly.context_s == LLAMA.kv_bytes_per_token() / 4.8e12
 
 
@@ -176,13 +176,13 @@ def test_the_host_sets_a_floor():
     ],
 )
 def test_formats_compute_where_there_are_units_for_them(chip, fmt, peak):
-    assert deployed(chip=chip, weight_format=fmt).step(PERFECT).peak_flops == peak
+    assert AchievedStep.on(deployed(chip=chip, weight_format=fmt), PERFECT).peak_flops == peak
 
 
 def test_links_that_are_not_known_do_not_stop_a_prediction():
     chip = facts.get_accelerator("MI300X")
     assert chip.link_Bps is None
-    assert deployed(chip=chip, tp=8).step(PERFECT).per_token_s > 0
+    assert AchievedStep.on(deployed(chip=chip, tp=8), PERFECT).per_token_s > 0
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_links_that_are_not_known_do_not_stop_a_prediction():
         ("format", lambda: deployed(weight_format="fp5")),
         ("format", lambda: deployed(expert_format="fp5")),
         ("format", lambda: deployed(cache_format="fp5")),
-        ("n_gpus", lambda: deployed(GPT_OSS, attention_dp=3).step(PERFECT)),
+        ("n_gpus", lambda: AchievedStep.on(deployed(GPT_OSS, attention_dp=3), PERFECT)),
         ("engine", lambda: achieved.coefficients("H100-SXM", "llama.cpp")),
         ("deployment", lambda: closed_loop(LLAMA, 1, 1, 1)),
         ("prompt", lambda: closed_loop(deployed(), 0, 1, 1)),
@@ -303,14 +303,14 @@ def test_the_simulator_runs_on_it_and_counts_what_it_used(model):
 
 
 def test_bytes_of_iterations_count_the_experts_that_are_read():
-    step = deployed(DEEPSEEK, tp=8).step(PERFECT)
+    step = AchievedStep.on(deployed(DEEPSEEK, tp=8), PERFECT)
     one = step.bytes_read(1, 0, 1)
     routed = 8 / 256 * 58 * 256 * step.expert_bytes
     assert one == pytest.approx(step.dense_bytes + routed)
     assert step.bytes_read(1, 0) == one
     assert step.bytes_read(10, 5, 320) > 10 * one
     assert step.bytes_read(0, 0, 0) == 0
-    dense = deployed().step(PERFECT)
+    dense = AchievedStep.on(deployed(), PERFECT)
     assert dense.bytes_read(3, 10, 99) == 3 * dense.dense_bytes + 10 * dense.k
 
 
@@ -319,13 +319,15 @@ def test_bytes_of_iterations_count_the_experts_that_are_read():
 
 def loop(concurrency, prompt=1024, output=1024, node=None, reached=PERFECT, engine=None):
     node = node or deployed(tp=8, weight_format="fp8", cache_format="fp8")
-    return loop_times(node, node.step(reached), reached, prompt, output, concurrency, engine)
+    return loop_times(
+        node, AchievedStep.on(node, reached), reached, prompt, output, concurrency, engine
+    )
 
 
 def test_one_request_alone_decodes_undisturbed():
     node = deployed(tp=8, weight_format="fp8", cache_format="fp8")
     first, token, batch = loop(1, node=node)
-    step = node.step(PERFECT)
+    step = AchievedStep.on(node, PERFECT)
     assert token == step.iteration_s(1, 1024 + 512, 0, 0)
     assert first == step.iteration_s(0, 0, 1024, 1024**2 / 2)
     assert batch == 1
@@ -333,7 +335,7 @@ def test_one_request_alone_decodes_undisturbed():
 
 def test_each_other_request_delays_an_answer_once():
     node = deployed(tp=8, weight_format="fp8", cache_format="fp8")
-    step = node.step(PERFECT)
+    step = AchievedStep.on(node, PERFECT)
     _, token, _ = loop(16, node=node)
     decode = step.iteration_s(16, 16 * 1536, 0, 0)
     mixed = step.iteration_s(15, 15 * 1536, 1024, 1024**2 / 2)
@@ -342,7 +344,7 @@ def test_each_other_request_delays_an_answer_once():
 
 def test_long_prompts_come_in_chunks():
     node = deployed(tp=8, weight_format="fp8", cache_format="fp8")
-    step = node.step(PERFECT)
+    step = AchievedStep.on(node, PERFECT)
     first, _, _ = loop(1, prompt=16_384, node=node)
     assert first == pytest.approx(2 * step.iteration_s(0, 0, 8192, 16_384**2 / 4))
 
@@ -362,7 +364,7 @@ def test_copies_share_the_load_and_the_experts():
     node = deployed(DEEPSEEK, tp=1, attention_dp=8)
     _, token, batch = loop(64, node=node)
     assert batch == 64
-    assert token > node.step(PERFECT).iteration_s(64, 64 * 1536, 0, 0)
+    assert token > AchievedStep.on(node, PERFECT).iteration_s(64, 64 * 1536, 0, 0)
 
 
 @given(st.integers(1, 400), st.sampled_from(["vllm", "trtllm", "sglang", None]))

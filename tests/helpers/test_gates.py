@@ -142,6 +142,7 @@ def test_the_sequential_test_goes_on_while_the_evidence_is_thin():
     assert (nothing.decision, nothing.requests_used, nothing.log_ratio) == ("continue", 0, ())
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("p", "wrong"), [(0.01, "roll back"), (0.03, "promote")])
 def test_its_error_rates_are_about_what_was_accepted(p, wrong):
     rng = np.random.default_rng(6)

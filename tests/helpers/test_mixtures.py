@@ -24,6 +24,7 @@ def as_mixture(parts):
     return Mixture([(Fraction(weight, total), time) for weight, time in parts])
 
 
+@pytest.mark.no_cover
 @given(PARTS)
 def test_moments_and_quantiles_are_those_of_a_population_with_these_shares(parts):
     mixture = as_mixture(parts)

@@ -110,6 +110,7 @@ def test_mm1_at_or_above_capacity_has_a_finite_load_and_infinite_waits(lam):
     assert all(math.isinf(result[key]) for key in ("W", "Wq", "L", "Lq", "p99"))
 
 
+@pytest.mark.no_cover
 @given(SHARES, RATES)
 def test_mm1_obeys_littles_law_around_system_and_queue(rho, mu):
     result = queueing.mm1(rho * mu, mu)

@@ -60,6 +60,7 @@ def test_the_ten_lengths_of_the_course():
     assert slots.padding_waste(TEN) == 0.54375
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("schedule", [slots.static_schedule, slots.continuous_schedule])
 @given(LENGTHS, SLOTS)
 def test_spans_have_their_lengths_and_never_share_a_slot(schedule, lengths, n_slots):

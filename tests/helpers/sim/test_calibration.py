@@ -37,6 +37,7 @@ def measured(server, noise=0.0, n=150, speedup=1.0, seed=1):
     return Measurement(requests, run.ttft_s * factor, run.e2e_s * factor)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("server", "speedup"),
     [(CONTINUOUS, 0.3), (CONTINUOUS, 1.0), (CHUNKED, 1.0), (CHUNKED, 1e4), (PAGED, 20)],
@@ -56,6 +57,7 @@ def test_an_exact_run_is_predicted_within_two_percent(server, speedup):
     assert fit.step.base_s == pytest.approx(0.012, rel=0.1)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("pause", [0.0, 0.004])
 def test_a_closed_loop_is_predicted(pause):
     rng = np.random.default_rng(8)
@@ -72,6 +74,7 @@ def test_a_closed_loop_is_predicted(pause):
     assert calibrate(measurement, CHUNKED, users=99, blocks=2).held_out.e2e.n == 96
 
 
+@pytest.mark.no_cover
 def test_a_burst_of_equal_requests_cannot_tell_batch_from_context():
     requests = Requests(np.sort(np.random.default_rng(1).uniform(0, 0.05, 200)), 1024, 128)
     run = simulate_llm(requests, replace(CONTINUOUS, max_batch=256))
@@ -91,6 +94,7 @@ def test_a_burst_of_equal_requests_cannot_tell_batch_from_context():
     assert alone.step.per_context_token_s == pytest.approx(4e-8, rel=0.05)
 
 
+@pytest.mark.no_cover
 def test_missing_times_are_not_compared_and_not_needed():
     run = measured(CHUNKED, speedup=2)
     ttft, e2e = run.ttft_s.copy(), run.e2e_s.copy()
@@ -132,6 +136,7 @@ def test_the_error_is_described():
     assert text.count("held-out") == 3
 
 
+@pytest.mark.no_cover
 def test_priorities_and_shared_prefixes_are_taken_into_the_fit():
     rng = np.random.default_rng(5)
     n = 200
@@ -150,6 +155,7 @@ def test_priorities_and_shared_prefixes_are_taken_into_the_fit():
     assert fit.held_out.e2e.median < 0.1
 
 
+@pytest.mark.no_cover
 def test_a_noisy_run_is_predicted_within_its_noise():
     fit = calibrate(measured(CONTINUOUS, noise=0.05), CONTINUOUS)
     # The median of |noise| is 0.67 * 5 %.
@@ -158,6 +164,7 @@ def test_a_noisy_run_is_predicted_within_its_noise():
     assert fit.held_out.e2e.p90 < 0.15
 
 
+@pytest.mark.no_cover
 def test_a_wrong_model_is_reported_as_wrong():
     # Measured in chunks, fitted as if prompts were computed whole, under load.
     run = measured(CHUNKED, speedup=3, n=100)
@@ -176,6 +183,7 @@ def test_answers_of_one_token_are_calibrated_without_a_tpot():
     assert fit.step.per_decode_s == 0.0
 
 
+@pytest.mark.no_cover
 def test_correcting_by_simulation_improves_on_the_regression(monkeypatch):
     run = measured(CHUNKED)
     losses = []
@@ -187,6 +195,7 @@ def test_correcting_by_simulation_improves_on_the_regression(monkeypatch):
     assert losses[1] < losses[0]
 
 
+@pytest.mark.no_cover
 def test_what_is_held_out_is_not_looked_at():
     run = measured(CONTINUOUS, n=200)
     block = np.arange(200) * 20 // 200 % 5 == 2

@@ -127,6 +127,7 @@ def test_ciw_gives_every_customer_the_same_wait():
         assert ours[i] == pytest.approx(wait, abs=1e-6)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("c", [1, 3])
 def test_ciw_with_its_own_luck_has_the_same_mean_within_the_intervals(c):
     ciw = pytest.importorskip("ciw")

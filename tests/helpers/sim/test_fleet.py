@@ -99,6 +99,7 @@ def test_replicas_taken_together_are_those_run_apart(policy):
         np.testing.assert_array_equal(one.timeline.start_s, other.timeline.start_s)
 
 
+@pytest.mark.no_cover
 def test_a_closed_loop_is_the_machine_repair_queue():
     users, rate, think_rate, n = 5, 1.0, 0.3, 40_000
     rng = np.random.default_rng(1)
@@ -132,6 +133,7 @@ def test_users_of_a_closed_loop_never_overlap_themselves():
     assert_same(few, simulate_llm(Requests([0, 0], [100, 200], 5), SERVER))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("router", "d"), [("random", 1), ("power_of_two", 2)])
 def test_many_replicas_have_the_tails_of_the_supermarket_model(router, d):
     load, size, n = 0.8, 100, 60_000
