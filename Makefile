@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # The learner's and the grader's notebooks never need a frozen-modules warning.
 export PYDEVD_DISABLE_FILE_VALIDATION = 1
 
-.PHONY: help demo test test-browser lab bundle notebooks release check bank table report doctor clean-demo lint format benchmarks docs docs-links lock clean setup
+.PHONY: help demo test test-browser mutants lab bundle notebooks release check bank table report doctor clean-demo lint format benchmarks docs docs-links lock clean setup
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -28,6 +28,11 @@ test: setup
 test-browser: setup
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r tests/browser/requirements.lock
 	@$(BIN)/python -m pytest -m browser -n 0 --timeout=900 tests/browser
+
+## make mutants     small breaks of the code that no test beside it notices (PART="exports queueing")
+mutants: setup
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r tests/mutants/requirements.lock
+	@nice $(BIN)/python tests/mutants/run.py $(PART)
 
 ## make lab         JupyterLab on a copy of the learners' notebooks
 lab: setup
@@ -89,12 +94,12 @@ docs: setup
 docs-links: setup
 	@$(BIN)/sphinx-build -W --keep-going -q -b linkcheck -d build/doctrees docs build/docs-links
 
-## make lock        pin the newest versions that work together, for all three files (needs uv)
+## make lock        pin the newest versions that work together, for all files (needs uv)
 COMPILE = uv pip compile -q --upgrade --universal --no-header --no-emit-index-url --no-emit-find-links
 lock:
 	@$(COMPILE) pyproject.toml --all-extras -o requirements.lock
 	@$(COMPILE) pyproject.toml --extra learn -c requirements.lock -o requirements-learn.lock
-	@$(COMPILE) --group pyproject.toml:browser -c requirements.lock -o tests/browser/requirements.lock
+	@for group in browser mutants; do $(COMPILE) --group pyproject.toml:$$group -c requirements.lock -o tests/$$group/requirements.lock || exit 1; done
 
 ## make clean       remove what was built, except notebooks, releases and grades
 clean:

@@ -56,14 +56,10 @@ def break_even_link_Bps(tokens: int, k: float, prefill_s: float, latency_s: floa
 
     Parameters
     ----------
-    tokens : int
-        Tokens in the cache, at least 0.
-    k : float
-        KV bytes per token, at least 0.
+    tokens, k, latency_s
+        As for `kv_transfer_s`.
     prefill_s : float
         Time to compute the cache again in seconds, at least 0.
-    latency_s : float, optional
-        Time before the first byte moves in seconds, at least 0.
 
     Returns
     -------

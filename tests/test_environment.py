@@ -18,7 +18,12 @@ from autograder.course import HOME
 
 PROJECT = tomllib.loads((HOME / "pyproject.toml").read_text())["project"]
 LEARNERS = "requirements-learn.lock"
-LOCKS = ("requirements.lock", LEARNERS, "tests/browser/requirements.lock")
+LOCKS = (
+    "requirements.lock",
+    LEARNERS,
+    "tests/browser/requirements.lock",
+    "tests/mutants/requirements.lock",
+)
 
 
 def pins_of(name):

@@ -35,6 +35,11 @@ class Chapter:
         return {path.stem: nbformat.read(path, as_version=4) for path in paths}
 
     @property
+    def has_lab(self) -> bool:
+        """Whether the chapter has a lab."""
+        return (self.course.source / self.name / "lab.py").is_file()
+
+    @property
     def exercises(self) -> NotebookNode:
         """The built exercises, hidden tests included."""
         return self.notebooks[EXERCISES]

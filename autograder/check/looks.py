@@ -18,7 +18,7 @@ from autograder.authoring import command_page
 from autograder.authoring.build import build_text, from_text, serialise
 from autograder.authoring.questions import questions_file, questions_text
 from autograder.authoring.reference import glossary_page, symbols_page
-from autograder.check import cells, records, solutions, style, theory
+from autograder.check import cells, labs, records, solutions, style, theory
 from autograder.check.chapter import EXERCISES, THEORY, Chapter, Rule
 from autograder.course import EXECUTED, Course
 from autograder.findings import Finding
@@ -129,6 +129,7 @@ GROUPS: dict[str, tuple[tuple[Rule, ...], str]] = {
     ),
     "theory": (theory.RULES, "correct the text, then servemath build {chapter}"),
     "style": (style.RULES, "make format; in the bank, by hand"),
+    "lab": (labs.RULES, "correct lab.toml, or the code that asks for its texts"),
 }
 
 
@@ -168,6 +169,7 @@ def _counts(chapter: Chapter) -> dict[str, str]:
         "exercises": f"{worth:g} points, earned by right solutions and by no wrong one",
         "theory": f"sections with all their parts: {len(theory.sections_of_chapter(chapter))}",
         "style": "ruff finds nothing",
+        "lab": "all its words are there",
     }
 
 
@@ -203,6 +205,10 @@ def everything(
         looks += [
             (f"notebooks of {name}", partial(notebooks, course, name, execute)),
             (f"release of {name}", partial(release, chapter)),
-            *((f"{group} of {name}", partial(kept, chapter, group)) for group in GROUPS),
+            *(
+                (f"{group} of {name}", partial(kept, chapter, group))
+                for group in GROUPS
+                if group != "lab" or chapter.has_lab
+            ),
         ]
     return looks

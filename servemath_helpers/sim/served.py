@@ -202,7 +202,7 @@ class Served:
         Parameters
         ----------
         ttft_slo_s, tpot_slo_s, e2e_slo_s : float, optional
-            Bounds in seconds, at least 0; a bound met exactly is met, None is no bound.
+            As for `goodput_share`.
 
         Returns
         -------

@@ -342,7 +342,7 @@ def load_burstgpt(source: Source, limit: int | None = None) -> Requests:
     source : path or iterable of str
         As for `read_burstgpt`.
     limit : int, optional
-        Requests to read at most, at least 1; the rest of the file is not looked at.
+        Requests to read at most, as for `load_azure`.
 
     Returns
     -------

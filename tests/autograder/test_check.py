@@ -3,6 +3,7 @@
 The course is the guides' practice chapter, so this holds that to the rules as well.
 """
 
+import copy
 import re
 import shutil
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from autograder.check import looks, records, theory
 from autograder.check.chapter import Chapter
 from autograder.course import HOME, Course
 from autograder.findings import Finding
+from servemath_helpers.labs.kv_wall.view import KVWallLab
 
 NAME = "ch9_practice"
 PRACTICE = HOME / "docs" / "how-to" / "practice_chapter"
@@ -149,7 +151,7 @@ BREAKS = [
     (RECORD, r'\["idle_share"\]', '["idle_share", "mm1"]', "has servemath_helpers.queueing.mm1"),
     # -- cells
     (TEXT, r"# %%\nprint.*\n", "", "statement, solution, visible, hidden; they must be"),
-    (TEXT, "(?=# %% idle_share__hidden)", AGAIN, "one of each"),
+    (TEXT, "(?=# %% idle_share__hidden)", AGAIN, "visible, visible, hidden; they must be"),
     (TEXT, "# << overview >>\n", "# | 1 | Idle share |\n", "lacks the table of all exercises"),
     (TEXT, "<< num.points.total. >>", "three", "does not say << num(points.total) >> points"),
     (TEXT, r"`idle_share\(.*`", "a function", "does not say how to write idle_share(...)"),
@@ -235,6 +237,38 @@ def test_a_linter_that_cannot_be_asked_is_not_silent(course, monkeypatch, tmp_pa
     stub.chmod(0o755)
     monkeypatch.setattr("sys.executable", str(stub))
     assert is_told(f"style of {NAME}: No module named ruff", course)
+
+
+@pytest.mark.parametrize(
+    ("breaks", "told"),
+    [
+        (lambda words: None, None),
+        (lambda words: words.pop("variant_label"), "latency: the lab's words have no 'variant_"),
+        (
+            lambda words: words["peek"]["act2"].update(title="<<pages>> come"),
+            "latency: <<pages>> has no value in '<<pages>> come'",
+        ),
+    ],
+    ids=["whole", "missing", "without a value"],
+)
+def test_a_lab_whose_words_are_not_whole_is_named_with_the_variant(
+    course, monkeypatch, breaks, told
+):
+    lab = "from servemath_helpers.labs.kv_wall.view import KVWallLab\n"
+    (course.source / NAME / "lab.py").write_text(lab)
+    words = copy.deepcopy(KVWallLab.engine.words._found)
+    breaks(words)
+    monkeypatch.setattr(KVWallLab.engine.words, "_found", words)
+    finding = dict(looks.everything(course, [NAME]))[f"lab of {NAME}"]()
+    if told is None:
+        assert (finding.state, finding.found) == ("ok", "all its words are there")
+    else:
+        assert finding.state == "fault" and f"kv_wall/lab.toml, {told}" in finding.found
+
+
+def test_a_lab_that_is_none_is_named(course):
+    (course.source / NAME / "lab.py").write_text("print('no lab')\n")
+    assert is_told("lab.py imports no lab of servemath_helpers.labs", course)
 
 
 def test_exercises_without_a_record_and_records_without_an_exercise_are_named(course):

@@ -262,6 +262,25 @@ def test_forged_forms_are_refused(form):
         decode(form)
 
 
+@pytest.mark.parametrize(
+    ("form", "refused"),
+    [
+        (["l", *[0] * 19], False),
+        (["l", *[0] * 20], True),
+        (["l", *[["l", *[0] * 5] for _ in range(3)]], True),
+    ],
+    ids=["what encode lets pass", "a long list", "short lists together"],
+)
+def test_a_forged_form_is_no_larger_than_what_is_encoded(monkeypatch, form, refused):
+    """An item takes at most four places in a form: a fraction in a dict."""
+    monkeypatch.setattr(codec, "MAX_ITEMS", 5)
+    if refused:
+        with pytest.raises(NotPlainData, match="more than 5 items"):
+            decode(form)
+    else:
+        assert decode(form) == form[1:]
+
+
 def test_mutation_reaches_the_objects_that_others_hold():
     inner, table = [1], {"a": np.zeros(2)}
     held = table["a"]

@@ -335,9 +335,12 @@ def test_a_solution_that_rests_on_the_answer_is_told_from_one_that_does_not(resu
         code_cell("assert g(3) == 6", "other__visible__x"),
     )
     asked = {"mm1": ["servemath_helpers.queueing.mm1"], "other": []}
-    _, result = result_of(*cells, own_work=asked)
     relying = {"mm1": ["mm1__visible__x"]}
-    assert result["own_work"] == {"relying": relying, "compares": [], "unclear": []}
+    # That an answer was asked for is known still when the process that asked has died.
+    killed = code_cell("import os; os._exit(0)")
+    for asking in (cells, (*cells[:2], killed, *cells[2:])):
+        _, result = result_of(*asking, own_work=asked)
+        assert result["own_work"] == {"relying": relying, "compares": [], "unclear": []}
 
 
 @pytest.mark.parametrize("end", ["_exit(1)", "kill(os.getpid(), 9)"])

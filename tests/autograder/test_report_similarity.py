@@ -3,12 +3,14 @@
 import json
 import random
 import re
+from types import SimpleNamespace
 
 import nbformat
 import pytest
 
 from autograder import bank
 from autograder.gradebook.record import ClassRecord, Submission
+from autograder.report import similarity
 from autograder.report.forms import tokens
 from autograder.report.similarity import _solutions, look_at, near_identical
 
@@ -86,6 +88,17 @@ def picks(seed, people=30):
 @pytest.mark.parametrize("seed", range(3))
 def test_a_class_that_works_independently_gives_nothing_to_look_at(seed):
     assert look_at(EXERCISES, picks(seed)) == []
+
+
+@pytest.mark.parametrize(("replaced", "alike"), [(10, True), (11, False)])
+def test_forms_are_alike_if_nine_of_ten_tokens_agree(monkeypatch, replaced, alike):
+    monkeypatch.setattr(similarity, "tokens", lambda code, _: tuple(code.split()))
+    one = [f"t{number}" for number in range(100)]
+    other = [f"u{number}" for number in range(replaced)] + one[replaced:]
+    exercise = SimpleNamespace(functions=(), right=[SimpleNamespace(code=" ".join(one))], wrong=[])
+    compared = similarity._compare(exercise, {"a": " ".join(one), "b": " ".join(other)}, "")
+    assert compared.alike.tolist() == [[True, alike], [alike, True]]
+    assert compared.like_bank.tolist() == [[True], [alike]]
 
 
 def own_way(code):
