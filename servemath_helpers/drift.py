@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from servemath_helpers._validate import (
     finite_non_negative,
@@ -14,9 +15,14 @@ from servemath_helpers._validate import (
     finite_positive,
     numbers_in,
     same_length,
+    whole,
 )
+from servemath_helpers.quantities import exact_probability
 
-__all__ = ["js_divergence", "psi", "softmax"]
+if TYPE_CHECKING:
+    from servemath_helpers.quantities import Exact
+
+__all__ = ["js_divergence", "psi", "psi_threshold", "softmax"]
 
 
 def softmax(logits: Iterable[float], temperature: float = 1.0) -> list[float]:
@@ -131,6 +137,71 @@ def psi(expected: Iterable[float], actual: Iterable[float], smoothing: float = 0
             )
         terms.append((a - e) * (math.log(a) - math.log(e)))
     return math.fsum(terms)
+
+
+def psi_threshold(
+    bins: int, n_actual: int, n_expected: int | None = None, level: Exact = "0.05"
+) -> float:
+    """Return the population stability index that chance alone exceeds rarely.
+
+    Parameters
+    ----------
+    bins : int
+        Bins of both histograms, at least 2, all with several counts.
+    n_actual : int
+        Counts in the new data, at least 1.
+    n_expected : int, optional
+        Counts in the reference data, at least 1; None for a reference without noise.
+    level : int, str, Decimal, Fraction or float, optional
+        Share of comparisons without any drift that exceed the result, in (0, 1).
+
+    Returns
+    -------
+    float
+        Critical value [nats].
+
+    Notes
+    -----
+    Where nothing drifted, PSI / (1/n + 1/m) is about chi-squared with bins - 1 degrees of
+    freedom: a small sample exceeds 0.1 by chance, and a large one drifts long before it.
+
+    References
+    ----------
+    B. Yurdakul and J. Naranjo, "Statistical properties of the population stability index",
+    Journal of Risk Model Validation 14(4), 2020.
+
+    Examples
+    --------
+    Ten bins: a day of 200 requests, and one of 20 000, against a reference as large.
+
+    >>> round(psi_threshold(10, 200, 200), 3), round(psi_threshold(10, 20_000, 20_000), 4)
+    (0.169, 0.0017)
+    """
+    freedom = whole("bins", bins, 2) - 1
+    noise = 1 / whole("n_actual", n_actual, 1)
+    if n_expected is not None:
+        noise += 1 / whole("n_expected", n_expected, 1)
+    tail = float(exact_probability(level, "level", zero_allowed=False, one_allowed=False))
+    low, high = 0.0, float(freedom)
+    while _chi_squared_tail(high, freedom) > tail:
+        high *= 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _chi_squared_tail(middle, freedom) > tail else (low, middle)
+    return noise * high
+
+
+def _chi_squared_tail(x: float, freedom: int) -> float:
+    """Return P(chi-squared > x), the finite sum for whole degrees of freedom."""
+    half = x / 2
+    if freedom % 2:
+        total, term, first = math.erfc(math.sqrt(half)), 2 * math.sqrt(half / math.pi), 1
+    else:
+        total, term, first = 0.0, 1.0, 0
+    for step in range(freedom // 2):
+        total += math.exp(-half) * term
+        term *= half / (step + (1.5 if first else 1))
+    return total
 
 
 def js_divergence(p: Iterable[float], q: Iterable[float]) -> float:

@@ -1,7 +1,8 @@
 """Splitting a model over GPUs: what each holds, what talking costs, what stands idle.
 
-Tensor parallelism cuts every layer, pipeline parallelism cuts the stack of layers, and
-a split of the phases gives prefill and decode machines of their own.
+Tensor parallelism cuts every layer, pipeline parallelism cuts the stack of layers, context
+parallelism cuts the prompt, and a split of the phases gives prefill and decode machines of
+their own.
 
 An argument out of range raises `ValueError`, which names it.
 """
@@ -11,7 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from servemath_helpers._validate import finite_non_negative, finite_positive, whole
+from servemath_helpers._validate import (
+    finite_non_negative,
+    finite_positive,
+    probability,
+    whole,
+)
 from servemath_helpers.memory import kv_bytes_per_token
 from servemath_helpers.quantities import Exact, exact_at_least
 
@@ -21,12 +27,17 @@ __all__ = [
     "all_reduce_s",
     "phase_split",
     "pipeline_bubble",
+    "ring_attention_s",
+    "ring_step_s",
     "tensor_parallel_comm_s",
     "tensor_parallel_shard",
 ]
 
 #: A layer sums partial results twice: after attention and after the feed-forward part.
 _ALL_REDUCES_PER_LAYER = 2
+
+#: What NCCL reckons with for small messages in a ring over NVLink: a call, and one step of it.
+_NCCL_CALL_S, _NCCL_STEP_S = 6.6e-6, 0.6e-6
 
 
 @dataclass(frozen=True)
@@ -173,6 +184,33 @@ def all_reduce_s(n_bytes: float, n_gpus: int, link_Bps: float, latency_s: float)
     return 2 * (n_gpus - 1) * (finite_non_negative("latency_s", latency_s) + part_s)
 
 
+def ring_step_s(n_gpus: int) -> float:
+    """Latency of one step of a ring all-reduce over NVLink, the call spread over the steps.
+
+    Parameters
+    ----------
+    n_gpus : int
+        GPUs in the ring, at least 2.
+
+    Returns
+    -------
+    float
+        Seconds, for `all_reduce_s`: 6.6 us a call and 0.6 us for each of 2 (n - 1) steps.
+
+    References
+    ----------
+    NVIDIA, NCCL, ``src/graph/tuning.cc``: base and hardware latency of the ring with the LL
+    protocol, by which it chooses an algorithm.
+
+    Examples
+    --------
+    >>> round(1e6 * ring_step_s(8), 2)
+    1.07
+    """
+    steps = 2 * (whole("n_gpus", n_gpus, 2) - 1)
+    return _NCCL_CALL_S / steps + _NCCL_STEP_S
+
+
 def tensor_parallel_comm_s(
     tokens: int,
     hidden: int,
@@ -226,6 +264,75 @@ def tensor_parallel_comm_s(
     )
     rounds = _ALL_REDUCES_PER_LAYER * whole("n_layers", n_layers, 1)
     return rounds * all_reduce_s(n_bytes, n_gpus, link_Bps, latency_s)
+
+
+def ring_attention_s(
+    seq: int,
+    n_gpus: int,
+    layers: int,
+    d_attn: int,
+    k: float,
+    peak_flops: float,
+    link_Bps: float,
+    mfu: float = 0.5,
+) -> dict[str, float]:
+    """Time that a prompt's attention takes if its tokens are cut over GPUs in a ring.
+
+    Parameters
+    ----------
+    seq : int
+        Tokens of the prompt, at least 0; each GPU keeps one n-th of them.
+    n_gpus : int
+        GPUs in the ring, at least 1.
+    layers, d_attn : int
+        Layers, and query heads times elements of a head, at least 1.
+    k : float
+        Cache of one token, all layers [bytes], at least 0.
+    peak_flops, link_Bps : float
+        Dense peak of a GPU [FLOP/s] and its bandwidth in one direction [B/s], above 0.
+    mfu : float, optional
+        Share of the peak that is reached, in (0, 1].
+
+    Returns
+    -------
+    dict
+        ``compute_s`` for the pairs of a GPU; ``comm_s`` for the keys and values of the other
+        n - 1; ``exposed_s``, the part of it that does not hide behind arithmetic.
+
+    Notes
+    -----
+    While a GPU works on one part of keys and values the next one arrives. With the tokens
+    dealt out so that every GPU has as many pairs (half of all, causal), each computes
+    2 layers d_attn seq^2 / n FLOP and receives (n - 1) seq k / n bytes: arithmetic grows with
+    the square of the prompt, traffic in proportion, so long prompts hide it.
+
+    References
+    ----------
+    Liu, Zaharia and Abbeel (2023), "Ring Attention with Blockwise Transformers for
+    Near-Infinite Context", arXiv:2310.01889; Brandon et al. (2023), "Striped Attention",
+    arXiv:2311.09431, for even parts under a causal mask.
+
+    Examples
+    --------
+    >>> cut = ring_attention_s(131_072, 8, 80, 8192, 327_680, 989.4e12, 450e9)
+    >>> {name: round(1000 * seconds, 1) for name, seconds in cut.items()}
+    {'compute_s': 5689.8, 'comm_s': 83.5, 'exposed_s': 0.0}
+    """
+    seq, n_gpus = whole("seq", seq), whole("n_gpus", n_gpus, 1)
+    pairs_flop = 2 * whole("layers", layers, 1) * whole("d_attn", d_attn, 1) * seq**2
+    speed = (
+        n_gpus
+        * finite_positive("peak_flops", peak_flops)
+        * probability("mfu", mfu, zero_allowed=False)
+    )
+    others = (n_gpus - 1) * seq * finite_non_negative("k", k) / n_gpus
+    compute_s = pairs_flop / speed
+    comm_s = others / finite_positive("link_Bps", link_Bps)
+    return {
+        "compute_s": compute_s,
+        "comm_s": comm_s,
+        "exposed_s": max(0.0, comm_s - compute_s),
+    }
 
 
 def pipeline_bubble(stages: int, microbatches: int) -> float:

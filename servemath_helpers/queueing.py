@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ClosedNetwork",
+    "FiniteQueue",
     "allen_cunneen_wait",
     "erlang_b",
     "erlang_c",
@@ -42,12 +43,25 @@ __all__ = [
     "mmc_sojourn_quantile_s",
     "mmc_sojourn_tail",
     "mmc_wait",
+    "mmck",
     "mva",
     "pk_wait",
 ]
 
 # Relative rounding error below which a difference counts as zero.
 _ROUNDING = 1e-12
+
+
+class FiniteQueue(TypedDict):
+    """Share lost, rate let in, utilisation, and numbers and times of those who are let in."""
+
+    loss: float
+    lam_in: float
+    rho: float
+    L: float
+    Lq: float
+    W: float
+    Wq: float
 
 
 class ClosedNetwork(TypedDict):
@@ -318,6 +332,72 @@ def mmc_wait(lam: float, mu: float, c: int) -> float:
     """
     a, mu, c = _mmc(lam, mu, c)
     return math.inf if a >= c else erlang_c(c, a) / ((c - a) * mu)
+
+
+def mmck(lam: float, mu: float, c: int, K: int) -> FiniteQueue:
+    """Return the steady state of c servers with room for K requests, those in service included.
+
+    Parameters
+    ----------
+    lam : float
+        Arrival rate, Poisson [1/s], at least 0; it may exceed what the servers carry.
+    mu : float
+        Service rate of one server, exponential [1/s], greater than 0.
+    c : int
+        Servers, at least 1.
+    K : int
+        Requests that may be inside, at least c; who finds K of them is lost.
+
+    Returns
+    -------
+    FiniteQueue
+        ``loss`` share of arrivals lost; ``lam_in`` rate of the others [1/s]; ``rho`` share of
+        the time that a server works; ``L``, ``Lq`` numbers inside and waiting; ``W``, ``Wq``
+        mean time inside and waiting of those let in [s].
+
+    Notes
+    -----
+    M/M/c/K: p_n is in proportion to (lam/mu)^n / n! up to c and to p_c (lam/(c mu))^(n-c)
+    beyond; ``loss`` = p_K. With K = c it is Erlang's loss system, for large K the M/M/c
+    queue. A longer buffer turns loss into delay.
+
+    References
+    ----------
+    L. Kleinrock, *Queueing Systems, Volume 1: Theory*, 1975, chapter 3.
+
+    Examples
+    --------
+    Overload of two servers with four places to wait:
+
+    >>> short = mmck(lam=30, mu=10, c=2, K=6)
+    >>> round(short["loss"], 3), round(short["lam_in"], 1), round(short["Wq"], 3)
+    (0.36, 19.2, 0.135)
+    """
+    lam, mu, c = finite_non_negative("lam", lam), finite_positive("mu", mu), whole("c", c, 1)
+    K = whole("K", K, c)
+    if lam == 0:
+        return {"loss": 0.0, "lam_in": 0.0, "rho": 0.0, "L": 0.0, "Lq": 0.0, "W": 1 / mu, "Wq": 0.0}
+    # Logarithms, because powers and factorials leave the range of a float.
+    logs = [0.0]
+    for n in range(1, K + 1):
+        logs.append(logs[-1] + math.log(lam / mu / min(n, c)))
+    largest = max(logs)
+    shares = [math.exp(log - largest) for log in logs]
+    total = math.fsum(shares)
+    loss = shares[K] / total
+    # Counted over the states that let one in, so that no digits are lost where loss is near 1.
+    lam_in = lam * math.fsum(shares[:K]) / total
+    inside = math.fsum(n * share for n, share in enumerate(shares)) / total
+    waiting = math.fsum((n - c) * shares[n] for n in range(c + 1, K + 1)) / total
+    return {
+        "loss": loss,
+        "lam_in": lam_in,
+        "rho": lam_in / (c * mu),
+        "L": inside,
+        "Lq": waiting,
+        "W": inside / lam_in,
+        "Wq": waiting / lam_in,
+    }
 
 
 def _tail(x: float, a: float, c: int, waiting: float) -> float:

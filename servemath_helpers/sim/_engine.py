@@ -219,13 +219,14 @@ def serving(
     max_batch, width = int(server.max_batch), server.tokens_per_sequence
     base = decoder.base(max_batch) if closed_form else []
     chunked, static = server.batching == "chunked", server.batching == "static"
+    rereads = server.rereads_prompt
     limit = server.max_batched_tokens or UNLIMITED
     overtaking = server.order != "fcfs"
     pool = None
     if cache is None and plan.hashes is not None:
         cache = PrefixCache(plan.hashes, plan.hash_block, server.prefix_cache_tokens)
     if server.kv_policy == "paged":
-        pool = BlockPool(plan.capacity, int(server.block_tokens))
+        pool = BlockPool(plan.capacity, int(server.block_tokens), float(server.watermark))
     free = capacity = plan.capacity
 
     waiting: list[int] = []  # ranks, a heap
@@ -268,7 +269,7 @@ def serving(
                 decoding -= 1
             short = False
 
-        computed, pairs = 0, 0.0
+        computed, pairs, earlier = 0, 0.0, 0
         complete: list[int] = []  # requests whose prompts this iteration completes
         budget = limit
         if chunked:
@@ -276,6 +277,8 @@ def serving(
             for job in computing:
                 done = job[1]
                 piece = min(budget, job[2] - done)
+                if rereads and piece:
+                    earlier += done
                 job[1] = done = done + piece
                 computed += piece
                 budget -= piece
@@ -304,6 +307,8 @@ def serving(
                 budget -= piece
                 computed += piece
                 pairs += piece * (hit + piece / 2)
+                if rereads and piece:
+                    earlier += hit
                 slots -= 1
                 free -= reserved[i]
                 admitted[i] = t
@@ -322,10 +327,10 @@ def serving(
             together = given = 0
             if chunked and decoding:
                 together, given = decoding, decoder.given(g, decoding)
-                seconds = iteration_s(decoding * width, context, computed, pairs)
+                seconds = iteration_s(decoding * width, context + earlier, computed, pairs)
                 seconds += decoder.drafting_s(decoding, context)
             else:
-                seconds = iteration_s(0, 0, computed, pairs)
+                seconds = iteration_s(0, earlier, computed, pairs)
             if not 0 <= seconds < math.inf:
                 raise _no_time(seconds)
             note(

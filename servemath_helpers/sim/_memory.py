@@ -15,9 +15,10 @@ class BlockPool:
     the block size decides when it needs a block: p counters replace the sequences.
     """
 
-    def __init__(self, capacity_tokens: int, block_tokens: int) -> None:
+    def __init__(self, capacity_tokens: int, block_tokens: int, watermark: float = 0.0) -> None:
         self.block = block_tokens
         self.blocks = capacity_tokens // block_tokens
+        self.kept = int(watermark * self.blocks)  # blocks that stay free when somebody is let in
         self.room = self.blocks * block_tokens
         self.phase = [0] * block_tokens
         self.fixed = 0  # blocks of sequences whose prompt is still being computed
@@ -44,10 +45,13 @@ class BlockPool:
 
     def fits(self, need: int, g: int, held: int, sequences: int) -> bool:
         """Tell whether a sequence of `need` tokens can be let in."""
+        # An empty server lets in whom it can hold, or a long prompt would wait for ever.
+        kept = self.kept if sequences or self.fixed else 0
         # At most block - 1 tokens of each sequence's last block are empty.
-        if held + need + (sequences + 1) * (self.block - 1) + self.fixed * self.block <= self.room:
+        most = held + need + (sequences + 1) * (self.block - 1) + self.fixed * self.block
+        if most <= self.room - kept * self.block:
             return True
-        return self.used(g, held) + self.blocks_for(need) <= self.blocks
+        return self.used(g, held) + self.blocks_for(need) <= self.blocks - kept
 
     def possible_steps(self, g: int, held: int, sequences: int, most: int) -> int:
         """Return how many of the next `most` steps find enough blocks."""

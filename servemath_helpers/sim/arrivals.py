@@ -1,8 +1,8 @@
-"""Instants of arrival [s]: periodic, Poisson, bursty, Markov-modulated, from a trace.
+"""Instants of arrival [s]: periodic, Poisson, bursty, of changing rate, from a trace.
 
-Every generator returns n instants in ascending order, the first one interval after 0
-(periodic: at its phase). What is random comes from the generator that is passed in, so
-one seed gives one run.
+Every generator returns n instants in ascending order (`varying`: as many as come), the first
+one interval after 0 (periodic: at its phase). What is random comes from the generator that is
+passed in, so one seed gives one run.
 
 An argument out of range raises `ValueError`, which names it.
 """
@@ -24,7 +24,7 @@ from servemath_helpers._validate import (
 from servemath_helpers.sim import services
 from servemath_helpers.sim._arrays import FloatArray, generator, sorted_times
 
-__all__ = ["bursty", "from_trace", "markov_modulated", "periodic", "poisson"]
+__all__ = ["bursty", "from_trace", "markov_modulated", "periodic", "poisson", "varying"]
 
 
 def poisson(n: int, rate_rps: float, rng: np.random.Generator) -> FloatArray:
@@ -206,6 +206,46 @@ def markov_modulated(
         clock_s.append(clock_s[-1][-1] + np.cumsum(lengths))
         expected.append(expected[-1][-1] + np.cumsum(lengths * np.array(rates)))
     instants: FloatArray = np.interp(ripe, np.concatenate(expected), np.concatenate(clock_s))
+    return instants
+
+
+def varying(rates_rps: Iterable[float], interval_s: float, rng: np.random.Generator) -> FloatArray:
+    """Return arrivals of a Poisson process whose rate follows a timetable, such as a day.
+
+    Parameters
+    ----------
+    rates_rps : iterable of float
+        Arrivals per second in each interval, at least 0.
+    interval_s : float
+        Length of each interval in seconds, greater than 0.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    numpy.ndarray
+        Instants [s], ascending; how many is random.
+
+    Notes
+    -----
+    With `sim.simulate_ggc` and exponential service this is the M_t/M/c queue. Its longest
+    queue comes after the peak of the rate, by about the time that the backlog takes.
+
+    Examples
+    --------
+    An hour of 50 a second between two quiet ones:
+
+    >>> import numpy as np
+    >>> arrivals_s = varying([5, 50, 5], 3600, np.random.default_rng(3))
+    >>> [round(n / 3600) for n in np.histogram(arrivals_s, [0, 3600, 7200, 10_800])[0]]
+    [5, 50, 5]
+    """
+    rates = finite_numbers_in("rates_rps", rates_rps, minimum=0)
+    interval_s, rng = finite_positive("interval_s", interval_s), generator(rng)
+    # Given their number, the arrivals of an interval are uniform in it.
+    counts = rng.poisson(np.array(rates) * interval_s)
+    begins = np.repeat(np.arange(len(rates)) * interval_s, counts)
+    instants: FloatArray = np.sort(begins + interval_s * rng.random(begins.size))
     return instants
 
 

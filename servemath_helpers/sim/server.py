@@ -101,6 +101,12 @@ class LLMServer:
         last in the order is thrown out and later recomputed from its tokens.
     block_tokens : int, optional
         Tokens of a block of ``"paged"``, at least 1.
+    watermark : float, optional
+        Share of the blocks of ``"paged"`` that stay free when a request is let in beside
+        others, so that they can grow; in [0, 1). vLLM's block manager kept 0.01.
+    rereads_prompt : bool, optional
+        Whether an iteration that goes on with a prompt also reads the cache of the prompt's
+        earlier tokens, as attention does; False counts their arithmetic only.
     reserve_tokens : int, optional
         Room that ``"reserve"`` sets aside for every request, such as the largest context;
         None for exactly its prompt and answer.
@@ -138,6 +144,8 @@ class LLMServer:
     kv_tokens: int | None = None
     kv_policy: Literal["reserve", "paged"] = "reserve"
     block_tokens: int = 16
+    watermark: float = 0.0
+    rereads_prompt: bool = False
     reserve_tokens: int | None = None
     order: Literal["fcfs", "shortest", "priority"] = "fcfs"
     prefix_cache_tokens: int | None = 0
@@ -157,6 +165,10 @@ class LLMServer:
                 raise ValueError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}")
         whole("max_batch", self.max_batch, 1)
         whole("block_tokens", self.block_tokens, 1)
+        if probability("watermark", self.watermark) == 1:
+            raise ValueError("watermark must be below 1, got 1")
+        if not isinstance(self.rereads_prompt, bool):
+            raise ValueError(f"rereads_prompt must be True or False, got {self.rereads_prompt!r}")
         for name, minimum in (
             ("max_batched_tokens", 1),
             ("kv_tokens", 1),

@@ -70,6 +70,7 @@ from servemath_helpers import (
     latency,
     memory,
     mixtures,
+    parallelism,
     pareto,
     quantisation,
     quantities,
@@ -483,10 +484,14 @@ for request in requests:
 #
 # JS (Jensen–Shannon) is symmetric and bounded and lets a bin be empty, because $0 \ln 0 = 0$ and
 # $m_i > 0$ wherever $p_i$ or $q_i$ is. PSI (population stability index) is infinite as soon as a
-# bin is empty on one side only.
+# bin is empty on one side only. Chance alone makes it large in small samples: without any drift one
+# comparison in twenty of 200 requests with 200, in ten bins, exceeds
+# << fixed(drift.psi_threshold(10, 200, 200), 2) >>, of 20 000 with 20 000
+# << fixed(drift.psi_threshold(10, 20000, 20000), 4) >> (`drift.psi_threshold`).
 #
 # *Source: J. Lin, Divergence measures based on the Shannon entropy, IEEE Transactions on
-# Information Theory 37(1), 1991.*
+# Information Theory 37(1), 1991; B. Yurdakul and J. Naranjo, Statistical properties of the
+# population stability index, Journal of Risk Model Validation 14(4), 2020.*
 
 # %%
 print(f"JS  = {drift.js_divergence([0.25] * 4, [0.1, 0.2, 0.3, 0.4]):.11f} nats")
@@ -889,8 +894,9 @@ for fanout in (1, 10, 100):
 # > **Common mistake.** "P99 is ten times the mean because of the batching window." With exponential
 # > service (and any *independent* intervals, GI/M/1) the ratio is $\ln 100 =$
 # > << fixed(queueing.mm1(0, 1)["p99"], 3) >> at every load; ten and more needs a heavy tail such as
-# > the one above, or arrivals that come in storms (4.5). Others: adding the P99s of stages, averaging the P99s of shards, and calling a
-# > P99 rare when a page makes a hundred calls.
+# > the one above, or arrivals that come in storms (4.5). Others: adding the P99s of stages,
+# > averaging the P99s of shards (add up their counts: `sketches.Sketch`), and calling a P99 rare
+# > when a page makes a hundred calls.
 #
 # **Check yourself.** A page waits for 20 calls, each slow with probability 1 %. What share of pages
 # is slow?
@@ -2003,7 +2009,8 @@ check_yourself(
 # decode the messages are small, so the hops decide, not the bandwidth.
 #
 # *Source: S. Williams, A. Waterman and D. Patterson, Roofline, Communications of the ACM 52(4),
-# 2009; M. Shoeybi et al., Megatron-LM, arXiv:1909.08053, for two all-reduces a layer.*
+# 2009; M. Shoeybi et al., Megatron-LM, arXiv:1909.08053, for two all-reduces a layer; NCCL,
+# `src/graph/tuning.cc`, for the time of a hop.*
 
 
 # %% jupyter={"source_hidden": true}
@@ -2061,7 +2068,9 @@ show(
 )
 
 # %%
-hop_s, link_Bps = 1e-6, 450e9  # assumptions: seconds a hop, bytes/s one way of a GPU's links
+hop_s = parallelism.ring_step_s(n_gpus)  # as NVIDIA's library reckons, see the source
+link_Bps = gpu.link_Bps  # bytes/s one way of a GPU's links
+print(f"tau = {1e6 * hop_s:.2f} us")
 
 
 def all_reduce_s(message_bytes, gpus):

@@ -67,10 +67,13 @@ import math
 import numpy as np
 
 from servemath_helpers import (
+    closedloop,
     cost,
+    deployment,
     facts,
     memory,
     parallelism,
+    published,
     quantities,
     queueing,
     roofline,
@@ -1066,8 +1069,45 @@ for slo in (0.005, 0.006, 0.008, 0.010, 0.020, 0.050):
 # > << fixed(roofline.critical_batch(g.bf16_dense_flops, g.bandwidth_Bps, 2), 0) >>. And "each user
 # > sees the step divided by $B$": every user waits for the whole step.
 #
+# **Measured.** Llama-3.1-70B with weights and cache in 8 bits on four H200 under vLLM, so many
+# requests of 1024 tokens in and 1024 out always in flight. Beside it the formula, the same with
+# what engines reach of a data sheet, and the band that four in five measurements fell into:
+
+# %%
+loops = published.closed_loop_run("Llama-3.1-70B", "H200-SXM", "fp8")
+served, h200 = facts.get_model(loops.model), facts.get_accelerator(loops.accelerator)
+four = deployment.Deployment(
+    model=served,
+    accelerator=h200,
+    tensor_parallel=loops.n_gpus,
+    weight_format="fp8",
+    cache_format="fp8",
+)
+speeds = (loops.n_gpus, h200.bandwidth_Bps, h200.fp8_dense_flops)
+reached = {
+    point.concurrency: closedloop.closed_loop(four, 1024, 1024, point.concurrency, engine="vllm")
+    for point in loops.points
+}
+print(f"{'B':>3} {'measured':>9} {'formula':>9} {'as reached':>11} {'band':>17}")
+for point in loops.points:
+    size = (served.n_params, four.weight_bytes, served.kv_bytes_per_token(1))
+    ideal_s = roofline.decode_step_s(point.concurrency, 1536, *size, *speeds)["step_s"]
+    told = reached[point.concurrency]
+    low, high = (1000 * edge for edge in told.tpot_band_s)
+    print(
+        f"{point.concurrency:>3} {1000 * point.tpot_s:>6.1f} ms {1000 * ideal_s:>6.1f} ms", end=""
+    )
+    print(f" {1000 * told.tpot_s:>8.1f} ms {low:>7.1f}-{high:.1f} ms")
+
+# %% [markdown]
+# The formula is a lower bound, and rises too little with $B$: launching kernels, the all-reduces of
+# section 3.13 and the prompts of those who join take their time in every step, and no bandwidth
+# shortens it. Over a thousand measurements are compared in
+# [How far off](../../docs/background/how-far-off.md).
+#
 # *Source: J. Austin et al., How to Scale Your Model, 2025, chapter on inference; R. Pope et al.,
-# Efficiently Scaling Transformer Inference, 2023, arXiv:2211.05102.*
+# Efficiently Scaling Transformer Inference, 2023, arXiv:2211.05102. Measured:
+# ai-dynamo/aiconfigurator, silicon_sample.csv.*
 #
 # **Check yourself.** Weights of 140 GB, 28 TB/s of bandwidth in all, 100 sequences with a cache
 # of 0.7 GB each, arithmetic negligible. How many milliseconds is a step?
@@ -1213,6 +1253,21 @@ for h in (0, 1024, 2048, 3584):
 # > token: prefix caching (the cache of an *earlier* request), admission control, shorter prompts,
 # > more arithmetic. Chunking (next section) mends what long prefills do to other users.
 #
+# **Measured.** The first token in the loops of section 3.9. The prompt alone, at half of the peak,
+# is far from it: others stand in front, and those who decode share every iteration.
+
+# %%
+alone_s = roofline.prefill_time_s(
+    served.n_params, 1024, served.n_layers, served.d_attn, loops.n_gpus, h200.fp8_dense_flops
+)
+print(f"a prompt of 1024 tokens alone: {1000 * alone_s:.0f} ms")
+for point in loops.points:
+    told = reached[point.concurrency]
+    low, high = (1000 * edge for edge in told.ttft_band_s)
+    print(f"{point.concurrency:>3} in flight: measured {1000 * point.ttft_s:>4.0f} ms,", end=" ")
+    print(f"predicted {1000 * told.ttft_s:>4.0f} ms ({low:.0f}-{high:.0f} ms)")
+
+# %% [markdown]
 # *Source: L. Kleinrock, Queueing Systems, Volume 1: Theory, 1975, chapter 5; L. Zheng et al.,
 # SGLang: Efficient Execution of Structured Language Model Programs, 2023, arXiv:2312.07104 (prefix
 # caching).*
@@ -1367,6 +1422,21 @@ for prompt in (4096, 8192):
 # > TPOT constant". It keeps slots full; who joins makes every step longer, and an unchunked prompt
 # > stops all of them.
 #
+# **Measured.** Continuous batching in the loops of section 3.9, from the fewest requests in flight
+# to the most: more tokens per second for all, longer steps for each.
+
+# %%
+few, many = loops.points[0], loops.points[-1]
+fewer, more = reached[few.concurrency], reached[many.concurrency]
+times = many.concurrency / few.concurrency
+for name, slower in (
+    ("measured", many.tpot_s / few.tpot_s),
+    ("predicted", more.tpot_s / fewer.tpot_s),
+):
+    print(f"{few.concurrency} to {many.concurrency} in flight, {name:<9}: a step takes", end=" ")
+    print(f"{slower:.2f} times as long, all users together get {times / slower:.1f} times as much")
+
+# %% [markdown]
 # *Source: G.-I. Yu et al., Orca: A Distributed Serving System for Transformer-Based Generative
 # Models, OSDI 2022; A. Agrawal et al., Taming Throughput-Latency Tradeoff in LLM Inference with
 # Sarathi-Serve, OSDI 2024, arXiv:2403.02310.*
@@ -1507,9 +1577,21 @@ show(
 # > << num(0.8 * (1 + 0.8 * 4), 4) >> against << num(speculative.expected_tokens(0.8, 4), 5) >>, so
 # > a single test there proves nothing. And "speculation gives 2.5 times": at what batch?
 #
+# **Measured.** Seven tokens drafted a round, Llama-3.1-8B with EAGLE-3 under vLLM. The formula
+# takes every position for as likely as the first; later ones are less so when they are reached, and
+# here the two errors nearly cancel:
+
+# %%
+drafts = published.acceptance()
+first = drafts.accepted_by_position[0]
+told = speculative.expected_tokens(first, drafts.gamma)
+print(f"first position accepted: {first:.0%}, formula {told:.2f} tokens a round,", end=" ")
+print(f"measured {1 + drafts.accepted / drafts.rounds:.2f}")
+
+# %% [markdown]
 # *Source: Y. Leviathan, M. Kalman and Y. Matias, Fast Inference from Transformers via Speculative
 # Decoding, 2023, arXiv:2211.17192; C. Chen et al., Accelerating Large Language Model Decoding with
-# Speculative Sampling, 2023, arXiv:2302.01318.*
+# Speculative Sampling, 2023, arXiv:2302.01318. Measured: vllm-project/vllm, issue 26191.*
 #
 # **Check yourself.** Half of the drafted tokens are accepted, three are drafted, and a draft step
 # takes a tenth of a large one. What is the speed-up for one user?
@@ -1555,12 +1637,15 @@ for cards in (1, 2, 4, 8, 16, 32):
 # %% [markdown]
 # After attention and again after the feed-forward part the partial sums of all GPUs are added: two
 # *all-reduces* a layer. In a ring each takes $2(n-1)$ steps, with a latency $t_0$ and a part of the
-# bytes in each:
+# bytes in each. NVIDIA's own library reckons with 6.6 µs a call and 0.6 µs a step over NVLink, which
+# spread over the steps is $t_0$:
 #
 # $$t_{ar} = 2 (n - 1) \left( t_0 + \frac{\text{bytes}}{n \cdot \mathrm{BW}_{link}} \right)$$
 
 # %%
-link_Bps, hop_s = 450e9, 1e-6  # assumptions: NVLink 4 in one direction, latency of one ring step
+link_Bps = gpu.link_Bps  # NVLink 4, in one direction
+hop_s = parallelism.ring_step_s(n)
+print(f"t0 = {1e6 * hop_s:.2f} us")
 for name, tokens, compute_s in [
     ("decode, B = 1", 1, step(1, 4096)["step_s"]),
     ("decode, B = 64", 64, step(64, 4096)["step_s"]),
@@ -1577,6 +1662,30 @@ for name, tokens, compute_s in [
 # In decode the messages are tiny and it is latency that counts, which no faster link cures; the
 # roofline step of section 3.9 is that much too optimistic for one user. In prefill it is bytes;
 # part of them can hide behind arithmetic, and the rest is one reason why $u$ is a half and not one.
+#
+# **Measured.** Llama-2-70B on A100 of 80 GB, one user with a prompt of 2048 tokens. From four GPUs
+# on the step hardly shrinks: what is left is launching kernels and waiting for each other.
+
+# %%
+old, a100 = facts.get_model("Llama-2-70B"), facts.get_accelerator("A100-80GB-SXM")
+for cards in (2, 4, 8):
+    batch = next(
+        b for b in published.single_batches(cards) if (b.prompt_tokens, b.batch) == (2048, 1)
+    )
+    read = old.weight_bytes() + 2048 * old.kv_bytes_per_token()
+    hop = parallelism.ring_step_s(cards)
+    talk = parallelism.tensor_parallel_comm_s(
+        1, old.hidden, old.n_layers, cards, a100.link_Bps, hop
+    )
+    print(f"{cards} GPUs: reading {1000 * read / cards / a100.bandwidth_Bps:>5.1f} ms,", end=" ")
+    print(f"all-reduces {1000 * talk:.1f} ms, measured {1000 * batch.step_s:.1f} ms")
+
+# %% [markdown]
+# <<% set ring = parallelism.ring_attention_s(131072, 8, 80, 8192, 327680, 989.4e12, 450e9) -%>>
+# Long prompts are also cut along the *tokens* (context parallelism): each GPU keeps a part of them,
+# and keys and values go round in a ring behind the arithmetic. For 131 072 tokens on the node that
+# is << fixed(1000 * ring["comm_s"], 0) >> ms of traffic behind << fixed(ring["compute_s"], 1) >> s
+# of attention.
 #
 # ### Pipelines: cut the stack of layers
 #
@@ -1705,7 +1814,9 @@ show(
 #
 # *Source: M. Shoeybi et al., Megatron-LM, 2019, arXiv:1909.08053; Y. Huang et al., GPipe, 2019,
 # arXiv:1811.06965; Y. Zhong et al., DistServe, OSDI 2024; P. Patel et al., Splitwise, ISCA 2024;
-# R. Qin et al., Mooncake, FAST 2025.*
+# R. Qin et al., Mooncake, FAST 2025; H. Liu et al., Ring Attention with Blockwise Transformers,
+# 2023, arXiv:2310.01889; latencies: NCCL, `src/graph/tuning.cc`. Measured: P. Patel et al.,
+# Splitwise (Mutinifni/splitwise-sim, perf_model.csv).*
 #
 # **Check yourself.** A cache of 2 GB, prefill 120 ms, latency 20 ms. Above which bandwidth in GB/s
 # is moving sooner?
@@ -1814,6 +1925,25 @@ show(
 # > is that of *this* batch. And forgetting the prompt: of a request with a long question and a
 # > short answer, most of the bill is prefill.
 #
+# **Measured.** The loops of section 3.9 at the same rent, with what was predicted of them. A card
+# of a later year and weights of 8 bits move the price more than any tuning:
+
+# %%
+for point in loops.points:
+    told = reached[point.concurrency]
+    usd = [
+        cost.cost_per_million(hour_usd, point.concurrency * 1024 / whole_s, loops.n_gpus)
+        for whole_s in (
+            point.ttft_s + 1023 * point.tpot_s,
+            told.ttft_s + 1023 * told.tpot_s,
+        )
+    ]
+    print(
+        f"{point.concurrency:>3} in flight: measured ${usd[0]:.2f}, predicted ${usd[1]:.2f}", end=""
+    )
+    print(" per million output tokens, prompts included")
+
+# %% [markdown]
 # *Source: elementary; the price of an hour is an assumption, stated in the cell.*
 #
 # **Check yourself.** Eight GPUs at 3 USD an hour make 10 000 tokens/s. USD per million tokens?

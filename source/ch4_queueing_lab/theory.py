@@ -631,7 +631,8 @@ check_yourself(
 # \qquad \text{(any independent intervals, exponential service, one server)}$$
 #
 # **Argument.** With exponential service, the number that an arrival finds is geometric, whatever
-# the distribution of the intervals (the GI/M/1 queue). Found $n$ ahead, one stays for $n + 1$
+# the distribution of the intervals (the GI/M/1 queue; `renewal.gim1_sigma` gives the ratio of the
+# geometric law, which is the share of arrivals that wait). Found $n$ ahead, one stays for $n + 1$
 # exponential services; and a geometric number of exponential times is again exponential. So
 # bursts and load change the *mean*, and the ratio of P99 to mean stays: at every load, for every
 # $c_a^2$, about four and a half.
@@ -1254,12 +1255,15 @@ show(
 # %% [markdown]
 # Admission control makes a loss system on purpose: a KV pool with $c$ slots and no queue refuses a
 # share $B(c, a)$ at once instead of letting everybody time out. With
-# 200 slots for a load of 180 it refuses << fixed(100 * queueing.erlang_b(200, 180), 2) >> %.
+# 200 slots for a load of 180 it refuses << fixed(100 * queueing.erlang_b(200, 180), 2) >> %. Room for
+# twenty more to wait (M/M/c/K, `queueing.mmck`) brings that down to
+# << fixed(100 * queueing.mmck(180, 1, 200, 220)["loss"], 2) >> %: a buffer turns loss into delay.
 #
 # > **Common mistake.** "Without a buffer the second frame crashes the device." It is lost, which is
 # > a rate, and the rate depends on the *arrivals*:
-# > << fixed(100 * queueing.erlang_b(1, 0.8), 1) >> % for Poisson, none for a clock without jitter. Also wrong: Erlang C for a system without a queue,
-# > and $a^c/c!$ in floats, which ends in an overflow at a few hundred places.
+# > << fixed(100 * queueing.erlang_b(1, 0.8), 1) >> % for Poisson, none for a clock without jitter.
+# > Also wrong: Erlang C for a system without a queue, and $a^c/c!$ in floats, which ends in an
+# > overflow at a few hundred places.
 #
 # **Check yourself.** Two places, an offered load of 2. Which share of the arrivals is lost?
 

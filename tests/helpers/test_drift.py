@@ -179,3 +179,31 @@ def test_histograms_are_checked_by_name(call, first, second):
 def test_psi_refuses_a_negative_smoothing():
     with pytest.raises(ValueError, match=r"^smoothing must be "):
         drift.psi([1], [1], smoothing=-1)
+
+
+@pytest.mark.parametrize("bins", [2, 3, 10, 11, 41])
+@pytest.mark.parametrize("level", [0.5, 0.05, 0.001])
+def test_the_threshold_is_that_of_chi_squared(bins, level):
+    from scipy.stats import chi2
+
+    exact = chi2.isf(level, bins - 1)
+    assert drift.psi_threshold(bins, 1, level=level) == pytest.approx(exact, rel=1e-9)
+    assert drift.psi_threshold(bins, 50, 200, level) == pytest.approx(exact / 40, rel=1e-9)
+
+
+def test_without_drift_one_comparison_in_twenty_exceeds_the_threshold():
+    rng = np.random.default_rng(5)
+    counts = rng.multinomial(2000, [0.1] * 10, size=(2000, 2))
+    share = np.mean(
+        [drift.psi(old, new) > drift.psi_threshold(10, 2000, 2000) for old, new in counts]
+    )
+    assert share == pytest.approx(0.05, abs=0.015)
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [((1, 9), "bins"), ((2, 0), "n_actual"), ((2, 9, 0), "n_expected"), ((2, 9, 9, 1), "level")],
+)
+def test_thresholds_that_cannot_be(values, name):
+    with pytest.raises(ValueError, match=f"^{name} must "):
+        drift.psi_threshold(*values)

@@ -132,6 +132,22 @@ def test_no_other_split_carries_more(n, prefill_s, decode_s):
     assert max(carried) <= n / (prefill_s + decode_s)
 
 
+def test_a_ring_step_carries_its_part_of_the_call():
+    assert parallelism.all_reduce_s(0, 8, 1, parallelism.ring_step_s(8)) == pytest.approx(15e-6)
+    assert parallelism.all_reduce_s(0, 2, 1, parallelism.ring_step_s(2)) == pytest.approx(7.8e-6)
+
+
+@pytest.mark.parametrize("n_gpus", [1, 2, 8])
+def test_a_ring_shares_the_pairs_and_passes_every_part_to_all_others(n_gpus):
+    seq, layers, width, k = 64 * n_gpus, 3, 16, 10
+    cut = parallelism.ring_attention_s(seq, n_gpus, layers, width, k, 1e6, 1e3, mfu=1)
+    pairs = sum(range(seq)) + seq / 2  # of a causal model, half of seq * seq
+    assert cut["compute_s"] == pytest.approx(4 * width * layers * pairs / n_gpus / 1e6)
+    received = sum(seq // n_gpus * k for other in range(n_gpus) if other != 0)
+    assert cut["comm_s"] == pytest.approx(received / 1e3)
+    assert cut["exposed_s"] == pytest.approx(max(0, cut["comm_s"] - cut["compute_s"]))
+
+
 @pytest.mark.parametrize(
     ("call", "argument"),
     [
@@ -149,6 +165,13 @@ def test_no_other_split_carries_more(n, prefill_s, decode_s):
         (lambda: parallelism.tensor_parallel_comm_s(1, 0, 8, 8, 1, 0), "hidden"),
         (lambda: parallelism.tensor_parallel_comm_s(1, 8, 0, 8, 1, 0), "n_layers"),
         (lambda: parallelism.tensor_parallel_comm_s(1, 8, 8, 8, 1, 0, 0), "bytes_per_elem"),
+        (lambda: parallelism.ring_step_s(1), "n_gpus"),
+        (lambda: parallelism.ring_attention_s(-1, 8, 1, 1, 1, 1, 1), "seq"),
+        (lambda: parallelism.ring_attention_s(1, 0, 1, 1, 1, 1, 1), "n_gpus"),
+        (lambda: parallelism.ring_attention_s(1, 8, 1, 1, -1, 1, 1), "k"),
+        (lambda: parallelism.ring_attention_s(1, 8, 1, 1, 1, 0, 1), "peak_flops"),
+        (lambda: parallelism.ring_attention_s(1, 8, 1, 1, 1, 1, 0), "link_Bps"),
+        (lambda: parallelism.ring_attention_s(1, 8, 1, 1, 1, 1, 1, 0), "mfu"),
         (lambda: parallelism.pipeline_bubble(0, 1), "stages"),
         (lambda: parallelism.pipeline_bubble(1, 0), "microbatches"),
         (lambda: parallelism.phase_split(1, 1, 1), "n_machines"),

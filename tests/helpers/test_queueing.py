@@ -589,3 +589,32 @@ def test_closed_loops_keep_their_users_and_their_limits(users, think, demands):
 def test_closed_loops_that_cannot_be(values, name):
     with pytest.raises(ValueError, match=f"^{name} must "):
         queueing.mva(*values)
+
+
+@given(st.floats(0.1, 40), st.integers(1, 12), st.integers(0, 30))
+def test_a_finite_queue_balances_loses_less_with_more_room_and_knows_its_limits(a, c, room):
+    one, more = (queueing.mmck(a, 1, c, c + extra) for extra in (room, room + 1))
+    assert one["lam_in"] == pytest.approx(a * (1 - one["loss"]), rel=1e-9)
+    assert one["L"] == pytest.approx(one["lam_in"] * one["W"], rel=1e-9)
+    assert one["L"] - one["Lq"] == pytest.approx(one["rho"] * c, rel=1e-9)
+    assert one["W"] == pytest.approx(one["Wq"] + 1, rel=1e-9)
+    assert more["loss"] <= one["loss"] * (1 + 1e-12)
+    assert queueing.mmck(a, 1, c, c)["loss"] == pytest.approx(queueing.erlang_b(c, a), rel=1e-9)
+
+
+def test_a_finite_queue_with_endless_room_is_m_m_c_and_thousands_of_servers_work():
+    assert queueing.mmck(8, 1, 10, 600)["Wq"] == pytest.approx(queueing.mmc_wait(8, 1, 10))
+    large = queueing.mmck(3000, 1, 3000, 3000)
+    assert large["loss"] == pytest.approx(queueing.erlang_b(3000, 3000), rel=1e-9)
+    assert queueing.mmck(0, 2, 3, 5) == dict.fromkeys(
+        ("loss", "lam_in", "rho", "L", "Lq", "Wq"), 0
+    ) | {"W": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [((-1, 1, 1, 1), "lam"), ((1, 0, 1, 1), "mu"), ((1, 1, 0, 1), "c"), ((1, 1, 3, 2), "K")],
+)
+def test_finite_queues_that_cannot_be(values, name):
+    with pytest.raises(ValueError, match=f"^{name} must "):
+        queueing.mmck(*values)

@@ -95,6 +95,7 @@ def random_server(rng, requests, batching=None, memory=None, speculation=None, o
         policy["kv_policy"] = "paged"
         policy["block_tokens"] = int(rng.integers(1, 20))
         policy["kv_tokens"] = int(largest * rng.uniform(1, 2)) + 20
+        policy["watermark"] = float(rng.choice([0, 0.01, 0.3]))
     if requests.block_hashes is not None:
         sizes = [None, requests.hash_block_tokens * int(rng.integers(1, 30))]
         policy["prefix_cache_tokens"] = sizes[int(rng.integers(0, 2))]
@@ -105,5 +106,6 @@ def random_server(rng, requests, batching=None, memory=None, speculation=None, o
         max_batched_tokens=most,
         order=order or str(rng.choice(["fcfs", "shortest", "priority"])),
         speculation=drafts,
+        rereads_prompt=bool(rng.random() < 0.3),
         **policy,
     )

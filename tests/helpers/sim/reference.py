@@ -109,6 +109,8 @@ class Reference:
         room = server.kv_tokens
         if server.kv_policy == "paged":
             room = room // self.block * self.block
+        if more and self.running:  # beside others the watermark stays free
+            room -= int(server.watermark * (room // self.block)) * self.block
         return self.in_use() + more <= room
 
     # prefix cache -------------------------------------------------------------------
@@ -233,6 +235,8 @@ class Reference:
         tokens, context, drafting = self.decode_cost(decoding)
         prefill = sum(end - begin for _, begin, end in pieces)
         pairs = sum((end**2 - begin**2) / 2 for _, begin, end in pieces)
+        if server.rereads_prompt:
+            context += sum(begin for _, begin, end in pieces if end > begin)
         self.t += self.step.iteration_s(tokens, context, prefill, pairs) + drafting
 
         for sequence in decoding:

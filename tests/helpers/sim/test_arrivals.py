@@ -140,6 +140,8 @@ def test_a_seed_gives_the_numbers_it_gave_before():
         (lambda: arrivals.markov_modulated(3, [1, -1], [1, 1], rng()), "rates_rps[1] must"),
         (lambda: arrivals.markov_modulated(3, [1, 2], [1, 0], rng()), "dwell_s[1] must be"),
         (lambda: arrivals.markov_modulated(3, [1], [1, 1], rng()), "rates_rps and dwell_s must"),
+        (lambda: arrivals.varying([1, -1], 1, rng()), "rates_rps[1] must"),
+        (lambda: arrivals.varying([1], 0, rng()), "interval_s must be"),
         (lambda: arrivals.from_trace([]), "times_s must not be empty"),
         (lambda: arrivals.from_trace([2.0, 1.0]), "times_s must be sorted: times_s[1] = 1.0"),
         (lambda: arrivals.from_trace([1.0, float("nan")]), "times_s[1] must be a finite"),
@@ -150,3 +152,14 @@ def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError) as error:
         call()
     assert message in str(error.value)
+
+
+def test_a_timetable_has_its_rate_in_each_interval_and_is_poisson_there():
+    arrivals_s = arrivals.varying([0, 400, 20], 100.0, rng())
+    counts = np.histogram(arrivals_s, np.arange(301))[0]
+    assert (np.diff(arrivals_s) >= 0).all()
+    assert counts[:100].sum() == 0
+    assert counts[100:200].mean() == pytest.approx(400, rel=0.02)
+    assert counts[200:].mean() == pytest.approx(20, rel=0.1)
+    assert counts[100:200].var() == pytest.approx(400, rel=0.5)
+    assert arrivals.varying([0.0], 5, rng()).size == 0
