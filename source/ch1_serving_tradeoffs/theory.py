@@ -35,7 +35,7 @@
 # | 1.3–1.5 | one request, one batch, one GPU | where do time and memory go? |
 # | 1.6–1.8 | money and replicas | what does it cost, and how many do I need? |
 # | 1.9–1.12 | promises | did we keep our word, and can we prove it? |
-# | 1.13–1.14 | control | what do we do when demand, hardware or a release misbehaves? |
+# | 1.13–1.15 | control | what do we do when demand, hardware or a release misbehaves? |
 #
 # ## How to read
 #
@@ -1607,10 +1607,10 @@ check_yourself(
 )
 
 # %% [markdown]
-# ## 1.14 Parallelism, fallback, caching, canary, rollback
+# ## 1.14 Parallelism, fallback, caching
 #
-# **Question.** The model does not fit, the region may fail, half the questions repeat, and there
-# is a new version to release. Which of these is arithmetic? All of them.
+# **Question.** The model does not fit, the region may fail, and half the questions repeat. Which of
+# these is arithmetic? All of them.
 #
 # **Parallelism** is a choice of what to split.
 #
@@ -1688,7 +1688,38 @@ show(
 )
 
 # %% [markdown]
-# **Canary.** A new version gets a small share of the traffic, and we compare failure rates. With
+# *Source: M. Shoeybi et al., Megatron-LM: Training Multi-Billion Parameter Language Models Using
+# Model Parallelism, 2019, arXiv:1909.08053; R. E. Barlow and F. Proschan, Statistical Theory of
+# Reliability and Life Testing, 1975, for chains and alternatives.*
+#
+# > **Common mistake.** Announcing a cache by its mean. At a hit rate of 40 % the mean falls by
+# > nearly 40 %, and the P99 by nothing. Next in line: multiplying the unavailabilities of two
+# > things that one release takes down together.
+#
+# **Check yourself.** Three requests in four hit a cache in 10 ms; a miss takes 810 ms. What is the
+# mean latency in ms?
+
+# %%
+answer = None
+check_yourself(
+    answer,
+    lambda: caching.hit_rate_latency(0.75, 10, 810),
+    "mean latency in ms",
+    "Weigh both times by their shares.",
+    mistakes={
+        "the shares are swapped": 0.25 * 10 + 0.75 * 810,
+        "that is the plain mean of both times": 410.0,
+    },
+    worked="0.75 * 10 + 0.25 * 810 = {right} ms.",
+)
+
+# %% [markdown]
+# ## 1.15 Canary and rollback
+#
+# **Question.** A new version is to be released, and it may be bad. How many users find out first,
+# and when do we know enough to go on?
+#
+# **Canary.** The new version gets a small share of the traffic, and we compare failure rates. With
 # $x_a$ failures of $n_a$ and $x_b$ of $n_b$, pooled $\hat p = (x_a + x_b)/(n_a + n_b)$:
 #
 # $$z = \frac{\hat p_b - \hat p_a}{\sqrt{\hat p (1 - \hat p)(1/n_a + 1/n_b)}}$$
@@ -1720,25 +1751,33 @@ for name, share in [("canary, 5 %", 0.05), ("everybody", 1.0)]:
 # below 1.96: neither "it is worse" nor "it is as good" has been shown. The action is to wait, and
 # the small share is what makes waiting affordable.
 #
-# > **Common mistake.** Promoting on a point estimate, in either direction; stopping the test at
-# > the first moment when $z$ looks good; and announcing a cache by its mean. At a hit rate of 40 %
-# > the mean falls by nearly 40 %, and the P99 by nothing.
+# > **Common mistake.** Promoting on a point estimate, in either direction; and stopping the test at
+# > the first moment when $z$ looks good: whoever looks often enough sees 1.96 by chance.
 #
-# **Check yourself.** Three requests in four hit a cache in 10 ms; a miss takes 810 ms. What is the
-# mean latency in ms?
+# **Check yourself.** The old version failed 100 of 10 000 requests, the canary 15 of 1000. What
+# is $z$?
 
 # %%
 answer = None
 check_yourself(
     answer,
-    lambda: caching.hit_rate_latency(0.75, 10, 810),
-    "mean latency in ms",
-    "Weigh both times by their shares.",
+    lambda: experiments.two_proportion_z(100, 10_000, 15, 1000),
+    "z of the canary",
+    "Pool first: 115 of 11 000.",
     mistakes={
-        "the shares are swapped": 0.25 * 10 + 0.75 * 810,
-        "that is the plain mean of both times": 410.0,
+        "that leaves the two rates unpooled under the root": lambda: (
+            0.005 / math.sqrt(0.01 * 0.99 / 10_000 + 0.015 * 0.985 / 1000)
+        ),
+        "that is the difference of the rates: how many standard errors is it?": 0.005,
+        "one arm is ten times as long: both numbers of requests stand under the root": lambda: (
+            0.005 / math.sqrt(115 / 11_000 * (1 - 115 / 11_000) * 2 / 11_000)
+        ),
     },
-    worked="0.75 * 10 + 0.25 * 810 = {right} ms.",
+    worked=lambda: (
+        f"p = 115 / 11 000; the root of p (1 - p) (1/10 000 + 1/1000) is "
+        f"{math.sqrt(115 / 11_000 * (1 - 115 / 11_000) * 0.0011):.5f}; 0.005 over it: "
+        "{right}."
+    ),
 )
 
 # %% [markdown]

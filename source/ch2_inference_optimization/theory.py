@@ -539,8 +539,9 @@ show(
 
 # %% [markdown]
 # > **Common mistake.** Adding a small constant to every bin "to avoid log of 0". It is not needed,
-# > and it moves the result: values such as 0.0278656107 are in print for the example above, instead
-# > of << fixed(drift.js_divergence([0.25] * 4, [0.1, 0.2, 0.3, 0.4]), 10) >>, and two histograms
+# > and it moves the result: with 0.01 added to each bin the example above gives
+# > << fixed(drift.js_divergence([0.26] * 4, [0.11, 0.21, 0.31, 0.41]), 4) >> instead of
+# > << fixed(drift.js_divergence([0.25] * 4, [0.1, 0.2, 0.3, 0.4]), 4) >>, and two histograms
 # > with nothing in common no longer reach $\ln 2$. Elsewhere: taking the schema for the contract,
 # > and accepting `True` as a number of tokens because a `bool` is an `int` in Python.
 #

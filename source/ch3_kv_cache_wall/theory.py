@@ -280,10 +280,9 @@ for name in ("Llama-3-8B", "Llama-3-70B", "Llama-3.1-405B", "Llama-2-13B", "GPT-
 #
 # > **Common mistake.** Counting query heads. With all 64 heads of the 70B a user of 4096 tokens
 # > would take << num(memory.kv_cache_size(4096, 1, K)["gib"], 3) >> GiB instead of
-# > << num(memory.kv_cache_size(4096, 1, k)["gib"], 3) >> GiB. In circulation are also
-# > << fixed(memory.kv_cache_size(4096, 1, K)["gib"] / 2, 1) >> GB (one factor 2 dropped, of keys
-# > *and* values, and GiB called GB) and << fixed(2 * memory.kv_cache_size(4096, 1, K)["gb"], 0) >>
-# > GB (one factor 2 too many). Write the product down, one factor a line.
+# > << num(memory.kv_cache_size(4096, 1, k)["gib"], 3) >> GiB. One factor 2 dropped, of
+# > keys *and* values, and GiB called GB make << fixed(memory.kv_cache_size(4096, 1, K)["gib"] / 2, 1) >>
+# > GB of it; one factor 2 too many << fixed(2 * memory.kv_cache_size(4096, 1, K)["gb"], 0) >>. Write the product down, one factor a line.
 #
 # *Source: J. Ainslie et al., GQA: Training Generalized Multi-Query Transformer Models from
 # Multi-Head Checkpoints, 2023, arXiv:2305.13245. Shapes: the models' published configurations.*
@@ -567,10 +566,9 @@ show(
 # << num(queueing.littles_law(L=memory.max_users(8, g.memory_bytes, W, k, 4096), W=20), 3) >>.
 #
 # > **Common mistake.** Dividing the whole memory, with the weights still in it; taking the weights
-# > off each card instead of once; or mixing units (section 3.3). Two answers that circulate for
-# > this node are << fixed((640 - 141) / 10, 0) >> (500 GB over "10 GB" a user: the wrong heads,
-# > mixed units) and << memory.max_users(8, g.memory_bytes, W, K, 8192) >> (the wrong heads, for
-# > 8192 tokens). With all inputs named there is one for 4096 tokens:
+# > off each card instead of once; or mixing units (section 3.3). For this node 500 GB over
+# > "10 GB" a user (the wrong heads, mixed units) make << fixed((640 - 141) / 10, 0) >>, and the wrong
+# > heads with 8192 tokens << memory.max_users(8, g.memory_bytes, W, K, 8192) >>. With all inputs named there is one for 4096 tokens:
 # > << memory.max_users(8, g.memory_bytes, W, k, 4096) >>.
 #
 # *Source: elementary. The interactive lab of this chapter lets you move every factor.*

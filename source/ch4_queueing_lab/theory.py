@@ -35,7 +35,7 @@
 # | 4.6 | many servers | why do large pools run hotter? |
 # | 4.7–4.8 | batches | what is the batching tax, and who has to pay it? |
 # | 4.9–4.10 | no room, no time | what if waiting is impossible or useless? |
-# | 4.11–4.12 | decisions | how full, how many, how soon? |
+# | 4.11–4.13 | decisions | how full, how many, how soon? |
 #
 # ## How to read
 #
@@ -210,8 +210,8 @@ print(f"most at once: {run.in_system.max()}")
 # > size is too small for much of the time: in the run above the most at once is about ten times
 # > $L$.
 #
-# **Check yourself.** Glasses send 60 frames a second, and each is in the system for 20 ms. How many
-# frames are in flight on average?
+# **Check yourself.** A pair of smart glasses sends what its camera sees to a server, 60 frames a
+# second, and each is in the system for 20 ms. How many frames are in flight on average?
 
 # %%
 answer = None
@@ -777,6 +777,12 @@ check_yourself(
 # **Question.** One server at 80 % has a terrible tail. Do eight servers at 80 % behind one queue
 # have the same?
 #
+# **Picture.** Where eight tills share one queue, you wait only if all eight are busy, and then the
+# next of eight to finish takes you. Two numbers follow: how probable it is that all are busy, and
+# how fast the queue moves if they are. The first falls quickly as the pool grows at the same
+# utilisation; the second is the spare rate of the whole pool, not of one server. The time in the
+# system is the service and, with the first probability, a wait at the second rate:
+#
 # $$P(T > t) = e^{-t/S} + C(c, a)\,\frac{e^{-t/S} - e^{-(c - a)\,t/S}}{c - 1 - a}
 # \quad (a \ne c-1), \qquad e^{-t/S}\left(1 + C(c, a)\,\frac{t}{S}\right) \quad (a = c-1)$$
 #
@@ -882,9 +888,10 @@ print(
 # %% [markdown]
 # > **Common mistake.** Treating $c$ servers as one that is $c$ times as fast. The fast server would
 # > also *serve* each request $c$ times as fast; a pool does not. It removes the wait and leaves the
-# > service, so its P99 never falls below $S \ln 100$. And $\mu = 3$/s, $\lambda = 10$/s on four
-# > servers waits << fixed(queueing.mmc_wait(10, 3, 4), 3) >> s on average, about twice of what
-# > circulates for this example.
+# > service, so its P99 never falls below $S \ln 100$. With $\mu = 3$/s and $\lambda = 10$/s four
+# > servers let wait for << fixed(queueing.mmc_wait(10, 3, 4), 3) >> s and serve for
+# > << fixed(1 / 3, 3) >> s on average; one of 12/s would do
+# > << fixed(queueing.mm1(10, 12).Wq, 3) >> s and << fixed(1 / 12, 3) >> s.
 #
 # **Check yourself.** Two pooled servers with an offered load of $a = 1$: which share of the
 # arrivals has to wait?
@@ -1535,10 +1542,10 @@ check_yourself(
 )
 
 # %% [markdown]
-# ## 4.12 Scaling, late replicas, hedges and alarms
+# ## 4.12 Scaling, and replicas that come late
 #
-# **Question.** If one replica is too slow we add more, if they come late we wait, if one straggles
-# we ask a second, and if all fails we are called. What does each of these cost?
+# **Question.** If one replica is too slow we add more, and they come late. What do we gain, and what
+# piles up in the meantime?
 #
 # **Scaling out is not free.** With $n$ workers that share something (a lock, a link, a scheduler),
 # the universal scalability law gives the throughput relative to one:
@@ -1621,6 +1628,36 @@ for after in (6, 7, 8, 10):
 # surge. Keep headroom for the growth that happens within one reaction time, and shed or degrade in
 # the meantime (1.11).
 #
+# > **Common mistake.** Answering every latency alarm with more workers. Past $n^*$ they lower
+# > throughput; before they arrive the backlog is there; and if the tail comes from the service time
+# > itself (4.5), they do not touch it.
+#
+# **Check yourself.** A fleet has $\sigma = 0.1$ and $\kappa = 0.001$. At how many workers does its
+# throughput peak?
+
+# %%
+answer = None
+check_yourself(
+    answer,
+    lambda: round(capacity.usl_peak(0.1, 0.001)),
+    "workers at the peak",
+    "The root of 900.",
+    mistakes={"that is the square of it": 900, "that leaves sigma out: (1 - sigma) / kappa": 32},
+    worked="The root of (1 - 0.1) / 0.001 = 900: {right}.",
+)
+
+# %% [markdown]
+# ## 4.13 Hedges and alarms
+#
+# **Question.** If one call straggles we make a second, and if all fails we are called. What does
+# either cost?
+#
+# $$\rho_{hedged} = \rho\,(1 + (1 - q)), \qquad
+# \text{budget spent} = \text{burn rate}\cdot\frac{\text{window}}{\text{period}}$$
+#
+# - $q$ quantile of the latency after which a second copy is sent [–]; burn rate: error rate over
+#   the permitted one; window until the alarm fires and period of the objective, in one unit.
+#
 # **Hedging feeds the queue.** A second copy of every call that is still open at its P95 adds about
 # 5 % load (1.10). On a lightly loaded service that is nothing; near the cliff it is not:
 
@@ -1657,24 +1694,28 @@ for burn, window_h in [(14.4, 1), (6, 6), (1, 72)]:
 # *Source: J. Dean and L. A. Barroso, The Tail at Scale, Communications of the ACM 56(2), 2013;
 # B. Beyer et al. (eds.), The Site Reliability Workbook, 2018, chapter 5.*
 #
-# > **Common mistake.** Answering every latency alarm with more workers. Past $n^*$ they lower
-# > throughput; before they arrive the backlog is there; and if the tail comes from the service time
-# > itself (4.5), they do not touch it. Retries and hedges without a budget are load, and at 90 %
-# > utilisation 5 % more load costs one server
+# > **Common mistake.** Retries and hedges without a budget. They are load, and at 90 % utilisation
+# > 5 % more load costs one server
 # > << fixed(100 * (queueing.mm1(0.945, 1).p99 / queueing.mm1(0.9, 1).p99 - 1), 0) >> % of P99.
+# > Next in line: an alarm on the error rate, which wakes somebody for a minute that costs nothing
+# > and lets a slow leak empty the month.
 #
-# **Check yourself.** A fleet has $\sigma = 0.1$ and $\kappa = 0.001$. At how many workers does its
-# throughput peak?
+# **Check yourself.** An alarm fires after two hours at a burn rate of 12. What share of the budget of
+# thirty days is gone by then?
 
 # %%
 answer = None
 check_yourself(
     answer,
-    lambda: round(capacity.usl_peak(0.1, 0.001)),
-    "workers at the peak",
-    "The root of 900.",
-    mistakes={"that is the square of it": 900, "that leaves sigma out: (1 - sigma) / kappa": 32},
-    worked="The root of (1 - 0.1) / 0.001 = 900: {right}.",
+    lambda: reliability.budget_spent(12, 2, 720),
+    "share of the budget",
+    "Twelve times as fast, for 2 hours of 720.",
+    mistakes={
+        "that is the share of the time": 2 / 720,
+        "that takes the budget of a day": 1.0,
+        "that is one hour at this rate": 12 / 720,
+    },
+    worked="12 * 2 / 720 = {right}.",
 )
 
 # %% [markdown]
