@@ -111,12 +111,15 @@ class Words:
         """Return a question whose right option is the one that claims `truth`.
 
         An option is [label, feedback], or its feedback alone where the question has a `label`
-        for all. It claims its own key unless `claims` says what; <<claim>>, and what `each`
-        makes of it, can stand in its texts. With `truth` None no option is wrong.
+        for all. It claims its own key unless `claims` says what, and leaves out those that claim
+        nothing; <<claim>>, and what `each` makes of it, can stand in its texts. With `truth`
+        None no option is wrong.
         """
         said, key = self.get(path), path.rpartition(".")[2]
         options = []
         for name, texts in said["options"].items():
+            if claims is not None and name not in claims:
+                continue
             claim = name if claims is None else claims[name]
             own = {**values, "claim": claim, **(each(claim) if each else {})}
             label, feedback = (said["label"], texts) if isinstance(texts, str) else texts

@@ -96,7 +96,17 @@ def interrupt():
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(("run", "code", "said"), [(int, 0, ""), (interrupt, 130, "cut short\n")])
+def missing():
+    raise ModuleNotFoundError(name="httpx")
+
+
+NEEDED = "error: needs httpx: pip install httpx\n"
+
+
+@pytest.mark.parametrize(
+    ("run", "code", "said"),
+    [(int, 0, ""), (interrupt, 130, "cut short\n"), (missing, 2, NEEDED)],
+)
 def test_what_a_run_ends_with(run, code, said):
     """Again without an event loop, after which Python 3.11 traces nothing in that frame."""
     err = io.StringIO()
@@ -207,7 +217,7 @@ def test_without_the_client_library_it_says_what_to_install(tmp_path):
         "sys.exit(main('--url http://127.0.0.1:9 --model m --rate 1'.split()))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 2 and done.stderr == "error: needs httpx: pip install httpx\n"
+    assert done.returncode == 2 and done.stderr == NEEDED
 
 
 def test_the_package_loads_neither_server_nor_client():

@@ -8,7 +8,7 @@ from servemath_helpers.labs.kv_wall.model import MemorySetup
 from servemath_helpers.labs.kv_wall.story import CONTEXTS
 from servemath_helpers.labs.kv_wall.view import KVWallLab
 
-from ..test_both_labs import unlock
+from ..test_all_labs import unlock
 
 ENGINE = KVWallLab.engine
 

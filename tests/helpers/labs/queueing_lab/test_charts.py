@@ -8,7 +8,7 @@ from servemath_helpers.labs.queueing_lab.mission import gauge
 from servemath_helpers.labs.queueing_lab.model import flow_of, measure
 from servemath_helpers.labs.queueing_lab.story import TRACKS, controls
 
-from ..test_both_labs import looked_at as well_drawn
+from ..test_all_labs import looked_at as well_drawn
 
 SIMULATED = [(track, part) for track in TRACKS for part in ("part2", "part3")]
 #: Settings far from the defaults, some of them failures.

@@ -7,7 +7,7 @@ from servemath_helpers.labs.queueing_lab.story import TRACKS
 from servemath_helpers.labs.queueing_lab.view import QueueingLab
 
 from ..frame.test_view import everything
-from ..test_both_labs import unlock as unlock_parts
+from ..test_all_labs import unlock as unlock_parts
 
 ENGINE = QueueingLab.engine
 
