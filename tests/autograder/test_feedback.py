@@ -167,7 +167,7 @@ def test_a_hidden_test_says_only_what_kind_of_error_it_was(made):
 @pytest.mark.parametrize(
     ("name", "said"),
     [("CellTimeoutError", "too long"), ("DeadKernelError", "ended the program"), ("", "lost"),
-     ("NotRun", "could not be run"), ("NoCredit", "package's own answer"), ("eval", "an error")],
+     ("NotRun", "could not be run"), ("NoCredit", "are the package's own"), ("eval", "an error")],
 )  # fmt: skip
 def test_reasons_are_in_our_own_words(name, said):
     assert said in why_lost(name)
