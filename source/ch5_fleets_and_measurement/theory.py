@@ -605,27 +605,29 @@ for cards in (2, 4, 8):
 # <<% set eight = 1e3 * (published.single_batches(8) | selectattr("prompt_tokens", "equalto", 2048)
 #     | first).step_s -%>>
 # Four cards gain little over two and eight nothing over four: this engine of 2023 launched its
-# kernels one by one, and 80 layers took it some << num(eight, 2) >> ms whatever the cards did. Engines of today
-# record a step once and replay it. What remains for them are the rounds of the all-reduces. For a
-# ring of eight GPUs over NVLink, NVIDIA's own library reckons with 6.6 µs a call and 0.6 µs a round
-# for small messages; spread over the rounds that is $t_0$:
+# kernels one by one, and 80 layers took it some << num(eight, 2) >> ms whatever the cards did.
+# Engines of today record a step once and replay it. What remains for them are the rounds of the
+# all-reduces. For small messages in a ring over NVLink, NVIDIA's own library reckons with 6.6 µs a
+# call and 0.6 µs a round; spread over the rounds that is $t_0$, for eight GPUs
+# << num(1e6 * parallelism.ring_step_s(8), 3) >> µs:
+
 
 # %%
-hop_s = (6.6e-6 + 2 * (n - 1) * 0.6e-6) / (2 * (n - 1))
-link_Bps = gpu.link_Bps
-print(f"t0 = {1e6 * hop_s:.2f} us")
+def comm_s(batch, cards, latency=True):
+    """Time of the all-reduces of a step, with or without their latency."""
+    hop_s = parallelism.ring_step_s(cards) if cards > 1 and latency else 0
+    shape = (batch, model.hidden, model.n_layers, cards)
+    return parallelism.tensor_parallel_comm_s(*shape, gpu.link_Bps, hop_s)
+
+
 print(f"{'GPUs':>4} {'weights':>9} {'B':>4} {'all-reduces':>12} {'of it t0':>9} {'together':>9}")
 alone_s = model.weight_bytes() / gpu.bandwidth_Bps
 for cards, batch in [(1, 1), (2, 1), (4, 1), (8, 1), (8, 256)]:
-    talk = (batch, model.hidden, model.n_layers, cards, link_Bps)
-    comm_s = parallelism.tensor_parallel_comm_s(*talk, hop_s)
-    bytes_s = parallelism.tensor_parallel_comm_s(*talk, 0)
-    share = f"{1 - bytes_s / comm_s:>9.1%}" if comm_s else f"{'–':>9}"
-    print(f"{cards:>4} {1e3 * alone_s / cards:>6.2f} ms {batch:>4} {1e3 * comm_s:>9.2f} ms", end="")
-    print(f" {share} {1e3 * (alone_s / cards + comm_s):>6.2f} ms")
-eight_s = alone_s / 8 + parallelism.tensor_parallel_comm_s(
-    1, model.hidden, model.n_layers, 8, link_Bps, hop_s
-)
+    talk_s, bytes_s = comm_s(batch, cards), comm_s(batch, cards, latency=False)
+    share = f"{1 - bytes_s / talk_s:>9.1%}" if talk_s else f"{'–':>9}"
+    print(f"{cards:>4} {1e3 * alone_s / cards:>6.2f} ms {batch:>4} {1e3 * talk_s:>9.2f} ms", end="")
+    print(f" {share} {1e3 * (alone_s / cards + talk_s):>6.2f} ms")
+eight_s = alone_s / 8 + comm_s(1, 8)
 print(f"eight cards are {alone_s / eight_s:.1f} times as fast as one, not 8")
 
 # %% [markdown]
@@ -658,12 +660,7 @@ for cards in (2, 4, 8):
 # %% jupyter={"source_hidden": true}
 fig, (left, right) = plt.subplots(1, 2, figsize=(12, 5.2))
 cards_axis = np.array([1, 2, 4, 8])
-comm = np.array(
-    [
-        parallelism.tensor_parallel_comm_s(1, model.hidden, model.n_layers, int(c), link_Bps, hop_s)
-        for c in cards_axis
-    ]
-)
+comm = np.array([comm_s(1, int(c)) for c in cards_axis])
 place = np.arange(4)
 left.bar(place, 1e3 * alone_s / cards_axis, 0.6, color=COLORS["primary"], label="reading weights")
 left.bar(
