@@ -108,6 +108,7 @@ def show(paths: Iterable[str]) -> None:
         flags = syscalls.MS_BIND | syscalls.MS_REC
         syscalls.mount(f"/proc/self/fd/{descriptor}", str(path), flags=flags)
         os.close(descriptor)
+    os.chdir(Path.cwd())  # by its name, as whoever comes later
 
 
 def _closed(path: Path) -> Path | None:

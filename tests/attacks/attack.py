@@ -8,6 +8,9 @@ An entry says in one sentence what it tries, and then what it puts into a submis
 - `files`, `links`, `fifos`, `sizes` (empty files of so many bytes): what lies in the
   folder beside the notebook.
 
+A family with `walls = true` at its head runs against what the two jails do each in their own
+way: it is graded in both of them, the others within namespaces alone (in both when soaking).
+
 What it deserves is never typed in. An honestly solved exercise deserves what its
 solution earns; an attacked one what `worth` earns there, the part of the attack that
 is an honest try, by default nothing. `<<name>>` stands for what only a run knows.
@@ -28,17 +31,32 @@ from nbformat import NotebookNode
 
 from autograder.bank import runner
 from autograder.demo.sample_class import EXERCISES, Chapter, solution_cell
+from autograder.grading.engine.jail import LANDLOCK, NAMESPACES
 
 from .course import PLAIN, PLAIN_SOLUTION
 
 CORPUS = Path(__file__).parent / "corpus"
 
-#: Stops an attack that harms the machine, unless it runs in a jail.
-ONLY_IN_JAIL = """
+#: Stops an attack that harms the machine, unless it runs in a jail. By Landlock paths and
+#: processes are there, but folders cannot be listed nor other processes signalled.
+ONLY_IN_JAIL = {
+    NAMESPACES: """
 import os as jail_os
 if jail_os.path.exists("<<root>>") or jail_os.getpid() > 400:
     raise RuntimeError("not in a jail: this attack is not tried")
-"""
+""",
+    LANDLOCK: """
+import os as jail_os
+for jail_open in (
+    lambda: jail_os.listdir("<<root>>"), lambda: jail_os.kill(jail_os.getppid(), 0)
+):
+    try:
+        jail_open()
+    except PermissionError:
+        continue
+    raise RuntimeError("not in a jail: this attack is not tried")
+""",
+}
 
 
 @dataclass(frozen=True)
@@ -47,7 +65,8 @@ class Attack:
 
     `dies` says that the cell at fault may be stopped before it can print that it
     got where it wanted; `fools` that it earns points where tests share the
-    learner's kernel; `harmless_page` that its feedback page is looked at.
+    learner's kernel; `harmless_page` that its feedback page is looked at; `walls` that it is
+    graded in either jail.
     """
 
     name: str
@@ -69,6 +88,7 @@ class Attack:
     dies: bool = False
     fools: bool = False
     harmless_page: bool = False
+    walls: bool = False
 
     @property
     def arrives(self) -> bool:
@@ -78,10 +98,11 @@ class Attack:
 
 def load() -> list[Attack]:
     """Return all attacks; families take turns, so that those that only wait are spread out."""
-    families = [
-        [Attack(**entry) for entry in tomllib.loads(path.read_text(encoding="utf-8"))["attack"]]
-        for path in sorted(CORPUS.glob("*.toml"))
-    ]
+    families = []
+    for path in sorted(CORPUS.glob("*.toml")):
+        family = tomllib.loads(path.read_text(encoding="utf-8"))
+        entries = family.pop("attack")
+        families.append([Attack(**family, **entry) for entry in entries])
     rounds = itertools.zip_longest(*families)
     return [attack for taken in rounds for attack in taken if attack is not None]
 
@@ -94,7 +115,6 @@ def backwards(word: str) -> str:
 def generated() -> dict[str, str]:
     """Return texts that are too long to be written down."""
     return {
-        "only_in_jail": ONLY_IN_JAIL,
         "deep_json": '{"cells": ' + "[" * 100_000 + "]" * 100_000 + "}",
         "many_magics": "!true\n" * 700,
         "stalling_cell": "!true\n" * 480 + "x = 1\n" * 30_000,

@@ -20,7 +20,7 @@ import psutil
 
 PR_SET_CHILD_SUBREAPER = 36
 
-TIMEOUT_S = 600.0
+TIMEOUT_S = 1200.0
 
 #: What the kernel gets to take away processes that were killed at the very end.
 GRACE_S = 5.0

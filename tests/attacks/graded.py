@@ -22,8 +22,10 @@ from autograder.course.commands import environment
 from autograder.demo.sample_class import EXERCISES, Chapter, solution_cell
 from autograder.gradebook.record import collect
 from autograder.gradebook.table import class_table
+from autograder.grading.engine.jail import LANDLOCK
 
-from .attack import Attack, Hall, backwards
+from .. import container
+from .attack import ONLY_IN_JAIL, Attack, Hall, backwards
 from .course import CHAPTER, PLAIN, throw_away
 from .listeners import Listeners
 
@@ -40,6 +42,7 @@ class Words:
     mark: str
     arrived: str
     breach: str
+    glimpse: str
     needle: str
     tail: str
     secret: str
@@ -48,7 +51,7 @@ class Words:
     @classmethod
     def new(cls) -> Words:
         """Return fresh words; a process can carry the mark in its name (15 characters)."""
-        rest = [uuid.uuid4().hex for _ in range(6)]
+        rest = [uuid.uuid4().hex for _ in range(7)]
         return cls(f"sm{uuid.uuid4().hex[:10]}", *rest)
 
 
@@ -64,7 +67,8 @@ def digest(folder: Path) -> dict[str, str]:
 class GradedAttacks:
     """The course after the command: scores, outputs, what is left, what was heard."""
 
-    def __init__(self, folder: Path, attacks: list[Attack]) -> None:
+    def __init__(self, folder: Path, attacks: list[Attack], wall: str) -> None:
+        self.wall = wall
         self.words = Words.new()
         self.home = folder / "home"
         self.home.mkdir()
@@ -89,6 +93,8 @@ class GradedAttacks:
             "mark": words.mark,
             "arrived": backwards(words.arrived),
             "breach": backwards(words.breach),
+            "glimpse": backwards(words.glimpse),
+            "only_in_jail": ONLY_IN_JAIL[self.wall],
             "needle": backwards(words.needle),
             "reversed_needle": words.needle[::-1],
             "forged": words.forged,
@@ -163,12 +169,17 @@ class GradedAttacks:
         self.scratch = folder / "scratch"
         self.scratch.mkdir()
         secrets = {SECRET: self.words.secret, "HOME": str(self.home), "TMPDIR": str(self.scratch)}
+        command = [sys.executable, Path(__file__).with_name("contain.py"), report]
+        if self.wall == LANDLOCK:
+            command += [sys.executable, container.__file__]
+            shown = (sys.prefix, sys.base_prefix, HOME)
+            command += [word for path in shown for word in ("--show", path)]
+            owned = (self.course.root, self.home, self.scratch)
+            command += [word for path in owned for word in ("--own", path)]
+            command.append("--")
         with tempfile.TemporaryFile("w+b") as log:
             subprocess.run(
-                [
-                    *(sys.executable, Path(__file__).with_name("contain.py"), report),
-                    *(sys.executable, "-m", "nbgrader", "autograde", CHAPTER),
-                ],
+                [*command, sys.executable, "-m", "nbgrader", "autograde", CHAPTER],
                 cwd=self.course.root,
                 env={**environment(), **secrets},
                 stdin=subprocess.DEVNULL,

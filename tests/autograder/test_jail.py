@@ -13,6 +13,7 @@ import functools
 import json
 import os
 import platform
+import random
 import resource
 import select
 import shutil
@@ -755,6 +756,29 @@ def test_files_together_are_watched(among, fill):
     assert seen.init == [False, True]
 
 
+@linux
+def test_children_that_ended_and_that_nobody_asked_after_are_no_reason_to_end(account):
+    """As left by subprocess.Popen: their descriptors can no longer be looked at."""
+
+    def use():
+        for _ in range(3):
+            if (pid := os.fork()) == 0:
+                os._exit(0)
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        os.write(tell, b"x")
+        os.read(asked, 1)
+
+    def measure(_):
+        os.read(told, 1)
+        outgrown = jail.outgrown(SPEC)
+        os.write(ask, b"x")
+        return outgrown
+
+    with pipes(2) as ((asked, ask), (told, tell)):
+        seen = in_jail(account, use, init=measure, keep_fds=(asked, ask, told, tell))
+    assert (seen.error, seen.init) == ("", False)
+
+
 @contextlib.contextmanager
 def pipes(number):
     made = [os.pipe() for _ in range(number)]
@@ -1460,6 +1484,78 @@ def test_a_jail_ends_with_its_keeper(account):
     assert not account.shares or not Path(where).exists()
 
 
+@linux
+def test_who_is_not_the_learner_yet_ends_with_its_keeper_all_the_same():
+    """The keeper of a container's root is the learner's user before the learner is."""
+    need(EVERY[2])
+
+    def child():
+        EVERY[2].begin(SPEC)
+        jail.enter_jail(SPEC, keep_fds=[holds, wait], wall=LANDLOCK)
+        if os.fork() == 0:
+            os.read(wait, 1)
+            jail.drop_privileges(SPEC)
+            signal.pause()
+        jail.settle_keeper()
+
+    def user_of_keeper():
+        children = Path(f"/proc/{started}/task/{started}/children").read_text().split()
+        return Path(f"/proc/{children[0]}").stat().st_uid if children else 0
+
+    with pipes(1) as ((wait, go),):
+        lives, holds = os.pipe()
+        started = forked(child, lambda **what: None)
+        os.close(holds)
+        while user_of_keeper() == 0:
+            time.sleep(0.01)
+        os.kill(started, signal.SIGKILL)
+        os.waitpid(started, 0)
+        time.sleep(0.2)  # the keeper is told, and may not kill yet
+        os.write(go, b"x")
+        assert select.select([lives], [], [], 60)[0] == [lives] and os.read(lives, 1) == b""
+        os.close(lives)
+
+
+@linux
+@pytest.mark.soak
+def test_nothing_is_left_of_two_hundred_jails_on_a_busy_machine(jails, shared, monkeypatch):
+    if not jails.shares:
+        pytest.skip("the kernel ends what is within namespaces")
+    monkeypatch.setattr(tempfile, "tempdir", str(shared))
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(6)]
+    lives, holds = os.pipe()
+
+    def child(draw):
+        jail.enter_jail(SPEC, keep_fds=[holds], wall=LANDLOCK)
+        if os.fork() == 0:
+            jail.drop_privileges(SPEC)
+            for _ in range(3):
+                leave_one_behind()
+            spoil()
+            signal.pause()
+        jail.settle_keeper()
+        time.sleep(draw.choice([0, 0.1, 60]))
+
+    def one(seed):
+        draw = random.Random(seed)
+        started = forked(lambda: child(draw), lambda **what: None)
+        time.sleep(draw.uniform(0, 0.5))
+        os.kill(started, signal.SIGTERM)
+        os.waitpid(started, 0)
+
+    try:
+        for seed in range(200):
+            one(seed)
+        os.close(holds)
+        assert select.select([lives], [], [], 0)[0] == [lives] and os.read(lives, 1) == b""
+        assert names(shared) == []
+    finally:
+        os.close(lives)
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
 def leave_one_behind():
     if os.fork() == 0:
         os.setsid()
@@ -1583,6 +1679,20 @@ def test_a_wall_that_does_not_stand_is_noticed(first, break_wall, noticed):
         break_wall()
 
     assert noticed in outcome_of(jail.why_not, begin)
+
+
+@linux
+def test_a_folder_for_temporary_files_that_is_closed_to_the_learner_is_refused(tmp_path):
+    """Nothing is left in it all the same."""
+    need(EVERY[2])
+    tmp_path.chmod(0o700)
+
+    def begin():
+        EVERY[2].begin(SPEC)
+        tempfile.tempdir = str(tmp_path)
+
+    assert f"its user may not read {tmp_path}" in outcome_of(jail.why_not, begin)
+    assert names(tmp_path) == []
 
 
 @linux

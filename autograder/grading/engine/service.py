@@ -44,6 +44,9 @@ PRELOAD = (
 #: Seconds for a zygote to import what it preloads.
 START_S = 120.0
 
+#: Seconds for a zygote to end, with every jail: more than it gives them.
+END_S = 90.0
+
 #: Beyond a job's own limits, before a judge is given up.
 MARGIN_S = 60.0
 
@@ -157,10 +160,10 @@ class ZygoteProcess:
         """End it and everything it started."""
         self._control.close()
         try:
-            self._process.wait(10)
+            self._process.wait(END_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(END_S)
         self._folder.cleanup()
 
 

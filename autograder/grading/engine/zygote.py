@@ -45,8 +45,9 @@ from autograder.grading.engine.jail import (
 #: Seconds between two looks of a jail's keeper at what is in use, if a look takes no time.
 WATCH_S = 0.05
 
-#: Seconds that jails may take to be taken down, once nobody needs them.
-END_S = 5.0
+#: Seconds that jails may take to be taken down, once nobody needs them: a fraction of one,
+#: unless the machine is busy.
+END_S = 60.0
 
 #: Address space of a judge, and processor seconds beyond the notebook's own limit.
 JUDGE_BYTES = 4 * 2**30

@@ -20,6 +20,8 @@ _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 def prepare(kept: set[int]) -> None:
     """Keep nothing of whoever forked this process but the descriptors `kept`."""
+    # Whoever is told to end while its handler is not there yet is told when it is.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     os.umask(0o022)
     with contextlib.suppress(PermissionError):  # it leads a group already; the keeper will not
         os.setsid()
@@ -47,20 +49,18 @@ def fork_keeper(
     If this process ends first, the keeper is killed; given `alone`, it calls that instead.
     """
     parent_lives, parent_holds = os.pipe()
-    # Whoever is told to end while its handler is not there yet is told when it is.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     if (child := os.fork()) != 0:
         _wait_for(child, {*kept, parent_lives}, clean)
     os.close(parent_holds)
     if alone is not _nothing:
-        signal.signal(signal.SIGTERM, lambda *_: _end_alone(alone))
+        signal.signal(signal.SIGTERM, lambda *_: end_alone(alone))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     follow_parent(alone)
     # It may have ended before the line above.
     ended, _, _ = select.select([parent_lives], [], [], 0)
     os.close(parent_lives)
     if ended:
-        _end_alone(alone)
+        end_alone(alone)
     os.setsid()
 
 
@@ -70,7 +70,8 @@ def follow_parent(alone: Callable[[], None]) -> None:
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, told)
 
 
-def _end_alone(alone: Callable[[], None]) -> NoReturn:
+def end_alone(alone: Callable[[], None]) -> NoReturn:
+    """Do what the parent would have done, had it lived, and end."""
     try:
         alone()
     finally:
@@ -100,10 +101,12 @@ def _wait_for(child: int, descriptors: set[int], clean: Callable[[], None]) -> N
         for descriptor in descriptors:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        status = code if code >= 0 else 128 - code
+        # Not reaped yet: whoever is told to end just now still finds it.
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        status = code if code >= 0 else 128 - code
         clean()
     finally:
         os._exit(status)

@@ -123,13 +123,19 @@ class Watch:
     def _deleted(self) -> Iterator[os.stat_result]:
         for process in self.processes():
             for thread in self._list(f"{process}/task"):
-                for descriptor in self._list(f"{process}/task/{thread}/fd", told=True):
-                    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                        state = os.stat(
-                            f"{process}/task/{thread}/fd/{descriptor}", dir_fd=self.proc
-                        )
-                        if stat.S_ISREG(state.st_mode) and state.st_nlink == 0:
-                            yield state
+                try:
+                    yield from self._deleted_of(f"{process}/task/{thread}")
+                except PermissionError:
+                    # Whoever ends is root's, and without memory: it waits to be asked how.
+                    if self._read(f"{process}/task/{thread}/statm").split()[:1] not in ([], ["0"]):
+                        raise Uncounted from None
+
+    def _deleted_of(self, task: str) -> Iterator[os.stat_result]:
+        for descriptor in self._list(f"{task}/fd", told=True):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                state = os.stat(f"{task}/fd/{descriptor}", dir_fd=self.proc)
+                if stat.S_ISREG(state.st_mode) and state.st_nlink == 0:
+                    yield state
 
     def processes(self) -> Iterator[str]:
         """Yield all processes but the keeper; of descendants, each before its children are read."""
@@ -166,7 +172,7 @@ class Watch:
                 os.close(descriptor)
         except PermissionError:
             if told:
-                raise Uncounted from None
+                raise
         except OSError:
             pass  # it ended meanwhile
         return []

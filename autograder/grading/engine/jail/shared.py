@@ -41,14 +41,23 @@ class Shared:
         self._identity = choose_here()
         with step("make a folder of its own"):
             self._folder = Path(tempfile.mkdtemp(prefix="servemath-jail-")).resolve()
+            # The way to it may be closed to the learner's user, which is to empty it.
+            self._inside = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             work = self._folder / Path(spec.work).name
-            work.mkdir(mode=0o700)
-            for folder in (self._folder, work):
-                os.chown(folder, self._identity.uid, self._identity.gid)
         self.work = str(work)
-        with step("adopt what loses its parents"):
-            syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
-        keeper.fork_keeper(kept, clean=self._clean, alone=self._end_alone)
+        try:
+            with step("make it the learner's"):
+                work.mkdir(mode=0o700)
+                for folder in (self._folder, work):
+                    os.chown(folder, self._identity.uid, self._identity.gid)
+            with step("adopt what loses its parents"):
+                syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+            with step("start a process of its own"):
+                keeper.fork_keeper(kept, clean=self._clean, alone=self._end_alone)
+        except BaseException:
+            self._remove()
+            raise
+        self._parent = os.getppid()
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         if self._identity.uid == os.geteuid():
@@ -60,8 +69,8 @@ class Shared:
 
     def drop_privileges(self, spec: JailSpec) -> None:
         """Become the learner: the private folder is home, everything else is shut."""
-        os.close(self._watch.proc)
-        os.close(self._settled)
+        for descriptor in (self._watch.proc, self._inside, self._settled):
+            os.close(descriptor)
         here = str(self._folder)
         os.environ.update(HOME=here, TMPDIR=here, MPLCONFIGDIR=here, LOGNAME="learner")
         tempfile.tempdir = None
@@ -83,6 +92,8 @@ class Shared:
             give_up(self._identity)
             syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
             keeper.follow_parent(self._end_alone)
+        if os.getppid() != self._parent:  # it ended while nobody would have said so
+            keeper.end_alone(self._end_alone)
         os.close(self._tell)
         os.read(self._settled, 1)
         os.close(self._settled)
@@ -103,14 +114,19 @@ class Shared:
     def _end_alone(self) -> None:
         """In the keeper, whose parent was killed: do what that one would have done."""
         _end_all(self._watch)
-        _remove(self._folder)
+        self._remove()
 
     def _clean(self) -> None:
         """In the process that waits: end all that is left, and remove the private folder."""
         with _as_user(self._identity):
             _end_all(self._watch)
-            _remove(self._folder)
+            self._remove()
         with contextlib.suppress(OSError):  # done, where the user owns more than the folder
+            self._folder.rmdir()
+
+    def _remove(self) -> None:
+        with contextlib.suppress(OSError):
+            _empty(self._inside)
             self._folder.rmdir()
 
 
@@ -153,25 +169,16 @@ def _end_all(watch: limits.Watch) -> None:
 
 
 def _signal(process: str, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
+    # Refused as long as it has not become the learner's user yet: it will be tried again.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(int(process), number)
 
 
-def _remove(folder: Path) -> None:
-    """Remove a tree however deep, with folders that are closed to their owner.
+def _empty(root: int) -> None:
+    """Empty a folder however deep, with folders that are closed to their owner.
 
     What lies in a folder moves up next to it, so that no path grows long.
     """
-    with contextlib.suppress(OSError):
-        root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        try:
-            _empty(root)
-        finally:
-            os.close(root)
-        folder.rmdir()
-
-
-def _empty(root: int) -> None:
     moved, unheard_of = 0, os.urandom(8).hex()
     while filled := [name for name in os.listdir(root) if not _remove_one(name, root)]:
         for name in filled:
