@@ -2,9 +2,10 @@
 
 Baseline: nbgrader's own preprocessors and exporter, on the same 40 honest submissions
 of chapter 1 (right, wrong and half done, drawn from the bank). A round grades the class
-with stock nbgrader, and, there and back, with this engine and with this engine without
-its jail, each time in a fresh course folder. Times are of the whole command: by the
-clock, and of the processor for all its processes.
+with stock nbgrader, and, there and back, with this engine, with this engine as in an
+ordinary container, which forbids the first kind of jail, and without any jail, each time
+in a fresh course folder. Times are of the whole command: by the clock, and of the
+processor for all its processes.
 
 The floor is what no design can avoid: a process that has everything loaded forks for
 each submission and runs its code cells, tests included, with plain `exec`. It starts no
@@ -24,7 +25,7 @@ import nbformat
 from common.class_run import CHAPTER, Run, grade, released_class, start_seconds
 
 from autograder.cells import grade_id_of, is_test_cell
-from autograder.course import Course
+from autograder.course import HOME, Course
 from autograder.demo.sample_class import EXERCISES
 
 STOCK = """
@@ -33,11 +34,22 @@ c.CourseDirectory.course_id = "servemath"
 c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", "*.py", "*.md"]
 """
 
-SIDES: dict[str, tuple[tuple[str, ...], str | None]] = {
-    "stock": ((), STOCK),
-    "engine": ((), None),
-    "no jail": (("--ExecuteGraded.allow_unsandboxed=True", "--ExecuteGraded.jail=False"), None),
+#: Namespaces are refused, Landlock is not: tests/container.py.
+CONTAINER = (
+    *(sys.executable, str(HOME / "tests" / "container.py"), "--root"),
+    *("--show", sys.prefix, "--show", sys.base_prefix, "--"),
+)
+
+#: Arguments, configuration and surroundings of the command.
+SIDES: dict[str, tuple[tuple[str, ...], str | None, tuple[str, ...]]] = {
+    "stock": ((), STOCK, ()),
+    "engine": ((), None, ()),
+    "Landlock": ((), None, CONTAINER),
+    "no jail": (("--ExecuteGraded.allow_unsandboxed=True", "--ExecuteGraded.jail=False"), None, ()),
 }
+
+#: The jails, and the sides that run in them.
+COSTS = {"jail": "engine", "landlock": "Landlock"}
 
 FLOOR = """
 import json, os, sys, time
@@ -91,15 +103,19 @@ def floor_seconds(course: Course) -> list[float]:
     return times
 
 
+def cpu_s(runs: list[Run]) -> float:
+    """Return the median of the processor's seconds."""
+    return statistics.median(run.cpu_s for run in runs)
+
+
 def show(runs: dict[str, list[Run]], floor: float, start: float, size: int) -> dict[str, float]:
     """Print the table and return the medians of the whole command."""
     medians = {side: statistics.median(run.wall_s for run in found) for side, found in runs.items()}
     stock = medians["stock"]
     print(f"{'':<10}{'command s':>11}{'of stock':>10}{'CPU s':>8}{'between submissions, ms':>26}")
     for side, median in medians.items():
-        cpu = statistics.median(run.cpu_s for run in runs[side])
         steps = [step for run in runs[side] for step in run.submissions_s]
-        step = statistics.median(steps) * 1e3
+        cpu, step = cpu_s(runs[side]), statistics.median(steps) * 1e3
         print(f"{side:<10}{median:>11.2f}{median / stock:>10.3f}{cpu:>8.1f}{step:>26.1f}")
     print(f"{'floor':<10}{floor:>11.2f}{floor / stock:>10.3f}{'':>8}{floor / size * 1e3:>26.1f}")
     engine = medians["engine"]
@@ -121,9 +137,10 @@ def main() -> None:
     starts, floors = [], []
     with released_class(size) as course:
         for _ in range(rounds):
-            for side in ("stock", "engine", "no jail", "no jail", "engine"):
-                arguments, config = SIDES[side]
-                runs[side].append(grade(course, *arguments, config=config))
+            there = ("engine", "Landlock", "no jail")
+            for side in ("stock", *there, *reversed(there)):
+                arguments, config, within = SIDES[side]
+                runs[side].append(grade(course, *arguments, config=config, within=within))
             starts.append(start_seconds())
             floors.append(sum(floor_seconds(course)))
     identical = len({run.grades for found in runs.values() for run in found}) == 1
@@ -134,7 +151,14 @@ def main() -> None:
     if options.json:
         keys = {
             "ratio_vs_stock": round(medians["engine"] / medians["stock"], 4),
-            "jail_cost_ratio": round(medians["engine"] / medians["no jail"], 4),
+            **{
+                f"{jail}_cost_ratio": round(medians[side] / medians["no jail"], 4)
+                for jail, side in COSTS.items()
+            },
+            **{
+                f"{jail}_cost_cpu_ratio": round(cpu_s(runs[side]) / cpu_s(runs["no jail"]), 4)
+                for jail, side in COSTS.items()
+            },
             "floor_ratio": round(medians["engine"] / floor, 2),
             "n": size,
             "identical_scores": identical,

@@ -68,7 +68,9 @@ def released_class(size: int) -> Iterator[Course]:
         yield course
 
 
-def grade(released: Course, *arguments: str, config: str | None = None) -> Run:
+def grade(
+    released: Course, *arguments: str, config: str | None = None, within: tuple[str, ...] = ()
+) -> Run:
     """Grade a copy of the class, so that no run finds what an earlier one left.
 
     Parameters
@@ -79,6 +81,8 @@ def grade(released: Course, *arguments: str, config: str | None = None) -> Run:
         Further arguments of ``nbgrader autograde``.
     config : str, optional
         Text of ``nbgrader_config.py``, by default the course's own.
+    within : tuple of str, optional
+        A command that runs the command after it in surroundings of its own.
     """
     with tempfile.TemporaryDirectory(prefix="servemath-bench-") as folder:
         root = Path(folder, "course")
@@ -86,7 +90,7 @@ def grade(released: Course, *arguments: str, config: str | None = None) -> Run:
         if config is not None:
             (root / "nbgrader_config.py").write_text(config, encoding="utf-8")
         used = _cpu_seconds()
-        wall, ends, peak = _timed_command(root, ["autograde", CHAPTER, *arguments])
+        wall, ends, peak = _timed_command(root, ["autograde", CHAPTER, *arguments], within)
         used = _cpu_seconds() - used
         steps = tuple(after - before for before, after in itertools.pairwise(ends))
         return Run(wall, used, steps, peak, _grades(root / "gradebook.db"))
@@ -103,11 +107,13 @@ def _cpu_seconds() -> float:
     return children.ru_utime + children.ru_stime
 
 
-def _timed_command(root: Path, arguments: list[str]) -> tuple[float, list[float], float]:
+def _timed_command(
+    root: Path, arguments: list[str], within: tuple[str, ...] = ()
+) -> tuple[float, list[float], float]:
     """Return wall seconds, when each submission was done, and the peak memory in MB."""
     start = time.perf_counter()
     command = subprocess.Popen(
-        [sys.executable, "-m", "nbgrader", *arguments],
+        [*within, sys.executable, "-m", "nbgrader", *arguments],
         cwd=root,
         env=environment(),
         stdin=subprocess.DEVNULL,

@@ -8,8 +8,9 @@ An entry says in one sentence what it tries, and then what it puts into a submis
 - `files`, `links`, `fifos`, `sizes` (empty files of so many bytes): what lies in the
   folder beside the notebook.
 
-A family with `walls = true` at its head runs against what the two jails do each in their own
-way: it is graded in both of them, the others within namespaces alone (in both when soaking).
+With `walls = true`, for one entry or for all of a family, it runs against what the two jails do
+each in their own way: it is graded in both of them, the others within namespaces alone (in both
+when soaking).
 
 What it deserves is never typed in. An honestly solved exercise deserves what its
 solution earns; an attacked one what `worth` earns there, the part of the attack that
@@ -102,7 +103,7 @@ def load() -> list[Attack]:
     for path in sorted(CORPUS.glob("*.toml")):
         family = tomllib.loads(path.read_text(encoding="utf-8"))
         entries = family.pop("attack")
-        families.append([Attack(**family, **entry) for entry in entries])
+        families.append([Attack(**{**family, **entry}) for entry in entries])
     rounds = itertools.zip_longest(*families)
     return [attack for taken in rounds for attack in taken if attack is not None]
 

@@ -1039,7 +1039,7 @@ def test_the_learner_has_no_privileges(account):
     with pipes(1) as ((told, tell),):
         seen = in_jail(account, look, init=look_at, keep_fds=(told, tell))
     state, ids = seen.init
-    ids = sorted({*ids} - {65534})
+    ids = sorted({*ids} - {65534}) or ids  # unmapped, unless that is who runs the tests
     assert 0 not in ids
     assert len(ids) == 1
     filtered = 2 if platform.machine() in {"x86_64", "aarch64"} else 0

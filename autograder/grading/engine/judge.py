@@ -54,6 +54,9 @@ TRANSCRIPT_CHARS = 1_000_000
 #: Output of all cells of a notebook beyond this many bytes is cut.
 NOTEBOOK_OUTPUT_BYTES = 20_000_000
 
+#: How long a jail may take to stand, with what was handed in.
+STAND_S = 60.0
+
 #: How long a jail's keeper may take to say why the jail ended.
 LAST_WORD_S = 2.0
 
@@ -117,8 +120,6 @@ class Jail:
         self._leash = ends.leash
         self._pipes = {ends.stdout: "stdout", ends.stderr: "stderr"}
         self._asked = 0
-        #: Whether it was heard of: before that, nothing of the learner's ran in it.
-        self.stood = False
         #: Whether learner code, by its own account, asked for an answer that is withheld.
         self.asked_withheld = False
         for descriptor in self._pipes:
@@ -131,6 +132,17 @@ class Jail:
         for descriptor in self._pipes:
             os.close(descriptor)
         self._pipes = {}
+
+    def why_fallen(self) -> str:
+        """Wait until it stands, before anything of the learner's runs; return why it does not."""
+        outputs = Outputs(1 << 16, sys.maxsize)
+        try:
+            if self._collect(outputs, time.monotonic() + STAND_S, False) is not None:
+                return ""
+        except (ChannelClosed, ChannelGarbage):
+            self._drain(outputs)
+        said = "".join(item["text"] for item in outputs.items)
+        return (said.strip().splitlines() or ["no reason"])[-1]
 
     def interrupt(self) -> None:
         """Send the learner's process what a press of the stop button sends."""
@@ -177,7 +189,7 @@ class Jail:
                 "CellTimeoutError", f"would not {timeout_message} and was killed"
             ) from None
         except ChannelClosed:
-            excusable = not (self.stood and self._own_doing())
+            excusable = not self._own_doing()
             raise JailLost("DeadKernelError", "killed the kernel", excusable=excusable) from None
         except ChannelGarbage:
             raise JailLost("DeadKernelError", "broke the kernel's messages") from None
@@ -194,7 +206,6 @@ class Jail:
         """Collect until a reply, the deadline, or (if watched) a flood."""
         while True:
             while (message := self.channel.poll()) is not None:
-                self.stood = True
                 if isinstance(message.get("reply"), dict) and message.get("to") == self._asked:
                     self._drain(outputs)
                     self.asked_withheld |= message.get("asked") is True
@@ -343,7 +354,7 @@ class Judge:
             if time.monotonic() > self._deadline or self._rebuilt > most:
                 raise JailLost("DeadKernelError", "could not be run again in time")
             self._rebuilt += 1
-            self._jail = Jail(self._open_jail(), self._answer)
+            self._jail = self._standing_jail()
             for earlier in range(index):
                 if earlier in self._lost or self._cells[earlier]["id"] not in self._results:
                     continue
@@ -368,15 +379,20 @@ class Judge:
 
         Whoever loses a jail twice is at fault.
         """
-        stood = self._jail is not None and self._jail.stood
         self._close()
         bounded = len(self._excused) <= self._limits.max_restarts
         if loss.excusable and bounded and index not in self._excused:
             self._excused.add(index)
             return True
-        if loss.excusable and not stood:
-            raise RuntimeError("jails end before they stand")
         return False
+
+    def _standing_jail(self) -> Jail:
+        for _ in range(2):
+            jail = Jail(self._open_jail(), self._answer)
+            if not (why := jail.why_fallen()):
+                return jail
+            jail.close()
+        raise RuntimeError(f"jails end before they stand: {why}")
 
     def _close(self) -> None:
         if self._jail is not None:

@@ -63,7 +63,7 @@ class Learner:
         for stream in (sys.stdout, sys.stderr):
             assert isinstance(stream, Stream)
             stream.sink = self._put
-        self._channel.send({})  # the jail stands
+        self._channel.send({"reply": {}, "to": 0})  # the jail stands
         answers = {"cell": self._cell, "look": self._look, "call": self._call}
         while True:
             try:
@@ -269,8 +269,8 @@ def run_learner(channel: Channel, shell: CellShell, wanted: dict[str, Any], fold
     sys.path[:0] = path
     if len(path) > 1:  # a copy of the package stands before the installed one
         os.environ["PYTHONPATH"] = path[1]
-        for name in [name for name in sys.modules if name.split(".")[0] == PACKAGE]:
-            del sys.modules[name]
+        # What was loaded before the fork holds no answer; to load it again would cost everybody.
+        sys.modules[PACKAGE].__path__[:] = [str(Path(path[1], PACKAGE))]
     reseed()
     for name in [name for name in sys.modules if name.split(".")[0] == "autograder"]:
         del sys.modules[name]
