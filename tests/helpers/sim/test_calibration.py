@@ -115,6 +115,12 @@ def test_few_requests_are_enough():
     assert few.held_out.e2e.median < 0.2
 
 
+def test_few_requests_of_few_users_are_enough():
+    few = calibrate(measured(CONTINUOUS, n=6), CONTINUOUS, users=2, blocks=2)
+    assert few.held_out.e2e.n == 6
+    assert few.held_out.e2e.median < 0.2
+
+
 def test_one_request_has_an_error_and_no_interval():
     run = measured(CONTINUOUS, n=20)
     ttft = np.where(np.arange(20) == 3, run.ttft_s, np.nan)

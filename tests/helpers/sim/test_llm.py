@@ -73,7 +73,6 @@ def compare(requests, server, seed):
 # --- the fast server against the slow one -------------------------------------------
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda p: "-".join(map(str, p)))
 @settings(max_examples=25)
 @given(seed=SEEDS)
@@ -81,7 +80,6 @@ def test_every_policy_agrees_with_the_reference_to_a_nanosecond(policy, seed):
     compare(*configuration(seed, policy), seed)
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("order", ["fcfs", "shortest", "priority"])
 @pytest.mark.parametrize("batching", ["continuous", "chunked"])
 def test_a_cache_that_is_far_too_small_agrees_in_every_order(batching, order):

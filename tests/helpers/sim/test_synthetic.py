@@ -77,7 +77,6 @@ def test_speedup_shortens_every_interval_and_nothing_else():
     assert fast.prompt_tokens.tolist() == slow.prompt_tokens.tolist()
 
 
-@pytest.mark.no_cover
 @settings(max_examples=200)
 @given(
     rate=st.floats(0.01, 1000),
