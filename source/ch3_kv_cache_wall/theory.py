@@ -1100,8 +1100,8 @@ for point in loops.points:
 # %% [markdown]
 # The formula is a lower bound, and rises too little with $B$: launching kernels, the all-reduces of
 # section 3.13 and the prompts of those who join take their time in every step, and no bandwidth
-# shortens it. Over a thousand measurements are compared in
-# [How far off](../../docs/background/how-far-off.md).
+# shortens it. The course's documentation compares more than a thousand measurements, under *How far
+# off*.
 #
 # *Source: J. Austin et al., How to Scale Your Model, 2025, chapter on inference; R. Pope et al.,
 # Efficiently Scaling Transformer Inference, 2023, arXiv:2211.05102. Measured:
