@@ -247,9 +247,11 @@ class ExecuteGraded(NbGraderPreprocessor):
             coursedir.format_path(coursedir.submitted_directory, names["student"], assignment)
         )
         source = Path(coursedir.format_path(coursedir.source_directory, ".", assignment))
-        # The course's notebooks carry a megabyte of figures: only for code that may read one.
-        own = {path.name for path in source.glob("*.ipynb")}
-        read = any("ipynb" in text for text in (*sources, *_modules(folder)))
+        # The notebook itself is what runs. The course's others carry a megabyte of figures:
+        # only for code that may read one.
+        own = {f"{names['notebook']}.ipynb"}
+        if not any("ipynb" in text for text in (*sources, *_modules(folder))):
+            own |= {path.name for path in source.glob("*.ipynb")}
 
         owners = functools.cache(lambda: Owners.of_course(coursedir))
 
@@ -258,7 +260,7 @@ class ExecuteGraded(NbGraderPreprocessor):
 
         found = beside(
             folder,
-            without=() if read else own,
+            without=own,
             file_bytes=self.file_bytes,
             is_foreign=is_foreign,
         )
@@ -306,7 +308,8 @@ class ExecuteGraded(NbGraderPreprocessor):
                 kept["stopped"].add(cell.id)
             if "score" in ran:
                 kept["scores"][cell.id] = ran["score"]
-        kept["own_work"] = {**result["own_work"], "replaced": result["replaced"]}
+        later = {what: result[what] for what in ("replaced", "overwritten")}
+        kept["own_work"] = {**result["own_work"], **later}
         kept["wall"] = result["wall"]
         kept["seconds"] = sum(ran["seconds"] for ran in result["cells"].values())
         for what, ids in result["incidents"].items():

@@ -48,6 +48,10 @@ class CreditOwnWork(NbGraderPreprocessor):
                 "a later cell imported the package's; graded as the learner wrote it:",
                 found.get("replaced"),
             ),
+            (
+                "a later cell put a value in the place of the function:",
+                found.get("overwritten"),
+            ),
         ):
             if slugs:
                 remarks_of(resources).append(f"{what} {', '.join(slugs)}")

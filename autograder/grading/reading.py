@@ -35,6 +35,7 @@ _OTHER_KINDS = (
 
 _CONFLICT = re.compile(r"^(<{7}|>{7})(?: .*)?$", re.MULTILINE)
 _STRING_OR_COMMA = re.compile(r'"(?:[^"\\]|\\.)*"|,(?=\s*[\]}])', re.DOTALL)
+_DAMAGE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 #: Digits of a whole number that is read; no field that matters holds one.
@@ -216,8 +217,8 @@ class _Reader:
 
 def _loads(text: str) -> Any:
     try:
-        # strict=False: line ends and tabs within texts, as some tools write them.
-        return json.loads(text, strict=False, parse_int=_int)
+        # Line ends and tabs within texts some tools write; other control characters are damage.
+        return json.loads(text, strict=_DAMAGE.search(text) is not None, parse_int=_int)
     except RecursionError:
         raise UnreadableNotebook("is nested too deeply to be read") from None
 

@@ -81,7 +81,8 @@ def graded(notebooks, executor, pipeline, tmp_path):
         earning = earned(job, result, slug).keys() - set(found["relying"].get(slug, ()))
         tests = {grade_id_of(cell) for cell in cells if is_test_cell(cell)}
         assert set(found["relying"]) <= {slug}
-        return earning, tests, {**found, "replaced": result["replaced"]}
+        later = {what: result[what] for what in ("replaced", "overwritten")}
+        return earning, tests, {**found, **later}
 
     return graded
 
@@ -234,7 +235,7 @@ BORROWS = tomllib.loads(Path(__file__).with_name("borrowed.toml").read_text(enco
 def test_an_own_computation_keeps_its_points_without_a_word(graded, name):
     slug, code = OWN[name]
     earning, tests, found = graded(slug, code)
-    assert found == {"relying": {}, "compares": [], "unclear": [], "replaced": []}
+    assert found == {key: type(value)() for key, value in found.items()}
     assert earning == tests
 
 
@@ -245,6 +246,11 @@ def test_a_function_that_a_later_import_replaced_is_graded_as_written(graded, na
     wrong = bank.load("ch1_serving_tradeoffs")[1].wrong[0].code
     earning, tests, found = graded("mm1", wrong, after=REPLACED[name])
     assert earning != tests
+
+
+def test_a_value_in_the_place_of_a_function_is_told(graded):
+    earning, _, found = graded("mm1", MM1, after="mm1 = mm1(9, 12)")
+    assert (earning, found["overwritten"], found["replaced"]) == (frozenset(), ["mm1"], [])
 
 
 def test_an_import_at_the_end_of_the_same_cell_replaces_nothing_either(graded):

@@ -197,6 +197,7 @@ REFUSED = {
     "empty": (lambda _: b"", "is an empty file"),
     "blank": (lambda _: b" \n\0\0", "is an empty file"),
     "cut_short": (lambda text: text[:900].encode(), "not valid JSON"),
+    "overwritten": (lambda text: text.replace("return", "ret\0rn").encode(), "not valid JSON"),
     "merge_conflict": (conflicting, r"merge conflict \(line 10\)"),
     "twice": (lambda text: (text + text).encode(), r"goes on where the notebook ends \(line \d+\)"),
     "lines": (

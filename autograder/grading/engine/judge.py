@@ -282,7 +282,7 @@ class Judge:
         self._asked_withheld = False
         self._kept_bytes = 0
         self._functions = frozenset(job.get("functions", ()))
-        self._replaced: set[str] = set()
+        self._replaced: dict[str, set[str]] = {"replaced": set(), "overwritten": set()}
         told = job.get("answers")
         self.answers = Answers(job["withheld"], told) if told else None
         #: What the test's call that is under way was given.
@@ -298,7 +298,8 @@ class Judge:
             one, by cell id; ``incidents``: cell ids by what happened; ``transcripts``: seconds
             and calls by `grade_id`; ``asked_withheld``: whether a withheld answer was asked for;
             ``questions``: how often, where answers are told; ``off``: how many answers were not
-            the right ones; ``replaced``: functions that a later cell replaced by the package's.
+            the right ones; ``replaced``: functions over which a later cell imported the
+            package's; ``overwritten``: functions in whose place it put a value.
         """
         self._deadline = time.monotonic() + self._limits.notebook_s
         restarts = 0
@@ -326,7 +327,7 @@ class Judge:
             "asked_withheld": self._asked_withheld,
             "questions": self.answers.asked if self.answers else 0,
             "off": self.off,
-            "replaced": sorted(self._replaced),
+            **{what: sorted(names) for what, names in self._replaced.items()},
         }
 
     @property
@@ -478,9 +479,10 @@ class Judge:
         request = {"do": "cell", "source": source, "count": count}
         deadline = time.monotonic() + allowed
         reply = self._jail.ask(request, outputs, deadline, f"stop after {allowed:.0f} s")
-        replaced = reply.get("replaced")
-        if isinstance(replaced, list):
-            self._replaced |= self._functions.intersection(filter(_is_text, replaced))
+        for what, names in self._replaced.items():
+            said = reply.get(what)
+            if isinstance(said, list):
+                names |= self._functions.intersection(filter(_is_text, said))
         if reply.get("asked_to_exit"):
             raise JailLost("DeadKernelError", "ended the kernel with quit() or exit()")
         self._settle_stop(str(reply.get("stopped", "")), outputs, index, allowed)

@@ -133,22 +133,29 @@ class Learner:
         """Remember the learner's own functions of the names that tests call."""
         names = self._shell.user_ns
         for name in self._functions:
-            if name in names and not _is_the_packages(names[name]):
-                self._own[name] = names[name]
+            value = names.get(name)
+            if callable(value) and not _is_the_packages(value):
+                self._own[name] = value
 
-    def _restore_own(self) -> list[str]:
-        """Take back what a cell imported over a function that the learner wrote."""
+    def _restore_own(self) -> dict[str, list[str]]:
+        """Take back what a cell imported over a function that the learner wrote.
+
+        Return the names, and those of functions that are values now: so they would be in
+        the learner's own kernel.
+        """
         names = self._shell.user_ns
-        replaced = [name for name in self._own if name in names and _is_the_packages(names[name])]
+        held = {name: names[name] for name in self._own if name in names}
+        replaced = [name for name, value in held.items() if _is_the_packages(value)]
         names.update({name: self._own[name] for name in replaced})
-        return replaced
+        lost = [name for name, value in held.items() if not callable(value)]
+        return {"replaced": replaced, "overwritten": lost}
 
     def _cell(self, request: dict[str, Any]) -> dict[str, Any]:
         self._shell.asked_to_exit = False
         with self._interruptible():
             ok = self._shell.run(request["source"], request["count"])
         asked_to_exit = bool(self._shell.asked_to_exit)
-        return {"ok": ok, "asked_to_exit": asked_to_exit, "replaced": self._restore_own()}
+        return {"ok": ok, "asked_to_exit": asked_to_exit, **self._restore_own()}
 
     def _look(self, request: dict[str, Any]) -> dict[str, Any]:
         """Say what each name stands for: a callable, plain data, or nothing."""
