@@ -1,4 +1,4 @@
-"""Both labs in JupyterLab: predict, lock, adjust, fail, recover, save, come back."""
+"""All labs in JupyterLab: predict, lock, adjust, fail, recover, save, come back."""
 
 import json
 import shutil
@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from autograder.course import HOME
+from servemath_helpers.labs.accelerator.view import AcceleratorLab
 from servemath_helpers.labs.kv_wall.view import KVWallLab
 from servemath_helpers.labs.queueing_lab.mission import judge
 from servemath_helpers.labs.queueing_lab.view import QueueingLab
@@ -17,7 +18,23 @@ from .labs import LabPage
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
-LABS = {"ch3_kv_cache_wall": KVWallLab, "ch4_queueing_lab": QueueingLab}
+LABS = {
+    "ch3_kv_cache_wall": KVWallLab,
+    "ch4_queueing_lab": QueueingLab,
+    "ch5_fleets_and_measurement": AcceleratorLab,
+}
+
+#: Of both machines that lab 5 brings along.
+MACHINE = {
+    "part1": {"Noisy.": {"spread": 30}},
+    "part2": {
+        "Unstable queue.": {"share": 150},
+        "KV full.": {"kv_tokens": 128},
+        "Client late: run void.": {"client_ms": 500},
+        "Noisy.": {"noise": 50},
+    },
+    "part3": {"Promise broken.": {"replicas": 1}, "Unstable queue.": {"replicas": 1}},
+}
 
 #: Settings that break each promise there is: variant -> part -> title of the banner -> how.
 FAILURES = {
@@ -46,6 +63,7 @@ FAILURES = {
             },
         },
     },
+    "ch5_fleets_and_measurement": {"recorded": MACHINE, "reference": MACHINE},
     "ch4_queueing_lab": {
         "cloud": {
             "part1": {"Memory exceeded.": {"lam_rps": 400.0, "W_ms": 8000.0}},
@@ -96,6 +114,7 @@ FAILURES = {
 SLIDER = {
     "ch3_kv_cache_wall": ("seq_tokens", "Max users"),
     "ch4_queueing_lab": ("lam_rps", "L = λW"),
+    "ch5_fleets_and_measurement": ("batch", "tok/s"),
 }
 
 
