@@ -68,8 +68,8 @@ def test_what_goes_wrong_is_one_line_of_a_kind(name):
 @pytest.mark.parametrize("reply", ["", stream(event())], ids=["silent", "stuck"])
 def test_a_server_that_holds_its_breath_is_left(reply):
     with server(reply, hold=True) as (url, _), pytest.raises(MeasureError) as caught:
-        ask(url, timeout_s=0.5)
-    assert caught.value.kind == "timeout" and "within 0.5 s" in str(caught.value)
+        ask(url, timeout_s=2)
+    assert caught.value.kind == "timeout" and "within 2 s" in str(caught.value)
 
 
 def test_a_stream_that_drips_for_ever_is_left():
@@ -89,11 +89,11 @@ def test_a_stream_that_drips_for_ever_is_left():
     async def run():
         listening = await asyncio.start_server(drip, "127.0.0.1", 0)
         port = listening.sockets[0].getsockname()[1]
-        endpoint = Endpoint(url=f"http://127.0.0.1:{port}", model="m", timeout_s=0.6)
+        endpoint = Endpoint(url=f"http://127.0.0.1:{port}", model="m", timeout_s=2)
         async with endpoint.client() as client:
             await endpoint.ask(client, "to be", 4, time.monotonic)
 
-    with pytest.raises(MeasureError, match=r"within 0\.6 s, 1 pieces came"):
+    with pytest.raises(MeasureError, match=r"within 2 s, \d pieces came"):
         asyncio.run(run())
 
 
