@@ -48,6 +48,9 @@ def test_the_bundle_holds_what_a_learner_needs(files):
 def test_the_bundle_holds_nothing_of_staff(files):
     top = {name.split("/")[1] for name in files}
     assert top == {
+        "CITATION.cff",
+        "LICENSE",
+        "LICENSE-TEXT.md",
         "README.md",
         "docs",
         "environment.yml",
