@@ -18,7 +18,7 @@ from autograder.grading.engine.jail.spec import JailSpec
 _BLOCK_BYTES = 512
 
 #: How many times over a jail may exceed its processes and threads until that is seen.
-_BURST = 8
+_BURST = 4
 
 #: Files and folders that a jail may have.
 ENTRIES = 16384
