@@ -55,7 +55,10 @@ class _Play:
         self.judged: Judged | None = None
         self.score, self.trouble, self.refused = Fraction(0), "", ""
         if "error" in call:
-            self.trouble = "No plan came back: the function stopped with an error."
+            self.trouble = "No plan came back"
+            if call["error"][0] != "NotImplementedError":  # not written: the page says so above
+                self.trouble += ": the function stopped with an error"
+            self.trouble += "."
             return
         plan = codec.decode(call["result"])
         try:

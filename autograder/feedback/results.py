@@ -78,7 +78,7 @@ def result_of(
     # A cell is taken for hidden unless it is known to hide nothing.
     secret = name.role == "hidden" or bool(source.hidden) or grade_id not in sources
     title = source.title or name.property_in_words.capitalize() or "Graded by a person"
-    if title.partition(" ")[0].isalpha():  # a word, no name of a function
+    if title.partition(" ")[0].rstrip(",:").isalpha():  # a word, no name of a function
         title = title[0].upper() + title[1:]
     test = Result(title, secret, score.points, score.of, score.by_hand, score.waiting)
     if test.passed or test.waiting or test.by_hand:

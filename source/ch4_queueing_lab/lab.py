@@ -44,15 +44,16 @@ lab.show()
 #
 # Everything you can click is a method, so the lab also works from code and with a screen reader:
 # `lab.predict(...)`, `lab.lock(...)`, `lab.adjust(...)`, `lab.attempt(...)`, `lab.reflect(...)`,
-# `lab.save()`. What is asked, in a track of your choice:
+# `lab.save()`. `lab.predict("part1", "double", 2, confidence=4)` chooses the second option. What is
+# asked, in a track of your choice:
 
 # %%
 lab.choose_variant("cloud")
 for part in lab.session.parts:
     for asked in part.questions:
         print(f"{part.key} {asked.key}: {asked.prompt}")
-        for option in asked.options:
-            print(f"    {option.key}: {option.label}")
+        for place, option in enumerate(asked.options, 1):
+            print(f"    {place}: {option.label}")
 
 # %% [markdown]
 # ## Your ledger

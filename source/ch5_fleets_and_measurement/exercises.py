@@ -256,7 +256,7 @@ check_close(
     mva(1, 4.5, [0.5]),
     {"X": 0.2, "R": 0.5, "queue": [0.1]},
     "mva(1, 4.5, [0.5])",
-    "Alone, a user finds an empty server, and comes back every Z + D seconds.",
+    "Alone, a user finds an empty server: R is D, and the next request comes Z later.",
 )
 check_close(
     mva(10, 4.5, [0.5]),

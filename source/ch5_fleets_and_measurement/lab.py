@@ -44,15 +44,16 @@ lab.show()
 #
 # Everything you can click is a method, so the lab also works from code and with a screen reader:
 # `lab.measure()`, `lab.predict(...)`, `lab.lock(...)`, `lab.adjust(...)`, `lab.attempt(...)`,
-# `lab.reflect(...)`, `lab.save()`. What is asked of the recorded run:
+# `lab.reflect(...)`, `lab.save()`. `lab.predict("part1", "step", 2, confidence=4)` chooses the second
+# option. What is asked of the recorded run:
 
 # %%
 lab.choose_variant("recorded")
 for part in lab.session.parts:
     for asked in part.questions:
         print(f"{part.key} {asked.key}: {asked.prompt}")
-        for option in asked.options:
-            print(f"    {option.key}: {option.label}")
+        for place, option in enumerate(asked.options, 1):
+            print(f"    {place}: {option.label}")
 
 # %% [markdown]
 # ## The engine, the server and the client
@@ -75,8 +76,8 @@ print([(line.decode, line.prefill) for line in engine.log])
 # %% [markdown]
 # To drive the server yourself, open two terminals: `python -m servemath_helpers.tinyllm --port 8000`
 # in one, and in the other
-# `python -m servemath_helpers.measure --url http://127.0.0.1:8000 --model tinyllm --rate 1`.
-# The second works with any server that speaks as OpenAI does;
+# `python -m servemath_helpers.measure --url http://127.0.0.1:8000 --model tinyllm --rate 0.5 --requests 20`.
+# The second takes about a minute, and works with any server that speaks as OpenAI does;
 # [Measure a server](../../docs/how-to/measure.md) says more.
 #
 # ## Your ledger

@@ -336,11 +336,11 @@ check_yourself(
     "seconds to the answer",
     "Fifty are in the loop, four pass a second.",
     mistakes={
-        "that is the answer with its thinking: N / X": 12.5,
+        "that is the answer with its thinking: U / X": 12.5,
         "that is what one user alone would see": 0.25,
         "that adds the thinking": 22.5,
     },
-    worked="R = N / X - Z = 50 / 4 - 10 = {right} s.",
+    worked="R = U / X - Z = 50 / 4 - 10 = {right} s.",
 )
 
 # %% [markdown]
@@ -931,7 +931,7 @@ check_yourself(
     "experts of a layer",
     "Three quarters of the experts are left alone by one token.",
     mistakes={
-        "that is k B: tokens share experts": 8.0,
+        "that is e B: tokens share experts": 8.0,
         "that is one token": 2.0,
         "that takes one expert a token": 8 * (1 - (1 - 1 / 8) ** 4),
     },

@@ -159,6 +159,7 @@ SAID = {
     WRONG["every_request"]: ["50 %", "more than twice", "88 %", "66 %", "None came back"],
     "def plan_fleet(*_):\n    return '<b>'": ["What came back is no plan"] * 5,
     "def plan_fleet(*_):\n    return 1 / 0": ["stopped with an error"] * 5,
+    "def plan_fleet(*_):\n    raise NotImplementedError": ["No plan came back."] * 5,
 }
 
 

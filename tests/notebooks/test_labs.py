@@ -11,6 +11,12 @@ LABS = sorted(COURSE.source.glob("*/lab.ipynb"))
 
 
 @pytest.mark.parametrize("path", LABS, ids=lambda path: path.parent.name)
+def test_a_lab_shows_no_key_of_an_option(path):
+    """Keys say which option is right; learners see labels and places."""
+    assert "option.key" not in path.with_suffix(".py").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", LABS, ids=lambda path: path.parent.name)
 def test_a_lab_runs_headless(path):
     done = subprocess.run(
         [

@@ -100,13 +100,13 @@ class Question:
         if self.answer is not None and self.answer not in {option.key for option in self.options}:
             raise ValueError(f"answer must be the key of an option, got {self.answer!r}")
 
-    def option(self, key: str) -> Option:
-        """Return the option with this key; LabError if there is none."""
-        for option in self.options:
-            if option.key == key:
+    def option(self, key: str | int) -> Option:
+        """Return the option with this key or place, counted from 1; LabError if there is none."""
+        for place, option in enumerate(self.options, 1):
+            if key == option.key or (type(key) is int and key == place):
                 return option
-        keys = ", ".join(option.key for option in self.options)
-        raise LabError(f"{self.key} has no option {key!r}; it has {keys}")
+        # Keys are no names for a learner: they say which option is right, and what the others miss.
+        raise LabError(f"{self.key} has no option {key!r}; it has 1 to {len(self.options)}")
 
     @property
     def right(self) -> Option | None:
@@ -176,7 +176,7 @@ class Prediction:
 
 
 def lock_in(
-    asked: Question, chosen: str, confidence: int | None = None, scenario: Any = None
+    asked: Question, chosen: str | int, confidence: int | None = None, scenario: Any = None
 ) -> Prediction:
     """Return a prediction that nothing can change any more.
 

@@ -240,14 +240,14 @@ class Session:
         return replace(self, **{"saved_at": None, **changes})
 
     def predict(
-        self, part: str, question: str, option: str, confidence: int | None = None
+        self, part: str, question: str, option: str | int, confidence: int | None = None
     ) -> Session:
-        """Choose an option; it can be changed until the part is locked."""
+        """Choose an option by key or place; it can be changed until the part is locked."""
         asked = self._question(part, question)
         if self.is_locked(part):
             raise LabError(f"the prediction of {part} is locked")
-        lock_in(asked, option, confidence)  # refuses what could not be locked
-        chosen = {f"{part}/{question}": (option, confidence)}
+        key = lock_in(asked, option, confidence).chosen  # refuses what could not be locked
+        chosen = {f"{part}/{question}": (key, confidence)}
         return self._next(_chosen=MappingProxyType({**self._chosen, **chosen}))
 
     def lock(self, part: str) -> Session:
@@ -289,7 +289,7 @@ class Session:
         attempts = (*self._attempts.get(part, ()), tried)
         return self._next(_attempts=_with(self._attempts, **{part: attempts}))
 
-    def reflect(self, part: str, question: str, option: str) -> Session:
+    def reflect(self, part: str, question: str, option: str | int) -> Session:
         """Answer a reflection; answering again replaces the answer."""
         self._needs_lock(part)
         asked = self._question(part, question, "reflections")

@@ -38,7 +38,8 @@ class Lab:
     key, record_version : str
         Its name in the ledger, and the version of what it keeps there.
     words : Words
-        With `title`, `badges` and `variant_label` (what a track or context is called).
+        With `title`, `badges`, `variant_label` (what a track or context is called) and `defence`
+        (what stands in the field for it while it is empty).
     variants : mapping
         Key and label of each.
     parts : callable
@@ -162,8 +163,10 @@ class LabView:
             self._say()
             self._lay_out()
 
-    def predict(self, part: str, question: str, option: str, confidence: int | None = None) -> None:
-        """Choose an option."""
+    def predict(
+        self, part: str, question: str, option: str | int, confidence: int | None = None
+    ) -> None:
+        """Choose an option by its place in the list, counted from 1, or by its key."""
         self._step(lambda run: run.predict(part, question, option, confidence), part)
 
     def lock(self, part: str) -> None:
@@ -198,8 +201,8 @@ class LabView:
         """Write the numbers of a part's pictures as tables too, or no more."""
         self._follow(part, wanted)
 
-    def reflect(self, part: str, question: str, option: str) -> None:
-        """Answer a reflection."""
+    def reflect(self, part: str, question: str, option: str | int) -> None:
+        """Answer a reflection, by place or key."""
         self._step(lambda run: run.reflect(part, question, option), part)
 
     def write(self, text: str) -> None:
@@ -275,7 +278,7 @@ class LabView:
         self._stage = widgets.VBox()
         self._text = widgets.Textarea(
             description="Your defence",
-            placeholder="Throughput or responsiveness, and how did you size it? (optional)",
+            placeholder=self.engine.words.say("defence"),
             tooltip="Your defence, in your own words",
             style=wide,
             continuous_update=False,

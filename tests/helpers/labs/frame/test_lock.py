@@ -76,7 +76,7 @@ def test_a_malformed_question_is_refused(options, answer, message):
 
 
 def test_an_unknown_option_is_named_with_those_that_exist():
-    with pytest.raises(LabError, match="double has no option 'x'; it has same, twice, square"):
+    with pytest.raises(LabError, match="double has no option 'x'; it has 1 to 3"):
         ASKED.option("x")
 
 

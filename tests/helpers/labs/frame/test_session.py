@@ -67,6 +67,12 @@ def test_nothing_of_a_part_opens_before_its_lock(step):
         step(fresh())
 
 
+def test_an_option_can_be_named_by_its_place():
+    options = [option.key for option in fresh().part("part1").questions[0].options]
+    for place, key in enumerate(options, 1):
+        assert fresh().predict("part1", "double", place, 4).chosen("part1", "double") == (key, 4)
+
+
 def test_each_of_several_predictions_is_found():
     second = Question("again", "And again?", (WRONG, RIGHT), "same")
     part = Part("part1", "One", (PREDICT, second), {})
@@ -104,6 +110,8 @@ def test_an_unanswered_question_is_named():
         (lambda run: run.part("part9"), "lab4 has no part 'part9'"),
         (lambda run: run.chosen("part1", "x"), "part1 has no question 'x'"),
         (lambda run: run.predict("part1", "double", "x"), "double has no option 'x'"),
+        (lambda run: run.predict("part1", "double", 0), "double has no option 0; it has 1 to"),
+        (lambda run: run.predict("part1", "double", True), "double has no option True"),
         (lambda run: run.predict("part1", "double", "same", 9), "confidence"),
         (lambda run: run.adjust("part1", x=1), "part1 has no setting 'x'"),
         (lambda run: run.adjust("part1", lam_rps=201), "lam_rps must be from 0 to 200"),

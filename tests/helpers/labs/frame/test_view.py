@@ -27,6 +27,7 @@ CONTROLS = (
 WORDS = Words("""
 title = "Small <lab>"
 variant_label = "Track"
+defence = "Why? (optional)"
 badges = ["L = λW"]
 """)
 
