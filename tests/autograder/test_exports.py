@@ -106,6 +106,7 @@ def test_who_has_no_grade_is_left_out_and_named(export, caplog):
     rows = export(CanvasExporter)
     assert not any("1003" in row or "1004" in row for row in rows)
     assert "without a grade yet, left out: s03" in caplog.text
+    assert "empty cells" not in caplog.text  # of one assignment, who has no points has no row
 
 
 #: A cell that is graded and worth nothing: nobody has to look at it.
@@ -185,6 +186,10 @@ def test_spreadsheets_semicolons_marks_and_blank_rows_are_read(tmp_path):
     (person,) = read_mapping(path, ["email"]).values()
     assert (person.student, person.get("email"), person.get("name")) == ("s1", "a@x", "Ä")
     assert person.row == 3
+    # The first line says what separates cells, whatever stands in the others.
+    path.write_text("student;email;name\ns1;a@x;One, L., M., N., Jr.\n")
+    (person,) = read_mapping(path, ["email"]).values()
+    assert person.get("name") == "One, L., M., N., Jr."
 
 
 def test_a_mapping_that_is_not_there_or_not_text_is_one_line(tmp_path):
