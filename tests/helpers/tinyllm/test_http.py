@@ -131,7 +131,8 @@ def test_who_hangs_up_is_no_longer_computed():
         model.go.release()
         asked = {"prompt": "a", "max_tokens": 50, "stream": True}
         with client.stream("POST", "/v1/completions", json=asked) as response:
-            next(response.iter_bytes())
+            pieces = response.iter_bytes()  # its end would hang up
+            next(pieces)
             model.asked.acquire()
             model.asked.acquire()  # the second iteration waits
             (job,) = engine.decoding
