@@ -16,6 +16,9 @@ TESTS = Path(__file__).parent
 #: are `no_cover`.
 COVERING = (TESTS / "helpers", TESTS.parent / "servemath_helpers")
 
+#: What runs on request, with tools of its own.
+collect_ignore = ["mutants"]
+
 #: Marks of tests that wait until they are asked for, and how to ask.
 ON_REQUEST = {"soak": "a long run: pytest -m soak", "browser": "make test-browser"}
 

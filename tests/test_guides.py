@@ -81,6 +81,7 @@ def test_the_guides_write_five_files_by_hand_and_the_rest_is_derived(followed):
             f"{NEW_CHAPTER}/theory.ipynb",
         )
     }
+    derived.add(f"servemath_helpers/data/questions/{NEW_CHAPTER}.json")
     assert followed[1] == by_hand | derived
 
 

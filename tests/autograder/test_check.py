@@ -216,7 +216,10 @@ def test_what_breaks_a_rule_is_refused_with_a_line_that_helps(course, file, old,
 
 def test_exercises_stand_in_the_order_of_their_numbers():
     both = SimpleNamespace(
-        records=[SimpleNamespace(number=1, slug="a"), SimpleNamespace(number=2, slug="b")],
+        records=[
+            SimpleNamespace(number=number, slug=slug, scenarios=0)
+            for number, slug in ((1, "a"), (2, "b"))
+        ],
         points={"b": 2.0, "a": 2.0},
     )
     assert [*records.numbers(both)] == [

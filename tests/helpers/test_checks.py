@@ -23,6 +23,7 @@ from servemath_helpers.checks import (
     check_raises,
     check_refused,
     check_true,
+    header,
     shown,
 )
 
@@ -687,3 +688,8 @@ def test_a_paper_answer_agrees_within_its_digits(answer, right, agrees):
 def test_an_answer_does_not_say_itself_that_it_agrees():
     assert not answer_agrees(AlwaysEqual(), 3.5)
     assert shown(AlwaysEqual()) == "<AlwaysEqual>"
+
+
+def test_a_title_needs_no_subtitle(capsys):
+    header("Waits")
+    assert capsys.readouterr().out == "Waits\n=====\n"
