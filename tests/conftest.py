@@ -25,6 +25,7 @@ ON_REQUEST = {"soak": "a long run: pytest -m soak", "browser": "make test-browse
 #: Files that take longest: first, so that all workers are busy to the end.
 SLOW = (
     "test_attacks.py",
+    "test_rules.py",
     "test_docs_commands.py",
     "test_same_scores.py",
     "test_golden_class.py",

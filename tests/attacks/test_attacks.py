@@ -39,6 +39,9 @@ HALLS = {
 }
 #: What sees that a path exists, which Landlock does not hide (docs/background/threat-model.md).
 GLIMPSES = {"reads_by_path", "guesses_relative_paths", "other_processes", "climbs_out"}
+#: What disturbs its own later cells under Landlock with a shared user: it may earn less than its
+#: honest part deserves, never more (the same page).
+HURTS_ITSELF = {"fork_bomb_in_a_call"}
 FOOLING = [name for name, attack in ATTACKS.items() if attack.fools]
 
 #: What must not stand in a log: it would be obeyed by the terminal that shows it.
@@ -89,8 +92,12 @@ def test_the_corpus_is_large_and_says_what_each_attack_tries():
 @each()
 def test_an_attack_earns_what_its_honest_part_deserves(graded, name):
     student = graded.students[name]
-    row = graded.rows[student]
-    assert (row.scores, row.notes) == (graded.deserved[student], row.notes)
+    row, deserved = graded.rows[student], graded.deserved[student]
+    if graded.wall == LANDLOCK and name in HURTS_ITSELF:
+        assert row.scores.keys() == deserved.keys()
+        assert all(row.scores[exercise] <= points for exercise, points in deserved.items())
+    else:
+        assert (row.scores, row.notes) == (deserved, row.notes)
 
 
 @each()
