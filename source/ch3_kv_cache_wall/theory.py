@@ -1058,18 +1058,18 @@ for slo in (0.005, 0.006, 0.008, 0.010, 0.020, 0.050):
 # <<% set W = m.weight_bytes() -%>>
 # <<% set node = (m.n_params, m.weight_bytes(), m.kv_bytes_per_token(), 8,
 #     g.bandwidth_Bps, g.bf16_dense_flops) -%>>
-# > **Common mistake.** Four of them. "A 70B decodes at 47 tok/s on an H100": one byte a parameter,
-# > but 16 bits are two. With the bandwidth of one card it is << num(g.bandwidth_Bps / W, 3) >>,
-# > with that of eight << num(8 * g.bandwidth_Bps / W, 4) >>. "Throughput is that times $B$": it
-# > would be << fixed(48 / roofline.decode_step_s(1, 0, *node).step_s, 0) >> at $B = 48$, and is
-# > << fixed(48 / roofline.decode_step_s(48, 4096, *node).step_s, 0) >>, because caches are read
-# > too. "Compute saturates at a batch of 32 to 48": the ridge is at
-# > << fixed(roofline.critical_batch(g.bf16_dense_flops, g.bandwidth_Bps, 2), 0) >>. And "each user
-# > sees the step divided by $B$": every user waits for the whole step.
+# > **Common mistake.** Four short cuts, each of which leaves out one thing that the formula has:
+# >
+# > | short cut | leaves out | instead |
+# > |---|---|---|
+# > | a card reads one byte a parameter: 47 tok/s | 16 bits are two bytes | << num(g.bandwidth_Bps / W, 3) >> tok/s, on eight cards << num(8 * g.bandwidth_Bps / W, 4) >> |
+# > | $B = 48$ users get 48 times that: << fixed(48 / roofline.decode_step_s(1, 0, *node).step_s, 0) >> tok/s | each has a cache to read | << fixed(48 / roofline.decode_step_s(48, 4096, *node).step_s, 0) >> tok/s |
+# > | arithmetic is full at $B = 32$ to 48 | reading is the longer part up to the ridge | $B_{ridge} =$ << fixed(roofline.critical_batch(g.bf16_dense_flops, g.bandwidth_Bps, 2), 0) >> |
+# > | each user sees the step over $B$ | the step gives everybody one token | the whole step |
 #
-# **Measured.** Llama-3.1-70B with weights and cache in 8 bits on four H200 under vLLM, so many
-# requests of 1024 tokens in and 1024 out always in flight. Beside it the formula, the same with
-# what engines reach of a data sheet, and the band that four in five measurements fell into:
+# **Measured.** Llama-3.1-70B in 8 bits, cache too, on four H200 under vLLM, with $B$ requests of
+# 1024 tokens in and out always in flight. Beside it the formula, the same with what engines reach
+# of a data sheet, and the band that four in five measurements fell into:
 
 # %%
 loops = published.closed_loop_run("Llama-3.1-70B", "H200-SXM", "fp8")
