@@ -2,6 +2,10 @@
 
 import contextlib
 import json
+import os
+import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -10,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from autograder.grading.engine import judge, zygote
 from autograder.grading.engine.jail import (
     NAMESPACES,
     NO_WALL,
@@ -540,3 +545,55 @@ def test_without_a_jail_grading_stops_and_says_how_to_go_on(monkeypatch):
 def test_nobody_goes_without_a_jail_by_one_switch_alone():
     with pytest.raises(JailUnavailable, match=r"ExecuteGraded\.jail is False"):
         ExecuteGraded(jail=False).make_pipeline()
+
+
+class _Told:
+    """A jail that says, each time it is asked, how long it had a core, and whether it wants one."""
+
+    def __init__(self, *said):
+        self.said = [(0.0, False), *said]
+
+    def used_s(self):
+        return self.said.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("used_s", "ready", "latest", "added_s"),
+    [
+        (0.5, True, 1e9, 9.5),  # others had the cores
+        (0.5, True, 112.0, 2.0),  # and the notebook's time is over soon
+        (0.5, True, 100.0, 0.0),
+        (0.5, False, 1e9, 0.0),  # it sleeps
+        (9.0, True, 1e9, 0.0),  # it works, and does not end
+    ],
+)
+def test_a_cell_gets_back_what_it_waited_for_a_core(used_s, ready, latest, added_s, monkeypatch):
+    clock = iter((100.0, 110.0, 1e6))
+    monkeypatch.setattr(judge.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(judge.time, "process_time", lambda: 5.0)
+    patience = judge.Patience(_Told((used_s, ready), (used_s, ready)), 10, latest)
+    assert patience.more() == (added_s > 0)
+    assert (patience.deadline, patience.added_s) == (110 + added_s, added_s)
+    assert not patience.more()  # four times what is allowed is the most
+
+
+def test_a_keeper_tells_what_its_learner_had_of_a_core():
+    (channel, far), (leash, keeper) = socket.socketpair(), socket.socketpair()
+    jail = judge.Jail(judge.JailEnds(channel, leash, *os.pipe()), lambda question: {})
+    watch = zygote.Watch(keeper, None)
+    with (
+        far,
+        keeper,
+        psutil.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as idle,
+    ):
+        watch._tell_used(os.getpid())
+        used_s, ready = jail.used_s()
+        assert ready and 0 < used_s <= time.process_time()
+        while idle.status() != psutil.STATUS_SLEEPING:
+            time.sleep(0.01)
+        watch._tell_used(idle.pid)
+        assert not jail.used_s()[1]
+        idle.communicate()
+        keeper.close()
+        assert jail.used_s() == (0.0, False)
+    jail.close()

@@ -61,7 +61,16 @@ STAND_S = 60.0
 LAST_WORD_S = 2.0
 
 #: What it says if learner code ended it: by leaving, or by growing beyond its limits.
-OWN_DOING = b"O"
+OWN_DOING = b"O\n"
+
+#: What a judge tells it: to press the stop button, or to say how much time of a core was used.
+INTERRUPT, USED = b"I", b"U"
+
+#: What it may take to say that. It answers at once, when it gets a core.
+USED_S = 1.0
+
+#: A cell that waits for a core may take this many times what is allowed.
+STARVED = 4
 
 LEARNER, COURSE, TEST = "learner", "course", "test"
 
@@ -119,6 +128,7 @@ class Jail:
         self._answer = answer
         self._leash = ends.leash
         self._pipes = {ends.stdout: "stdout", ends.stderr: "stderr"}
+        self._words = b""
         self._asked = 0
         #: Whether learner code, by its own account, asked for an answer that is withheld.
         self.asked_withheld = False
@@ -147,14 +157,31 @@ class Jail:
     def interrupt(self) -> None:
         """Send the learner's process what a press of the stop button sends."""
         with suppress(OSError):
-            self._leash.send(b"I")
+            self._leash.send(INTERRUPT)
+
+    def used_s(self) -> tuple[float, bool]:
+        """Return what the learner's process had of a core, and whether it wants one just now."""
+        with suppress(OSError, ValueError):
+            self._leash.send(USED)
+            used, state = self._word(USED_S).split()
+            return float(used), state == b"R"
+        return 0.0, False
+
+    def _word(self, timeout_s: float) -> bytes:
+        """Return the next line that the keeper says."""
+        self._leash.settimeout(timeout_s)
+        while b"\n" not in self._words:
+            if not (data := self._leash.recv(64)):
+                raise OSError
+            self._words += data
+        word, _, self._words = self._words.partition(b"\n")
+        return word
 
     def ask(
         self,
         request: dict[str, Any],
         outputs: Outputs,
-        deadline: float,
-        timeout_message: str,
+        patience: Patience,
     ) -> dict[str, Any]:
         """Send a request, collect outputs until the reply; stop it when its time is over.
 
@@ -164,6 +191,8 @@ class Jail:
             The reply, with ``"stopped"`` added as ``"time"`` or ``"flood"`` if it was.
         """
         stopped = ""
+        timeout_message = f"stop after {patience.allowed_s:.0f} s"
+        deadline = patience.deadline
         self._asked += 1
         try:
             self.channel.send({**request, "number": self._asked}, deadline)
@@ -180,6 +209,9 @@ class Jail:
                     if reply is not None:
                         return reply
                     stopped = "flood"
+                elif patience.more():
+                    deadline = patience.deadline
+                    continue
                 else:
                     stopped = "time"
                 self.interrupt()
@@ -196,11 +228,12 @@ class Jail:
 
     def _own_doing(self) -> bool:
         """Tell whether learner code ended the jail, as its keeper has it."""
-        self._leash.settimeout(LAST_WORD_S)
         try:
-            return self._leash.recv(1) == OWN_DOING
+            while self._word(LAST_WORD_S) != OWN_DOING.strip():
+                pass  # an answer that came late
         except OSError:
             return False
+        return True
 
     def _collect(self, outputs: Outputs, deadline: float, watch_flood: bool) -> Any | None:
         """Collect until a reply, the deadline, or (if watched) a flood."""
@@ -247,6 +280,42 @@ class Jail:
     def _drain(self, outputs: Outputs) -> None:
         for descriptor in list(self._pipes):
             self._read_pipe(descriptor, outputs)
+
+
+class Patience:
+    """The time of one cell, longer if others had the cores for most of it.
+
+    Parameters
+    ----------
+    jail : Jail
+        Where it runs.
+    allowed_s : float
+        What it may take.
+    latest : float
+        When it ends whatever happens, by `time.monotonic`.
+    """
+
+    def __init__(self, jail: Jail, allowed_s: float, latest: float) -> None:
+        self.allowed_s = allowed_s
+        self.added_s = 0.0
+        self._jail = jail
+        self._here_s = time.process_time()
+        self._there_s, _ = jail.used_s()
+        now = time.monotonic()
+        self.deadline = now + allowed_s
+        self._latest = min(latest, now + STARVED * allowed_s)
+
+    def more(self) -> bool:
+        """Move the deadline on if the cell is ready to run and had too little of its time."""
+        used_s, ready = self._jail.used_s()
+        used_s += time.process_time() - self._here_s - self._there_s
+        now = time.monotonic()
+        if not ready or used_s > 0.8 * self.allowed_s or now >= self._latest:
+            return False
+        later = min(now + self.allowed_s - used_s, self._latest)
+        self.added_s += later - self.deadline
+        self.deadline = later
+        return True
 
 
 class Judge:
@@ -477,8 +546,7 @@ class Judge:
         assert self._jail is not None
         allowed = self._allowed_s() if allowed is None else allowed
         request = {"do": "cell", "source": source, "count": count}
-        deadline = time.monotonic() + allowed
-        reply = self._jail.ask(request, outputs, deadline, f"stop after {allowed:.0f} s")
+        reply = self._jail.ask(request, outputs, Patience(self._jail, allowed, self._deadline))
         for what, names in self._replaced.items():
             said = reply.get(what)
             if isinstance(said, list):
@@ -508,24 +576,29 @@ class Judge:
 
     # ----------------------------------------------------------------- the tests
 
-    def _run_here(self, source: str, outputs: Outputs, allowed: float) -> tuple[bool, bool]:
+    def _run_here(
+        self, source: str, outputs: Outputs, allowed: float, patience: Patience | None = None
+    ) -> tuple[bool, bool]:
         """Run trusted source in this process; tell whether it failed, and had to be stopped."""
         failed = True
-        with _sending_to(self._shell, outputs), _alarm(allowed + 2 * INTERRUPT_GRACE_S) as alarm:
+        limit = allowed + 2 * INTERRUPT_GRACE_S
+        with _sending_to(self._shell, outputs), _alarm(limit, patience) as alarm:
             failed = not self._shell.run(source, self._count)
         return failed, alarm.rang
 
     def _run_test(self, cell: dict[str, Any], index: int, outputs: Outputs, allowed: float) -> None:
         transcript = Transcript()
-        asking = Asking(self, outputs, time.monotonic() + allowed, allowed, transcript)
+        assert self._jail is not None
+        patience = Patience(self._jail, allowed, self._deadline)
+        asking = Asking(self, outputs, patience, transcript)
         lent: dict[str, Any] = {}
         started = time.perf_counter()
         failed = overran = False
         try:
             with suppress(CellStopped):
-                with _alarm(allowed + 2 * INTERRUPT_GRACE_S) as alarm:
+                with _alarm(allowed + 2 * INTERRUPT_GRACE_S, patience) as alarm:
                     lent = asking.names(cell["source"])
-                failed, overran = self._run_here(cell["source"], outputs, allowed)
+                failed, overran = self._run_here(cell["source"], outputs, allowed, patience)
                 overran = overran or alarm.rang
         finally:
             for name, value in lent.items():
@@ -568,14 +641,12 @@ class Asking:
         self,
         judge: Judge,
         outputs: Outputs,
-        deadline: float,
-        allowed: float,
+        patience: Patience,
         transcript: Transcript,
     ) -> None:
         self._judge = judge
         self._outputs = outputs
-        self._deadline = deadline
-        self._allowed = allowed
+        self._patience = patience
         self._transcript = transcript
         self.stopped = ""
         self.loss: JailLost | None = None
@@ -610,8 +681,7 @@ class Asking:
         if self.loss is not None or jail is None:
             raise CellStopped
         try:
-            message = f"stop after {self._allowed:.0f} s"
-            reply = jail.ask(request, self._outputs, self._deadline, message)
+            reply = jail.ask(request, self._outputs, self._patience)
         except JailLost as loss:
             self.loss = loss
             raise CellStopped from None
@@ -767,11 +837,15 @@ class _Alarm:
 
 
 @contextmanager
-def _alarm(seconds: float) -> Iterator[_Alarm]:
+def _alarm(seconds: float, patience: Patience | None = None) -> Iterator[_Alarm]:
     """Stop a trusted cell that runs on although no call is waiting."""
     alarm = _Alarm()
+    began = time.monotonic()
 
     def stop(_signal: int, _frame: object) -> None:
+        # What the learner's side got on top, this one has too; the timer rings again.
+        if patience and time.monotonic() - began < seconds + patience.added_s:
+            return
         alarm.rang = True
         raise CellStopped
 

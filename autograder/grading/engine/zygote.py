@@ -288,6 +288,9 @@ class Watch:
                 order = self._leash.recv(1)
                 if not order:
                     break
+                if order == judge.USED:
+                    self._tell_used(pid)
+                    continue
                 os.kill(pid, signal.SIGINT)
             began = time.monotonic()
             if self._outgrown():
@@ -309,6 +312,14 @@ class Watch:
                 return status
             if pid == 0:
                 return None
+
+    def _tell_used(self, pid: int) -> None:
+        """Say how long the learner's process had a core, and whether it is ready for one."""
+        with contextlib.suppress(psutil.Error, OSError):
+            process = psutil.Process(pid)
+            used = process.cpu_times()
+            state = "R" if process.status() == psutil.STATUS_RUNNING else "-"
+            self._leash.send(f"{used.user + used.system} {state}\n".encode())
 
     def _outgrown(self) -> bool:
         return outgrown(self._spec)
