@@ -21,6 +21,7 @@ from __future__ import annotations
 import ast
 import builtins
 import contextlib
+import functools
 import io
 import json
 import re
@@ -191,6 +192,11 @@ def questions_file(text: Path) -> Path | None:
 
 def questions_text(text: Path) -> str:
     """Return the file of a theory's questions as it should be."""
+    return _computed(text, text.read_bytes())
+
+
+@functools.lru_cache(maxsize=8)
+def _computed(text: Path, _content: bytes) -> str:
     return json.dumps(questions_of(text), indent=1, ensure_ascii=False) + "\n"
 
 
