@@ -28,6 +28,7 @@ from servemath_helpers.checks import (
     check_true,
     header,
 )
+from servemath_helpers.deep import deep_check
 from servemath_helpers.questions import check_yourself
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ __all__ = [
     "check_refused",
     "check_true",
     "check_yourself",
+    "deep_check",
     "header",
     "plt",
     "rng",

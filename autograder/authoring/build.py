@@ -18,7 +18,13 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 from autograder import bank
-from autograder.authoring.exercises import in_words, name_cell, overview, statement
+from autograder.authoring.exercises import (
+    in_words,
+    name_cell,
+    overview,
+    statement,
+    with_deep_checks,
+)
 from autograder.authoring.prose import render
 from autograder.authoring.questions import (
     is_questions_file,
@@ -109,6 +115,7 @@ def from_text(path: Path) -> NotebookNode:
     for cell in notebook.cells:
         name_cell(cell, records)
     _check_exercise_cells(notebook, path)
+    notebook.cells = with_deep_checks(notebook.cells, records)
     points = points_by_exercise(notebook)
     theory = functools.partial(theory_link, path.with_name("theory.py"))
     context: dict[str, Any] = {

@@ -16,10 +16,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from nbformat import NotebookNode, from_dict
+from nbformat.v4 import new_code_cell
 
 from autograder.authoring.prose import num
 from autograder.bank import Exercise
-from autograder.cells import parse_grade_id
+from autograder.cells import grade_id_of, parse_grade_id
+from servemath_helpers.deep import exercises
 
 _WORDS = (
     *("no", "one", "two", "three", "four", "five", "six"),
@@ -28,6 +30,12 @@ _WORDS = (
 
 #: Roles that a learner writes into, and roles that are worth points.
 _WRITTEN, _GRADED = ("solution", "answer"), ("visible", "hidden", "answer")
+
+_DEEP_CHECK = """\
+# Many random and edge cases, not graded: worth a run once the visible checks pass.
+from servemath_helpers.notebook import deep_check
+
+deep_check({names})"""
 
 
 def in_words(count: int) -> str:
@@ -73,6 +81,24 @@ def name_cell(cell: NotebookNode, records: Mapping[str, Exercise]) -> None:
     if name.role in _GRADED:
         metadata["points"] = _points(name.role, grade_id, given, records.get(name.slug))
     cell.metadata["nbgrader"] = from_dict(metadata)
+
+
+def with_deep_checks(
+    cells: Sequence[NotebookNode], records: Mapping[str, Exercise]
+) -> list[NotebookNode]:
+    """Return the cells with a deep check above the first hidden test of each exercise.
+
+    It belongs to the learner: it is not graded, and nothing happens in it where work is.
+    """
+    found: list[NotebookNode] = []
+    open_ones = {slug: record for slug, record in records.items() if slug in exercises()}
+    for cell in cells:
+        slug, _, role = (grade_id_of(cell) or "").partition("__")
+        if role.startswith("hidden") and (record := open_ones.pop(slug, None)):
+            names = ", ".join(record.functions)
+            found.append(new_code_cell(_DEEP_CHECK.format(names=names)))
+        found.append(cell)
+    return found
 
 
 def statement(text: str, record: Exercise, link: Callable[[str], str]) -> str:

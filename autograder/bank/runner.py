@@ -17,7 +17,10 @@ from typing import Any
 
 from nbformat import NotebookNode
 
+from autograder.bank import Exercise
 from autograder.cells import grade_id_of, iter_test_cells, parse_grade_id, points_of
+from servemath_helpers.deep import exercises
+from servemath_helpers.deep.engine import Finding, examine
 
 
 @dataclass(frozen=True)
@@ -127,3 +130,20 @@ def run(notebook: NotebookNode, slug: str, code: str, place: Place | None = None
                 if trial.points[grade_id] < points_of(cell):
                     trial.failures[grade_id] = "it earned a part of its points"
     return trial
+
+
+def deep(exercise: Exercise, code: str) -> Finding:
+    """Return what the deep check, as learners have it, says of a solution.
+
+    Parameters
+    ----------
+    exercise : Exercise
+        The exercise, one that the deep check knows.
+    code : str
+        Source for the solution cell.
+    """
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(compile(code, f"<{exercise.slug}>", "exec"), namespace)
+    exercises()
+    return examine({name: namespace[name] for name in exercise.functions})

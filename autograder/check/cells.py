@@ -6,6 +6,8 @@ import re
 import symtable
 from collections.abc import Iterator
 
+from nbformat import NotebookNode
+
 from autograder.authoring.exercises import overview
 from autograder.cells import (
     grade_id_of,
@@ -16,16 +18,19 @@ from autograder.cells import (
     points_of,
 )
 from autograder.check.chapter import Chapter
+from servemath_helpers.deep import exercises
 
 #: The cells of an exercise, in order.
-RHYTHM = ("statement", "solution", "try-it", "visible", "hidden")
+RHYTHM = ("statement", "solution", "try-it", "visible", "deep check", "hidden")
 
 
 def rhythm(chapter: Chapter) -> Iterator[str]:
     """The cells of an exercise stand together, in one order."""
     for record in chapter.records:
         found = _roles(chapter, record.slug)
-        wanted = RHYTHM + RHYTHM[-1:] * (record.scenarios - 1)
+        checked = record.slug in exercises()
+        wanted = tuple(role for role in RHYTHM if checked or role != "deep check")
+        wanted += RHYTHM[-1:] * (record.scenarios - 1)
         if found != wanted:
             yield (
                 f"{record.slug}: its cells are {', '.join(found) or 'none'}; they must be "
@@ -35,16 +40,18 @@ def rhythm(chapter: Chapter) -> Iterator[str]:
 
 def _roles(chapter: Chapter, slug: str) -> tuple[str, ...]:
     """Return the roles of an exercise's cells, from its first to its last."""
-    names = [
-        parse_grade_id(grade_id) if (grade_id := grade_id_of(cell)) else None
-        for cell in chapter.exercises.cells
-    ]
-    own = [place for place, name in enumerate(names) if name and name.slug == slug]
-    between = names[own[0] : own[-1] + 1] if own else []
-    return tuple(
-        "try-it" if name is None else name.role if name.slug == slug else f"{name.slug}'s"
-        for name in between
-    )
+    cells = chapter.exercises.cells
+    slugs = [(grade_id_of(cell) or "").partition("__")[0] for cell in cells]
+    own = [place for place, found in enumerate(slugs) if found == slug]
+    return tuple(_role(cell, slug) for cell in cells[own[0] : own[-1] + 1]) if own else ()
+
+
+def _role(cell: NotebookNode, slug: str) -> str:
+    grade_id = grade_id_of(cell)
+    if grade_id is None:
+        return "deep check" if "\ndeep_check(" in cell.source else "try-it"
+    name = parse_grade_id(grade_id)
+    return name.role if name.slug == slug else f"{name.slug}'s"
 
 
 def front(chapter: Chapter) -> Iterator[str]:

@@ -333,6 +333,18 @@ def test_a_withheld_answer_is_nowhere_to_be_had(result_of, source):
     assert outputs[1][0]["ename"] == "NotImplementedError"
 
 
+def test_what_a_deep_check_knows_is_not_in_the_jail(result_of):
+    """Also where no answer is withheld; a learner's cell that asks for it says so, and goes on."""
+    outputs, _ = result_of(
+        code_cell("from servemath_helpers.notebook import deep_check\ndeep_check(abs)"),
+        code_cell("from servemath_helpers import deep\nprint(deep.exercises())"),
+        code_cell("import servemath_helpers.deep.ch1"),
+    )
+    assert outputs[0][0]["text"] == "The deep check does not run where work is graded.\n"
+    assert outputs[1][0]["text"] == "{}\n"
+    assert outputs[2][0]["ename"] == "ModuleNotFoundError"
+
+
 def test_a_solution_that_rests_on_the_answer_is_told_from_one_that_does_not(result_of):
     cells = (
         code_cell("from servemath_helpers import queueing\ndef f(x): return queueing.mm1(x, 12)"),

@@ -10,7 +10,7 @@ import pytest
 
 mpl.use("agg")
 
-from servemath_helpers import checks, notebook, plotting, questions
+from servemath_helpers import checks, deep, notebook, plotting, questions
 
 CHECKS = [
     "check_calls",
@@ -21,6 +21,7 @@ CHECKS = [
     "check_refused",
     "check_true",
     "check_yourself",
+    "deep_check",
     "header",
 ]
 
@@ -72,8 +73,8 @@ def test_its_generator_starts_from_the_same_seed_in_every_notebook():
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_the_checks_are_those_of_the_checks_module(name):
-    home = questions if name == "check_yourself" else checks
+def test_the_checks_are_those_of_their_modules(name):
+    home = {"check_yourself": questions, "deep_check": deep}.get(name, checks)
     assert getattr(notebook, name) is getattr(home, name)
 
 

@@ -277,7 +277,9 @@ def run_learner(channel: Channel, shell: CellShell, wanted: dict[str, Any], fold
     if len(path) > 1:  # a copy of the package stands before the installed one
         os.environ["PYTHONPATH"] = path[1]
         # What was loaded before the fork holds no answer; to load it again would cost everybody.
-        sys.modules[PACKAGE].__path__[:] = [str(Path(path[1], PACKAGE))]
+        for name, module in sys.modules.items():
+            if name.partition(".")[0] == PACKAGE and hasattr(module, "__path__"):
+                module.__path__[:] = [str(Path(path[1], *name.split(".")))]
     reseed()
     for name in [name for name in sys.modules if name.split(".")[0] == "autograder"]:
         del sys.modules[name]

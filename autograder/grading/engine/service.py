@@ -268,15 +268,13 @@ class Service:
                 raise
 
     def _run(self, job: dict[str, Any]) -> dict[str, Any]:
-        overlays: list[tuple[str, str]] = []
+        copy = str(self._copy_without(job["withheld"]))
+        # An installation behind a link is seen under both names.
+        places = {str(self._package), str(self._package.resolve())}
+        overlays = [(copy, place) for place in sorted(places)]
         path = [""]
-        if job["withheld"]:
-            copy = str(self._copy_without(job["withheld"]))
-            # An installation behind a link is seen under both names.
-            places = {str(self._package), str(self._package.resolve())}
-            overlays = [(copy, place) for place in sorted(places)]
-            if self._wall != NAMESPACES:  # nothing can be mounted over the package
-                path = ["", str(Path(copy).parent)]
+        if self._wall != NAMESPACES:  # nothing can be mounted over the package
+            path = ["", str(Path(copy).parent)]
         limits = job["limits"]
         seconds = limits["notebook_s"] + MARGIN_S + 5 * limits["max_restarts"]
         deadline = time.monotonic() + seconds

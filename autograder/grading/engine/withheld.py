@@ -12,6 +12,9 @@ from autograder.grading.engine.parsing import parse
 
 PACKAGE = "servemath_helpers"
 
+#: Modules that know answers, and that learners have while they work.
+UNGRADED = ("deep/ch*.py",)
+
 #: Set in the package, within a jail, when code asked for a withheld answer.
 MARK = "withheld_was_asked"
 
@@ -62,12 +65,14 @@ def withhold(source: str, functions: Iterable[str], module: str = "") -> str:
 
 
 def package_without(answers: Iterable[str], folder: Path) -> Path:
-    """Copy the package into `folder` without the named answers; return `folder`.
+    """Copy the package into `folder` without answers; return `folder`.
+
+    Modules for learners who are still at work are left out whole.
 
     Parameters
     ----------
     answers : iterable of str
-        Dotted names such as ``servemath_helpers.queueing.mm1``.
+        Dotted names of further answers, such as ``servemath_helpers.queueing.mm1``.
     folder : Path
         Where the copy goes.
     """
@@ -75,6 +80,8 @@ def package_without(answers: Iterable[str], folder: Path) -> Path:
     assert spec is not None and spec.origin is not None
     copied = folder / PACKAGE
     shutil.copytree(Path(spec.origin).parent, copied, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in [path for pattern in UNGRADED for path in copied.glob(pattern)]:
+        path.unlink()
     by_module: dict[str, set[str]] = {}
     for answer in answers:
         module, _, function = answer.removeprefix(f"{PACKAGE}.").rpartition(".")

@@ -1,0 +1,405 @@
+"""What a chapter says of its exercises, and the search for an input that breaks it.
+
+A chapter's file (`ch1.py` shows all of it) has one function an exercise, which declares what
+holds. Its first argument, a `Deep`, takes each promise with a way to draw arguments::
+
+    @exercise("mean_gap")
+    def _(deep: Deep) -> None:
+        def draw(dice: Dice) -> Arguments:
+            return {"span_s": dice.number(0, 100), "n": dice.whole(1, 20)}
+
+        deep.agrees(draw, counted_gap, "the gaps fill the span", edges=[{"span_s": 0, "n": 1}])
+        deep.holds(
+            draw,
+            lambda gap, span_s, n: close(gap(2 * span_s, n), 2 * gap(span_s, n)),
+            "twice the span, twice the gaps",
+        )
+        deep.refuses({"span_s": 6, "n": 3}, {"span_s": [-4], "n": [0, -2]}, "n is at least 1")
+
+- `agrees` compares with an oracle: slow and plain (a simulation step by step, an enumeration,
+  bisection, fractions), never the solution again. Where the oracle raises `ValueError` the
+  function must; where it raises `Unasked` nothing is asked.
+- `holds` is for a property (conservation, symmetry, monotony, a limit): the check gets the
+  learner's function and the arguments, and answers True or False.
+- `refuses` tries bad values one by one, and negative ones in pairs, in a call that is fine.
+
+Words are those of the statement: they are shown with a counter-example. Draw small inputs, and
+few: a right solution is done in a tenth of a second. Arguments are left unchanged by every
+call, or that is the counter-example. Nothing here may hold a line of a solution or of a hidden
+test: `tests/helpers/test_deep.py` compares, and tries the bank's solutions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import itertools
+import math
+import random
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from servemath_helpers.checks import _Asked, _negative, check_close, check_raises, shown
+from servemath_helpers.deep.limit import TooLong, Watch
+from servemath_helpers.deep.shrink import Arguments, shrink
+
+__all__ = [
+    "EXERCISES",
+    "Arguments",
+    "Deep",
+    "Dice",
+    "Exercise",
+    "Finding",
+    "Unasked",
+    "close",
+    "examine",
+    "exercise",
+]
+
+#: Seconds that one call may take, and all of a check.
+CALL_S, ALL_S = 2.0, 10.0
+
+Function = Callable[..., Any]
+Draw = Callable[["Dice"], Arguments]
+
+
+class Unasked(Exception):
+    """These arguments lie outside of what the statement speaks of."""
+
+
+class _Broken(Exception):
+    """A promise is broken: what kind of failure, and how to say it."""
+
+    def __init__(self, kind: str, told: str) -> None:
+        super().__init__(told)
+        self.kind, self.told = kind, told
+
+
+class Dice(random.Random):
+    """Random draws that like ends, whole numbers and short decimals."""
+
+    def whole(self, low: int, high: int) -> int:
+        """Return a whole number from `low` to `high`, often an end."""
+        return self.choice((low, high)) if self.random() < 0.2 else self.randint(low, high)
+
+    def number(self, low: float, high: float) -> float:
+        """Return a number from `low` to `high`: an end, a short decimal, or any."""
+        kind = self.random()
+        if kind < 0.15:
+            return self.choice((low, high))
+        value = self.uniform(low, high)
+        return min(high, max(low, round(value, 1))) if kind < 0.6 else value
+
+    def decimal(self, low: float, high: float, places: int = 2) -> str:
+        """Return the text of a decimal between `low` and `high`."""
+        steps = 10**places
+        return str(Decimal(self.randint(math.ceil(low * steps), math.floor(high * steps))) / steps)
+
+    def form(self, text: str) -> int | float | str | Decimal | Fraction:
+        """Return a number in one of the forms that it may take."""
+        exact = Fraction(text)
+        forms: list[Any] = [text, Decimal(text), exact]
+        if Fraction(str(float(text))) == exact:
+            forms.append(float(text))
+        if exact.denominator == 1:
+            forms.append(int(exact))
+        chosen: int | float | str | Decimal | Fraction = self.choice(forms)
+        return chosen
+
+    def sequence(self, values: Sequence[Any]) -> Any:
+        """Return values as a list, a tuple or an array."""
+        kind: Callable[[Sequence[Any]], Any] = self.choice((list, list, tuple, np.array))
+        return kind(list(values))
+
+
+def close(one: Any, other: Any, rel_tol: float = 1e-9) -> bool:
+    """Tell whether two answers are equal but for rounding, inside lists and dicts too."""
+    try:
+        check_close(one, other, "", rel_tol=rel_tol)
+    except AssertionError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class _Promise:
+    """One thing that holds: of which function, for which arguments, and what to show."""
+
+    of: str
+    words: str
+    cases: Callable[[Dice], Iterator[Arguments]]
+    check: Callable[[_Calls, Arguments], None]
+    shrinks: bool = True
+
+
+@dataclass
+class _Calls:
+    """The learner's function, with what it was asked and what it said."""
+
+    function: Function
+    watch: Watch
+    said: list[str] = field(default_factory=list)
+    text: str = ""
+
+    def ask(self, asked: _Asked) -> Any:
+        self.text = asked.text
+        with self.watch.one_call():
+            return asked.answer()
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        """Call it as a property does, in order or by name: an error is a counter-example."""
+        asked = _Asked(self.function, named or given)
+        try:
+            answer = self.ask(asked)
+        except NotImplementedError:
+            raise
+        except Exception as error:
+            raise _Broken(*_raised(asked.text, "an answer", error)) from None
+        _check_untouched(asked)
+        self.said.append(f"{asked.text} returned {shown(answer)}")
+        return answer
+
+
+def _raised(text: str, wanted: str, error: Exception) -> tuple[str, str]:
+    kind = type(error).__name__
+    return f"raised {kind}", f"{text} should return {wanted}, but it raised {kind}: {error}"
+
+
+def _check_untouched(asked: _Asked) -> None:
+    try:
+        asked.check_untouched()
+    except AssertionError as error:
+        raise _Broken("changed", str(error)) from None
+
+
+class Deep:
+    """Takes what an exercise promises; see the module's description."""
+
+    def __init__(self, functions: Sequence[str]) -> None:
+        self._functions = functions
+        self.promises: list[_Promise] = []
+
+    def _add(
+        self,
+        check: Callable[[_Calls, Arguments], None],
+        cases: Callable[[Dice], Iterator[Arguments]],
+        words: str,
+        of: str,
+        shrinks: bool = True,
+    ) -> None:
+        self.promises.append(_Promise(of or self._functions[0], words, cases, check, shrinks))
+
+    def agrees(
+        self,
+        draw: Draw,
+        oracle: Function,
+        words: str,
+        *,
+        of: str = "",
+        edges: Sequence[Arguments] = (),
+        cases: int = 60,
+        rel_tol: float = 1e-9,
+        abs_tol: float = 1e-12,
+    ) -> None:
+        """Promise the answers of an oracle, which gets the arguments by name."""
+
+        def check(calls: _Calls, arguments: Arguments) -> None:
+            asked = _Asked(calls.function, arguments)
+            try:
+                expected = oracle(**copy.deepcopy(dict(arguments)))
+            except ValueError as error:
+                _check_refused(calls, asked, str(error))
+                return
+            try:
+                answer = calls.ask(asked)
+            except NotImplementedError:
+                raise
+            except Exception as error:
+                raise _Broken(*_raised(asked.text, shown(expected), error)) from None
+            try:
+                check_close(answer, expected, asked.text, rel_tol=rel_tol, abs_tol=abs_tol)
+            except AssertionError as error:
+                raise _Broken("answer", str(error)) from None
+            _check_untouched(asked)
+
+        self._add(check, _drawn(draw, edges, cases), words, of)
+
+    def holds(
+        self,
+        draw: Draw,
+        check: Callable[..., object],
+        words: str,
+        *,
+        of: str = "",
+        edges: Sequence[Arguments] = (),
+        cases: int = 60,
+    ) -> None:
+        """Promise a property: `check` gets the function, then the arguments by name."""
+
+        def look(calls: _Calls, arguments: Arguments) -> None:
+            calls.said.clear()
+            try:
+                holds = check(calls, **copy.deepcopy(dict(arguments)))
+            except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
+                holds = False  # what came back cannot be looked at as the statement has it
+            if not holds:
+                raise _Broken("property", "\n".join(calls.said))
+
+        self._add(look, _drawn(draw, edges, cases), words, of)
+
+    def refuses(
+        self,
+        good: Arguments,
+        bad: Mapping[str, Iterable[Any]],
+        words: str,
+        *,
+        of: str = "",
+    ) -> None:
+        """Promise `ValueError` where an argument of a good call takes a bad value."""
+        values = {name: list(some) for name, some in bad.items()}
+        changes = [{name: value} for name, some in values.items() for value in some]
+        negative = {name: v for name, some in values.items() for v in some if _negative(v)}
+        changes += [dict(pair) for pair in itertools.combinations(negative.items(), 2)]
+        broken = [{**good, **change} for change in changes]
+
+        def check(calls: _Calls, arguments: Arguments) -> None:
+            _check_refused(calls, _Asked(calls.function, arguments), "")
+
+        self._add(check, lambda _: iter(broken), words, of, shrinks=False)
+
+
+def _drawn(
+    draw: Draw, edges: Sequence[Arguments], cases: int
+) -> Callable[[Dice], Iterator[Arguments]]:
+    def drawn(dice: Dice) -> Iterator[Arguments]:
+        yield from copy.deepcopy(edges)
+        for _ in range(cases):
+            yield draw(dice)
+
+    return drawn
+
+
+def _check_refused(calls: _Calls, asked: _Asked, why: str) -> None:
+    try:
+        check_raises(lambda: calls.ask(asked), ValueError, asked.text, why)
+    except AssertionError as error:
+        raise _Broken("refusal", str(error)) from None
+    _check_untouched(asked)
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """An exercise's functions, and what declares their promises."""
+
+    functions: tuple[str, ...]
+    declare: Callable[[Deep], None]
+
+
+#: By the name of each function that an exercise asks for.
+EXERCISES: dict[str, Exercise] = {}
+
+
+def exercise(*functions: str) -> Callable[[Callable[[Deep], None]], Callable[[Deep], None]]:
+    """Mark what declares the promises of an exercise's functions, its first name first."""
+
+    def mark(declare: Callable[[Deep], None]) -> Callable[[Deep], None]:
+        EXERCISES.update(dict.fromkeys(functions, Exercise(functions, declare)))
+        return declare
+
+    return mark
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came of a check: fine, broken, unsolved or slow, and a text that says so."""
+
+    state: str
+    text: str
+
+
+def examine(
+    functions: Mapping[str, Function], call_s: float = CALL_S, all_s: float = ALL_S
+) -> Finding:
+    """Look for an input that breaks what an exercise promises of these functions."""
+    first = next(iter(functions))
+    asked = EXERCISES[first]
+    deep = Deep(asked.functions)
+    asked.declare(deep)
+    promises = [one for one in deep.promises if one.of in functions]
+    with contextlib.ExitStack() as quiet:
+        quiet.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        for redirected in (contextlib.redirect_stdout, contextlib.redirect_stderr):
+            quiet.enter_context(redirected(io.StringIO()))
+        watch = quiet.enter_context(Watch(call_s))
+        tried, until = 0, time.monotonic() + all_s
+        for place, promise in enumerate(promises):
+            calls = _Calls(functions[promise.of], watch)
+            try:
+                for arguments in promise.cases(Dice(f"{promise.of} {place}")):
+                    if time.monotonic() > until:
+                        return Finding("slow", _too_slow(first, tried, all_s))
+                    broken = _broken(promise, calls, arguments)
+                    tried += 1
+                    if broken is not None:
+                        return Finding("broken", _shown(promise, calls, arguments, broken, until))
+            except NotImplementedError:
+                return Finding("unsolved", f"{promise.of} is not solved yet: come back then.")
+            except TooLong:
+                return Finding("broken", _endless(promise.of, calls.text, call_s))
+    name = ", ".join(functions)
+    return Finding("fine", f"✓ {name}: no counter-example in {tried} random and edge cases")
+
+
+def _broken(promise: _Promise, calls: _Calls, arguments: Arguments) -> _Broken | None:
+    try:
+        promise.check(calls, arguments)
+    except Unasked:
+        return None
+    except _Broken as broken:
+        return broken
+    return None
+
+
+def _shown(
+    promise: _Promise, calls: _Calls, arguments: Arguments, broken: _Broken, until: float
+) -> str:
+    """Make a counter-example small, and say what it shows."""
+
+    def fails(simpler: Arguments) -> bool:
+        nonlocal broken
+        if time.monotonic() > until:
+            return False
+        found = _broken(promise, calls, simpler)
+        if found is None or found.kind != broken.kind:
+            return False
+        broken = found
+        return True
+
+    if promise.shrinks:
+        with contextlib.suppress(TooLong, NotImplementedError):  # then it stays as it is
+            shrink(arguments, fails)
+    lines = "\n".join(f"  {line}" for line in broken.told.splitlines())
+    return f"✗ {promise.of}: a counter-example.\n{lines}\nWhat should hold: {promise.words}."
+
+
+def _too_slow(name: str, tried: int, all_s: float) -> str:
+    return (
+        f"{name} is slow: {tried} cases in {all_s:g} s. None was a counter-example, the others "
+        "were left out."
+    )
+
+
+def _endless(name: str, text: str, call_s: float) -> str:
+    return (
+        f"✗ {name}: a counter-example.\n  {text} had not returned after {call_s:g} s.\n"
+        "Does a loop never end, or does the number of its steps grow with a rate or a time?"
+    )

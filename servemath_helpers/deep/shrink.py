@@ -1,0 +1,154 @@
+"""Simpler inputs: what a counter-example is tried with before it is shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+__all__ = ["shrink"]
+
+#: Trials for one counter-example.
+_TRIALS = 400
+
+Arguments = Mapping[str, Any]
+
+
+def shrink(arguments: Arguments, fails: Callable[[Arguments], bool]) -> Arguments:
+    """Return simpler arguments that still fail, as far as some hundred trials lead.
+
+    Whole lists and dicts lose elements, lists of the same length the same ones; numbers come
+    nearer to 0 or lose digits. Keys of a dict and texts that are no numbers stay.
+    """
+    trials = 0
+    while True:
+        for simpler in _simpler_arguments(arguments):
+            if _size(simpler) >= _size(arguments):
+                continue
+            trials += 1
+            if trials > _TRIALS:
+                return arguments
+            if fails(simpler):
+                arguments = simpler
+                break
+        else:
+            return arguments
+
+
+def _size(value: Any) -> tuple[int, int, float]:
+    """Return how much there is to read: elements, characters, and how far from 0."""
+    if isinstance(value, Mapping):
+        return _sum(value.values())
+    if isinstance(value, (list, tuple)):
+        return _sum(value)
+    if isinstance(value, np.ndarray):
+        count, length, far = _sum(value.tolist())
+        return count, length + len("array"), far
+    number = _number(value)
+    return 1, len(repr(value)), min(abs(float(number)), 1e30) if number is not None else 0.0
+
+
+def _sum(values: Any) -> tuple[int, int, float]:
+    sizes = [_size(value) for value in values]
+    count, length, far = zip(*sizes, strict=True) if sizes else ((), (), ())
+    return 1 + sum(count), 2 + sum(length), sum(far)
+
+
+def _number(value: Any) -> Fraction | None:
+    """Return a finite number, also one that is a text, exactly."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal, Fraction)):
+        return None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    try:
+        return Fraction(str(value))
+    except ValueError:
+        return None
+
+
+def _simpler_arguments(arguments: Arguments) -> Iterator[Arguments]:
+    lengths = {
+        len(value) for value in arguments.values() if isinstance(value, (list, tuple, np.ndarray))
+    }
+    for length in sorted(lengths, reverse=True):
+        for kept in _kept(length):
+            yield {
+                name: _only(value, kept)
+                if isinstance(value, (list, tuple, np.ndarray)) and len(value) == length
+                else value
+                for name, value in arguments.items()
+            }
+    for name, value in arguments.items():
+        for simpler in _simpler(value):
+            yield {**arguments, name: simpler}
+
+
+def _kept(length: int) -> Iterator[list[int]]:
+    """Yield places that are left when a half, or one element, is dropped."""
+    places = list(range(length))
+    if length > 1:
+        yield places[: length // 2]
+        yield places[length // 2 :]
+    for place in reversed(places):
+        yield places[:place] + places[place + 1 :]
+
+
+def _only(values: Any, kept: list[int]) -> Any:
+    if isinstance(values, np.ndarray):
+        return values[kept]
+    return type(values)(values[place] for place in kept)
+
+
+def _simpler(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            for simpler in _simpler(item):
+                yield {**value, key: simpler}
+    elif isinstance(value, np.ndarray):
+        yield value.tolist()
+    elif isinstance(value, (list, tuple)):
+        if isinstance(value, tuple):
+            yield list(value)
+        for kept in _kept(len(value)):
+            yield _only(value, kept)
+        for place, item in enumerate(value):
+            for simpler in _simpler(item):
+                yield type(value)([*value[:place], simpler, *value[place + 1 :]])
+    else:
+        number = _number(value)
+        if number is not None:
+            yield from _simpler_numbers(value, number)
+
+
+def _simpler_numbers(value: Any, number: Fraction) -> Iterator[Any]:
+    """Yield numbers with fewer digits or nearer to 0, of the same kind, and whole ones as int."""
+    whole = round(number)
+    near = [*_nearer(whole), whole]
+    if type(value) is int:
+        yield from near
+        return
+    short = [round(number, places) for places in (1, 2, 3)]
+    for one in [*map(Fraction, near), Fraction(1, 2), *short]:
+        if isinstance(value, str):
+            yield _as_text(one)
+        elif one.denominator == 1:
+            yield int(one)
+        elif isinstance(value, Decimal):
+            yield Decimal(_as_text(one))
+        else:
+            yield type(value)(one)
+
+
+def _nearer(whole: int) -> list[int]:
+    """Return whole numbers between 0 and one, the nearest to 0 first."""
+    sign = -1 if whole < 0 else 1
+    steps = (0, 1, 2, 3, abs(whole) // 2, abs(whole) - 1)
+    return [sign * step for step in steps if 0 <= step < abs(whole)]
+
+
+def _as_text(number: Fraction) -> str:
+    return f"{Decimal(number.numerator) / Decimal(number.denominator):f}"
