@@ -30,13 +30,17 @@ class Right:
 
 @dataclass(frozen=True)
 class Wrong:
-    """A misconception as code, with what a learner who holds it should read."""
+    """A misconception as code, with what a learner who holds it should read.
+
+    Where neither the visible checks nor the deep check catch it, `only_hidden` says why.
+    """
 
     name: str
     code: str
     misconception: str
     hint: str
     section: str
+    only_hidden: str = ""
 
 
 @dataclass(frozen=True)

@@ -17,43 +17,47 @@ from autograder.course import Course
 
 @dataclass(frozen=True)
 class Coverage:
-    """One exercise: its points, its solutions, and the wrong ones only hidden tests catch."""
+    """One exercise: its points, and its wrong solutions by what catches them first.
+
+    That is the visible checks, the deep check that learners have, or hidden tests alone.
+    """
 
     chapter: str
     exercise: bank.Exercise
     points: float
-    hidden_only: tuple[str, ...]
+    caught: dict[str, list[bank.Wrong]]
 
 
 def coverage(course: Course, chapter: str) -> list[Coverage]:
-    """Run every wrong solution of a chapter against the notebook's tests."""
+    """Run every wrong solution of a chapter against the notebook's tests and the deep check."""
     notebook = nbformat.read(course.source / chapter / "exercises.ipynb", as_version=4)
     points = points_by_exercise(notebook)
     found = []
     for exercise in bank.load(chapter):
-        hidden_only = tuple(
-            wrong.name
-            for wrong in exercise.wrong
-            if runner.run(notebook, exercise.slug, wrong.code).failed_roles() == {"hidden"}
-        )
-        found.append(Coverage(chapter, exercise, points[exercise.slug], hidden_only))
+        caught: dict[str, list[bank.Wrong]] = {"visible": [], "deep": [], "hidden": []}
+        for wrong in exercise.wrong:
+            trial = runner.run(notebook, exercise.slug, wrong.code)
+            caught[runner.caught_by(trial, exercise, wrong.code)].append(wrong)
+        found.append(Coverage(chapter, exercise, points[exercise.slug], caught))
     return found
 
 
 def show(course: Course, chapters: list[str]) -> None:
-    """Print the table, then the names that only hidden tests catch."""
+    """Print the table, then what only hidden tests catch, and why."""
     console = Console(width=max(110, Console().width))
     view = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_footer=True)
     rows = [row for chapter in chapters for row in coverage(course, chapter)]
     counts = [
-        [len(row.exercise.right), len(row.exercise.wrong), len(row.hidden_only)] for row in rows
+        [len(row.exercise.right), len(row.exercise.wrong), *map(len, row.caught.values())]
+        for row in rows
     ]
     sums = [sum(column) for column in zip(*counts, strict=True)]
     view.add_column("chapter", footer="together")
     view.add_column("#", justify="right")
     view.add_column("exercise")
     view.add_column("points", justify="right", footer=f"{sum(row.points for row in rows):g}")
-    for title, total in zip(("right", "wrong", "only hidden tests catch"), sums, strict=True):
+    titles = ("right", "wrong", "visible checks catch", "deep check", "only hidden tests")
+    for title, total in zip(titles, sums, strict=True):
         view.add_column(title, justify="right", footer=str(total))
     for row, numbers in zip(rows, counts, strict=True):
         view.add_row(
@@ -65,4 +69,6 @@ def show(course: Course, chapters: list[str]) -> None:
         )
     console.print(view)
     for row in rows:
-        console.print(f"{row.exercise.slug}: {', '.join(row.hidden_only)}", highlight=False)
+        for wrong in row.caught["hidden"]:
+            why = wrong.only_hidden or "no reason given"
+            console.print(f"{row.exercise.slug}: {wrong.name}: {why}", highlight=False)

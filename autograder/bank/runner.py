@@ -20,7 +20,7 @@ from nbformat import NotebookNode
 from autograder.bank import Exercise
 from autograder.cells import grade_id_of, iter_test_cells, parse_grade_id, points_of
 from servemath_helpers.deep import exercises
-from servemath_helpers.deep.engine import Finding, examine
+from servemath_helpers.deep.engine import BROKEN, Finding, examine
 
 
 @dataclass(frozen=True)
@@ -147,3 +147,21 @@ def deep(exercise: Exercise, code: str) -> Finding:
         exec(compile(code, f"<{exercise.slug}>", "exec"), namespace)
     exercises()
     return examine({name: namespace[name] for name in exercise.functions})
+
+
+def caught_by(trial: Trial, exercise: Exercise, code: str) -> str:
+    """Return what catches a wrong solution first: visible, deep or hidden.
+
+    Parameters
+    ----------
+    trial : Trial
+        What the solution earned.
+    exercise : Exercise
+        The exercise.
+    code : str
+        The solution.
+    """
+    if "visible" in trial.failed_roles():
+        return "visible"
+    known = exercise.slug in exercises()
+    return "deep" if known and deep(exercise, code).state == BROKEN else "hidden"

@@ -16,6 +16,8 @@ from autograder.check.chapter import Chapter
 from autograder.check.transcripts import transcript
 from autograder.feedback.misconceptions import match
 from autograder.grading.engine.withheld import PACKAGE, package_without
+from servemath_helpers.deep import exercises
+from servemath_helpers.deep.engine import FINE
 
 #: What a test must never say of a wrong solution: it has to fail for a reason in words.
 _NO_REASON = ("SyntaxError", "NameError", "ImportError", "ModuleNotFoundError")
@@ -74,6 +76,31 @@ def hidden_ones(chapter: Chapter) -> Iterator[str]:
         trials = (chapter.trial(record.slug, wrong.code) for wrong in record.wrong)
         if not any(trial.failed_roles() == {"hidden"} for trial in trials):
             yield f"{record.slug}: no wrong solution passes the visible tests: they tell too much"
+
+
+def deep_checks(chapter: Chapter) -> Iterator[str]:
+    """The deep check lets right solutions pass, and tells a learner alone of a wrong one."""
+    for record in chapter.records:
+        if record.slug not in exercises():
+            continue
+        own = runner.solution_source(chapter.exercises, record.slug)
+        for code in (own, *(one.code for one in (*record.right, *record.library))):
+            found = runner.deep(record, code)
+            if found.state != FINE:
+                yield f"{record.slug}: the deep check says of a right solution: {found.text}"
+        for wrong in record.wrong:
+            trial = chapter.trial(record.slug, wrong.code)
+            role = runner.caught_by(trial, record, wrong.code)
+            if role == "hidden" and not wrong.only_hidden:
+                yield (
+                    f"{record.slug}: wrong {wrong.name} passes the visible checks and the deep "
+                    f"check: a case is missing there, or only_hidden has to say why"
+                )
+            elif role != "hidden" and wrong.only_hidden:
+                yield (
+                    f"{record.slug}: wrong {wrong.name} says in only_hidden why no other check "
+                    f"catches it, and the {role} one does: take that out"
+                )
 
 
 def starters(chapter: Chapter) -> Iterator[str]:
@@ -179,4 +206,13 @@ class _Elsewhere:
         return found
 
 
-RULES = (right_ones, wrong_ones, hidden_ones, starters, emptied_inputs, feedback, own_work)
+RULES = (
+    right_ones,
+    wrong_ones,
+    hidden_ones,
+    deep_checks,
+    starters,
+    emptied_inputs,
+    feedback,
+    own_work,
+)

@@ -132,8 +132,8 @@ def check(
 def bank(context: typer.Context, chapter: ChapterOrAll = None) -> None:
     """Show the exercises and their solutions.
 
-    For each: points, how many right and wrong solutions the bank knows, and which wrong
-    ones only hidden tests catch.
+    For each: points, how many right and wrong solutions the bank knows, and what catches the
+    wrong ones: visible checks, the deep check, or hidden tests alone, and then why.
     """
     course = course_of(context)
     chapters = chapters_of(course, chapter)

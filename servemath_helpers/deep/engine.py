@@ -52,7 +52,11 @@ from servemath_helpers.deep.limit import TooLong, Watch
 from servemath_helpers.deep.shrink import Arguments, shrink
 
 __all__ = [
+    "BROKEN",
     "EXERCISES",
+    "FINE",
+    "SLOW",
+    "UNSOLVED",
     "Arguments",
     "Deep",
     "Dice",
@@ -66,6 +70,9 @@ __all__ = [
 
 #: Seconds that one call may take, and all of a check.
 CALL_S, ALL_S = 2.0, 10.0
+
+#: What can come of a check.
+FINE, BROKEN, UNSOLVED, SLOW = "fine", "broken", "unsolved", "slow"
 
 Function = Callable[..., Any]
 Draw = Callable[["Dice"], Arguments]
@@ -346,17 +353,17 @@ def examine(
             try:
                 for arguments in promise.cases(Dice(f"{promise.of} {place}")):
                     if time.monotonic() > until:
-                        return Finding("slow", _too_slow(first, tried, all_s))
+                        return Finding(SLOW, _too_slow(first, tried, all_s))
                     broken = _broken(promise, calls, arguments)
                     tried += 1
                     if broken is not None:
-                        return Finding("broken", _shown(promise, calls, arguments, broken, until))
+                        return Finding(BROKEN, _shown(promise, calls, arguments, broken, until))
             except NotImplementedError:
-                return Finding("unsolved", f"{promise.of} is not solved yet: come back then.")
+                return Finding(UNSOLVED, f"{promise.of} is not solved yet: come back then.")
             except TooLong:
-                return Finding("broken", _endless(promise.of, calls.text, call_s))
+                return Finding(BROKEN, _endless(promise.of, calls.text, call_s))
     name = ", ".join(functions)
-    return Finding("fine", f"✓ {name}: no counter-example in {tried} random and edge cases")
+    return Finding(FINE, f"✓ {name}: no counter-example in {tried} random and edge cases")
 
 
 def _broken(promise: _Promise, calls: _Calls, arguments: Arguments) -> _Broken | None:
