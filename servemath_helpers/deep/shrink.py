@@ -131,7 +131,7 @@ def _simpler_numbers(value: Any, number: Fraction) -> Iterator[Any]:
     if type(value) is int:
         yield from near
         return
-    short = [round(number, places) for places in (1, 2, 3)]
+    short = [round(number, places) for places in range(1, 7)]
     for one in [*map(Fraction, near), Fraction(1, 2), *short]:
         if isinstance(value, str):
             yield _as_text(one)

@@ -18,11 +18,13 @@
 #
 # 1. Read the **statement**: the question, the formula with its units, and what to do at the edges.
 # 2. Write the function in the **solution cell**, in place of `raise NotImplementedError()`.
-# 3. Run the **try-it cell**: it should print the worked number of the statement.
+# 3. Run the **try-it cell**: it compares what you return with the worked number of the statement.
 # 4. Run the **visible checks**. A check prints ✓, or says what was called, what was expected,
 #    what came back, and which mistake is likely.
-# 5. **Hidden tests** run after you hand in. They try the edges that the statement names, and many
-#    more inputs; they ask for nothing that the statement does not say.
+# 5. Run the **deep check**: it looks for an input for which the function is wrong, among many random
+#    ones and at the edges that the statement names. It is not graded, and you need nobody for it.
+# 6. **Hidden tests** run after you hand in. They try those edges, and many more inputs; they ask
+#    for nothing that the statement does not say.
 #
 # << overview >>
 #
@@ -77,7 +79,9 @@ def littles_law(lam=None, W=None, L=None):
 
 
 # %%
-print("W =", littles_law(lam=8, L=20), "s")
+W = littles_law(lam=8, L=20)
+print("W =", W, "s")
+check_close(W, 2.5, "the worked number: littles_law(lam=8, L=20)")
 
 # %% littles_law__visible__finds_the_missing_quantity
 """Visible: two quantities give the third."""
@@ -209,7 +213,14 @@ def mm1(lam, mu):
 
 
 # %%
-print(mm1(lam=9, mu=12))
+nine_of_twelve = mm1(lam=9, mu=12)
+print(nine_of_twelve)
+check_close(
+    [nine_of_twelve["W"], nine_of_twelve["p99"]],
+    [0.333, 1.54],
+    "the worked numbers: W and p99 of mm1(lam=9, mu=12)",
+    rel_tol=0.01,
+)
 
 # %% mm1__visible__utilisation_response_and_wait
 """Visible: the keys, the utilisation, the response time and the wait."""
@@ -344,7 +355,9 @@ def request_latency_ms(queue, prefill, n_out, tpot, post):
 
 
 # %%
-print(request_latency_ms(queue=10, prefill=60, n_out=21, tpot=20, post=8))
+latencies = request_latency_ms(queue=10, prefill=60, n_out=21, tpot=20, post=8)
+print(latencies)
+check_close(latencies, {"ttft": 70, "e2e": 478}, "the worked numbers of 21 tokens")
 
 # %% request_latency_ms__visible__first_and_last_token
 """Visible: time to first token and end-to-end time."""
@@ -455,6 +468,7 @@ def max_concurrent(gpu_gb, weights_gb, workspace_gb, kv_gb):
 
 # %%
 print(max_concurrent(48, 16, 2, "1.2"), "requests")
+check_equal(max_concurrent(48, 16, 2, "1.2"), 25, "the worked number: in 48 GB")
 
 # %% max_concurrent__visible__room_left_for_requests
 """Visible: requests in an empty GPU, and beside weights and workspace."""
@@ -577,7 +591,9 @@ def cost_per_million(hour_usd, tok_s, n_gpus=1, util=1.0):
 
 
 # %%
-print(cost_per_million(2.5, 5000, n_gpus=4, util=0.6), "USD per million tokens")
+usd = cost_per_million(2.5, 5000, n_gpus=4, util=0.6)
+print(usd, "USD per million tokens")
+check_close(usd, 0.926, "the worked number of four GPUs", rel_tol=0.001)
 
 # %% cost_per_million__visible__one_busy_gpu
 """Visible: one GPU, fully used."""
@@ -696,7 +712,9 @@ def choose_batch(throughput, latency_ms, limit_ms):
 
 
 # %%
-print("option", choose_batch([210, 140, 260], [40, 25, 70], 50))
+option = choose_batch([210, 140, 260], [40, 25, 70], 50)
+print("option", option)
+check_equal(option, 0, "the worked number: choose_batch([210, 140, 260], [40, 25, 70], 50)")
 
 # %% choose_batch__visible__most_throughput_within_the_limit
 """Visible: the best option within the limit."""
@@ -839,7 +857,9 @@ def replicas_needed(lam, mu, target, spare=0):
 
 
 # %%
-print(replicas_needed(90, 8, "0.65"), "replicas, or", replicas_needed(90, 8, "0.65", spare=2))
+replicas = [replicas_needed(90, 8, "0.65"), replicas_needed(90, 8, "0.65", spare=2)]
+print(replicas[0], "replicas, or", replicas[1])
+check_equal(replicas, [18, 20], "the worked numbers: without and with two spare replicas")
 
 # %% replicas_needed__visible__room_for_the_target
 """Visible: enough replicas for the target utilisation."""
@@ -985,7 +1005,9 @@ def burn_rate(bad, n, slo):
 
 
 # %%
-print("budget", error_budget(20_000, "0.995"), "burn rate", burn_rate(250, 20_000, "0.995"))
+budget, burn = error_budget(20_000, "0.995"), burn_rate(250, 20_000, "0.995")
+print("budget", budget, "burn rate", burn)
+check_close([budget, burn], [100, 2.5], "the worked numbers: budget and burn rate")
 
 # %% error_budget__visible__budget_and_burn_rate
 """Visible: the budget of a million requests, and how fast it burns."""
@@ -1146,16 +1168,16 @@ def choose_action(actions, slo_ms):
 
 
 # %%
-print(
-    choose_action(
-        [
-            {"name": "large", "p99_ms": 900, "quality": 0.97, "cost": 0.006},
-            {"name": "medium", "p99_ms": 400, "quality": 0.92, "cost": 0.003},
-            {"name": "small", "p99_ms": 150, "quality": 0.85, "cost": 0.001},
-        ],
-        slo_ms=500,
-    )
+action = choose_action(
+    [
+        {"name": "large", "p99_ms": 900, "quality": 0.97, "cost": 0.006},
+        {"name": "medium", "p99_ms": 400, "quality": 0.92, "cost": 0.003},
+        {"name": "small", "p99_ms": 150, "quality": 0.85, "cost": 0.001},
+    ],
+    slo_ms=500,
 )
+print(action)
+check_equal(action, "medium", "the worked example: an SLO of 500 ms")
 
 # %% choose_action__visible__best_quality_within_the_slo
 """Visible: the best quality that the SLO leaves."""
@@ -1363,7 +1385,13 @@ records = [
     dict(zip(trace_fields, (1, 1.5, 1.875, 3, 1, "ok"), strict=True)),
     dict(zip(trace_fields, (2, 2, 2.25, 5, 15, "ok"), strict=True)),
 ]
-print(summarize_traces(records, {"ttft_s": 0.5, "tpot_s": 0.25}))
+summary = summarize_traces(records, {"ttft_s": 0.5, "tpot_s": 0.25})
+print(summary)
+check_close(
+    [summary["ttft_p50_s"], summary["ttft_p95_s"]],
+    [0.375, 0.875],
+    "the worked numbers: P50 and P95 of three TTFTs",
+)
 
 # %% summarize_traces__visible__four_requests_by_hand
 """Visible: four requests worked by hand; the last one failed."""
