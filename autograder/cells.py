@@ -5,7 +5,9 @@ A graded exercise is a run of cells whose `grade_id`s share one slug::
     littles_law__statement
     littles_law__solution
     littles_law__visible__finds_the_missing_quantity
-    littles_law__hidden__errors_and_units
+    littles_law__hidden__values
+    littles_law__hidden__edges
+    littles_law__hidden__refused
 
 The slug is the name of the (first) function asked for. Everything that has to
 know which exercise a cell belongs to reads it from here.
@@ -20,6 +22,9 @@ from typing import Any
 from nbformat import NotebookNode
 
 ROLES = ("statement", "solution", "visible", "hidden", "answer")
+
+#: What hidden cells of an exercise test, each in a cell of its own, and how it is said.
+PARTS = {"values": "Values", "edges": "Edges", "refused": "Refused input"}
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ __all__ = [
     "check_calls",
     "check_close",
     "check_equal",
+    "check_first",
     "check_forms",
     "check_raises",
     "check_refused",
@@ -51,6 +52,15 @@ _DECIMAL_EXPONENT_LIMIT = 400
 _NUMPY_REALS = frozenset(
     np.dtype(code).type for code in np.typecodes["AllInteger"] + np.typecodes["Float"]
 )
+
+#: The hint of plain values that come before something else.
+FIRST = "First a plain value has to be right: this part counts from there on."
+
+#: The hint where arguments were changed.
+COPY = "Work on a copy, such as list(x), dict(x) or sorted(x)."
+
+#: Stands in the message of a check whose call came to no answer, before the error's name.
+STOPPED = "stopped with"
 
 # The name of a class, read past whatever its metaclass says of it.
 _class_name: Callable[[type], str] = vars(type)["__name__"].__get__
@@ -517,8 +527,20 @@ class _Asked:
         parts = [*map(_typed, self._given), *(f"{k}={_typed(v)}" for k, v in self._named.items())]
         self.text = f"{_name_of(function)}({', '.join(parts)})"
 
-    def answer(self) -> object:
+    def refusal(self) -> object:
         return self._function(*self._given, **self._named)
+
+    def answer(self, wanted: str, hint: str) -> object:
+        """Return the answer; where the call stops instead, say so with the hint."""
+        __tracebackhide__ = True
+        try:
+            return self._function(*self._given, **self._named)
+        except NotImplementedError:  # not written yet
+            raise
+        except Exception as raised:
+            stopped = f"{_class_name(type(raised))}{_message_of(raised)}"
+            said = f"{self.text} should return {wanted}, but it {STOPPED} {stopped}."
+            raise _fail(said, hint) from raised
 
     def check_untouched(self, when: str = "") -> None:
         """Raise unless every argument is what it was before the call."""
@@ -536,7 +558,7 @@ class _Asked:
             raise _fail(
                 f"{self.text} should leave its arguments as they are, but it changed "
                 f"{', '.join(changed)}{when}.",
-                "Work on a copy, such as list(x), dict(x) or sorted(x).",
+                COPY,
             )
 
 
@@ -597,7 +619,10 @@ def check_calls(
     Raises
     ------
     AssertionError
-        If a call returns something else, or an argument of it is changed, be it by a later call.
+        If a call returns something else or stops with an error, or an argument of it is
+        changed, be it by a later call.
+    NotImplementedError
+        If the function has not been written yet.
 
     Examples
     --------
@@ -626,16 +651,44 @@ argument 1.
     done = []
     for call, expected, *own in rows:
         asked = _Asked(function, call)
-        answer = asked.answer()
+        said = own[0] if own else hint
+        answer = asked.answer(_show(expected), said)
         found = comparison.difference(answer, expected)
         if found or not what:
-            _report(answer, found, asked.text, own[0] if own else hint)
+            _report(answer, found, asked.text, said)
         asked.check_untouched()
         done.append(asked)
     for asked in done:
         asked.check_untouched(" in a later call")
     if what:
         print(f"✓ {_name_of(function)}: {what}")
+
+
+def check_first(function: Callable[..., object], *rows: Sequence[Any]) -> None:
+    """Check plain values before a table that a wrong function could pass.
+
+    Where only edges or refusals are tested, a function whose values are wrong would earn what
+    it did not show.
+
+    Parameters
+    ----------
+    function : callable
+        The learner's function.
+    *rows : (call, expected)
+        As for `check_calls`.
+
+    Raises
+    ------
+    AssertionError
+        If a call returns something else, with the hint `FIRST`.
+
+    Examples
+    --------
+    >>> check_first(divmod, ((7, 2), (3, 1)))
+    ✓ divmod: plain values
+    """
+    __tracebackhide__ = True
+    check_calls(function, *(row[:2] for row in rows), hint=FIRST, what="plain values")
 
 
 def check_refused(
@@ -684,7 +737,7 @@ def check_refused(
 division by zero.
     """
     __tracebackhide__ = True
-    _Asked(function, good).answer()
+    _Asked(function, good).answer("an answer", hint)
     values = {name: list(refused) for name, refused in broken.items()}
     changes = [
         {name: formed}
@@ -697,7 +750,7 @@ division by zero.
         changes += [dict(pair) for pair in itertools.combinations(negative.items(), 2)]
     for change in changes:
         asked = _Asked(function, {**good, **change})
-        _refused(asked.answer, ValueError, asked.text, hint)
+        _refused(asked.refusal, ValueError, asked.text, hint)
         asked.check_untouched()
     said = (f"{name} = {', '.join(map(_typed, refused))}" for name, refused in values.items())
     print(f"✓ {_name_of(function)} refuses {'; '.join(said)}")

@@ -5,6 +5,7 @@ In the text a marker's title is the `grade_id`, and that is all a cell says of i
     # %% [markdown] littles_law__statement
     # %% littles_law__solution
     # %% littles_law__visible__finds_the_missing_quantity
+    # %% littles_law__hidden__values
 
 The role in it says what nbgrader makes of the cell; number, title, stars, sections and points
 come from the record. A cell without a record, such as an answer that a person grades, gives
@@ -20,7 +21,7 @@ from nbformat.v4 import new_code_cell
 
 from autograder.authoring.prose import num
 from autograder.bank import Exercise
-from autograder.cells import grade_id_of, parse_grade_id
+from autograder.cells import CellName, grade_id_of, parse_grade_id
 from servemath_helpers.deep import exercises
 
 _WORDS = (
@@ -47,15 +48,15 @@ def in_words(count: int) -> str:
     return _WORDS[count] if count < len(_WORDS) else str(count)
 
 
-def _points(role: str, grade_id: str, given: object, record: Exercise | None) -> object:
+def _points(name: CellName, grade_id: str, given: object, record: Exercise | None) -> object:
     """Return what a graded cell is worth, from its record or from its marker."""
-    if record is None or role == "answer":
-        if given is None and role != "answer":
+    if record is None or name.role == "answer":
+        if given is None and name.role != "answer":
             raise ValueError(f"the bank has no record for {grade_id!r}, and it gives no points")
         return given or 0
     if given is not None:
         raise ValueError(f"{grade_id!r} gives points, which its record in the bank does")
-    return record.worth(role)
+    return record.worth(name)
 
 
 def name_cell(cell: NotebookNode, records: Mapping[str, Exercise]) -> None:
@@ -79,7 +80,7 @@ def name_cell(cell: NotebookNode, records: Mapping[str, Exercise]) -> None:
         "task": False,
     }
     if name.role in _GRADED:
-        metadata["points"] = _points(name.role, grade_id, given, records.get(name.slug))
+        metadata["points"] = _points(name, grade_id, given, records.get(name.slug))
     cell.metadata["nbgrader"] = from_dict(metadata)
 
 

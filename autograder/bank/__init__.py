@@ -11,10 +11,12 @@ from __future__ import annotations
 import functools
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
+
+from autograder.cells import PARTS, CellName
 
 _FOLDER = Path(__file__).resolve().parent
 
@@ -47,8 +49,9 @@ class Wrong:
 class Exercise:
     """All that is known of one exercise; the `slug` is its file's name.
 
-    `points` are those of visible and of hidden tests. Theory `section` teaches what is
-    asked, sections in `also` help with it. `withheld` names the package's own
+    `points` are those of visible tests and of hidden ones: ``values``, ``edges`` and
+    ``refused``, each a cell of its own, or ``hidden`` for all that is hidden. Theory `section`
+    teaches what is asked, sections in `also` help with it. `withheld` names the package's own
     implementations of what is asked; `library` holds code that merely calls them and so
     deserves nothing.
 
@@ -71,10 +74,38 @@ class Exercise:
     scenarios: int = 0
     seconds: int = 0
 
-    def worth(self, role: str) -> float:
-        """Return the points of a test cell of that role."""
-        points = self.points[role]
-        return points / self.scenarios if role == "hidden" and self.scenarios else points
+    def worth(self, name: CellName) -> float:
+        """Return the points of a test cell of that name.
+
+        Raises
+        ------
+        ValueError
+            If the points are split, and none are for this cell.
+        """
+        if name.role == "hidden" and self.parts:
+            if name.prop not in self.parts:
+                raise ValueError(
+                    f"a hidden cell of {self.slug} must be one of {', '.join(self.parts)}, as its "
+                    f"points say, got {name.prop!r}"
+                )
+            return self.points[name.prop]
+        points = self.points[name.role]
+        return points / self.scenarios if name.role == "hidden" and self.scenarios else points
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What its hidden cells test, in their order; empty where points are not split."""
+        return tuple(part for part in PARTS if part in self.points)
+
+    @property
+    def hidden_points(self) -> float:
+        """The points of all its hidden cells."""
+        return sum(self.points.values()) - self.points["visible"]
+
+    @property
+    def hidden_cells(self) -> int:
+        """How many hidden cells it has."""
+        return len(self.parts) or self.scenarios or 1
 
     @property
     def sections(self) -> list[str]:
@@ -93,10 +124,11 @@ _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "points": (
         lambda it: (
             isinstance(it, dict)
-            and it.keys() == {"visible", "hidden"}
+            and (it.keys() == {"visible", "hidden"} or _is_split(it.keys()))
             and all(type(worth) in (int, float) and worth >= 0 for worth in it.values())
         ),
-        "{ visible = ..., hidden = ... }",
+        "{ visible = ..., values = ..., edges = ..., refused = ... }, edges and refused where "
+        "there are any, or { visible = ..., hidden = ... }",
     ),
     "section": (lambda it: _is_section(it), 'a section of theory such as "1.4"'),
     "also": (lambda it: all(map(_is_section, it)), 'sections of theory such as ["1.4"]'),
@@ -105,6 +137,10 @@ _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
         "the names of the functions to write",
     ),
 }
+
+
+def _is_split(names: Set[str]) -> bool:
+    return {"visible", "values"} <= names <= {"visible", *PARTS} and len(names) > 2
 
 
 def _is_section(value: Any) -> bool:

@@ -30,6 +30,13 @@ class Trial:
     points: dict[str, float] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
+    def error(self, grade_id: str) -> tuple[str, str]:
+        """Return name and message of what ended a test, both empty if nothing did."""
+        if grade_id not in self.failures:
+            return "", ""
+        name, _, message = self.failures[grade_id].partition(": ")
+        return (name, message) if name.isidentifier() else ("", "")
+
     @property
     def total(self) -> float:
         """All points together."""

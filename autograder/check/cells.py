@@ -10,6 +10,7 @@ from nbformat import NotebookNode
 
 from autograder.authoring.exercises import overview
 from autograder.cells import (
+    PARTS,
     grade_id_of,
     is_test_cell,
     iter_test_cells,
@@ -30,7 +31,7 @@ def rhythm(chapter: Chapter) -> Iterator[str]:
         found = _roles(chapter, record.slug)
         checked = record.slug in exercises()
         wanted = tuple(role for role in RHYTHM if checked or role != "deep check")
-        wanted += RHYTHM[-1:] * (record.scenarios - 1)
+        wanted += RHYTHM[-1:] * (record.hidden_cells - 1)
         if found != wanted:
             yield (
                 f"{record.slug}: its cells are {', '.join(found) or 'none'}; they must be "
@@ -52,6 +53,25 @@ def _role(cell: NotebookNode, slug: str) -> str:
         return "deep check" if "\ndeep_check(" in cell.source else "try-it"
     name = parse_grade_id(grade_id)
     return name.role if name.slug == slug else f"{name.slug}'s"
+
+
+def parts(chapter: Chapter) -> Iterator[str]:
+    """Each part of the hidden points has its cell, which says its name in words."""
+    for record in chapter.records:
+        hidden = [
+            (name.prop, cell)
+            for name, cell in iter_test_cells(chapter.blank)
+            if (name.slug, name.role) == (record.slug, "hidden")
+        ]
+        found = tuple(part for part, _ in hidden)
+        if record.parts and found != record.parts:
+            yield (
+                f"{record.slug}: its hidden cells are {', '.join(found)}; its points say "
+                f"{', '.join(record.parts)}"
+            )
+        for part, cell in hidden if record.parts else ():
+            if part in PARTS and not cell.source.startswith(f'"""{PARTS[part]}: '):
+                yield f'{grade_id_of(cell)}: it must begin with """{PARTS[part]}: and what they are'
 
 
 def front(chapter: Chapter) -> Iterator[str]:
@@ -121,4 +141,4 @@ def reflection(chapter: Chapter) -> Iterator[str]:
         yield "exercises.py lacks a reflection__statement that says it is optional"
 
 
-RULES = (rhythm, front, statements, purposes, names, reflection)
+RULES = (rhythm, parts, front, statements, purposes, names, reflection)

@@ -18,7 +18,7 @@ from autograder.authoring import command_page
 from autograder.authoring.build import build_text, from_text, serialise
 from autograder.authoring.questions import questions_file, questions_text
 from autograder.authoring.reference import glossary_page, symbols_page
-from autograder.check import cells, labs, records, solutions, style, theory
+from autograder.check import cells, labs, records, solutions, style, theory, told
 from autograder.check.chapter import EXERCISES, THEORY, Chapter, Rule
 from autograder.course import EXECUTED, Course
 from autograder.findings import Finding
@@ -124,7 +124,7 @@ def release(chapter: Chapter) -> Finding:
 GROUPS: dict[str, tuple[tuple[Rule, ...], str]] = {
     "records": (records.RULES, "correct autograder/bank/{chapter}/*.toml"),
     "exercises": (
-        (*cells.RULES, *solutions.RULES),
+        (*cells.RULES, *solutions.RULES, *told.RULES),
         "correct exercises.py or the record, then servemath build {chapter}",
     ),
     "theory": (theory.RULES, "correct the text, then servemath build {chapter}"),

@@ -15,6 +15,13 @@ from autograder.check.theory import sections_of_course
 #: Stars to points of visible and of hidden tests: the hidden part is the larger.
 POINTS = {1: (0.5, 1.5), 2: (1, 2), 3: (2, 3)}
 
+#: Hidden points come in steps of this size, so that sums of them are exact.
+STEP = 0.25
+
+#: The share of hidden points that values have at least, and that refused input has at most:
+#: right values without any validation earn most points.
+LEAST_FOR_VALUES, MOST_FOR_REFUSED = 0.5, 0.25
+
 #: How many solutions a record holds at least.
 LEAST = {"right": 3, "wrong": 5}
 
@@ -45,16 +52,30 @@ def points(chapter: Chapter) -> Iterator[str]:
         visible, hidden = POINTS[record.stars]
         if record.scenarios:
             visible, hidden = 1, record.scenarios
-        if record.points != {"visible": visible, "hidden": hidden}:
+        if (record.points["visible"], record.hidden_points) != (visible, hidden):
             yield (
-                f"{record.slug}: points must be {{ visible = {visible:g}, hidden = {hidden:g} }}, "
+                f"{record.slug}: points must be {visible:g} visible and {hidden:g} hidden, "
                 f"because stars = {record.stars}, or one a scenario"
             )
         elif chapter.points[record.slug] != visible + hidden:
             yield (
                 f"{record.slug}: its cells are worth {chapter.points[record.slug]:g} points, its "
-                f"record {visible + hidden:g}: one visible cell and one hidden one"
+                f"record {visible + hidden:g}: one visible cell, and one hidden one for each part"
             )
+
+
+def shares(chapter: Chapter) -> Iterator[str]:
+    """Right values earn most of the hidden points, refused input few."""
+    for record in chapter.records:
+        if not record.parts:
+            continue
+        hidden = record.hidden_points
+        if any(record.points[part] % STEP or not record.points[part] for part in record.parts):
+            yield f"{record.slug}: hidden points must come in steps of {STEP:g}, and not be 0"
+        if record.points["values"] < LEAST_FOR_VALUES * hidden:
+            yield f"{record.slug}: values must have half of the {hidden:g} hidden points or more"
+        if record.points.get("refused", 0) > MOST_FOR_REFUSED * hidden:
+            yield f"{record.slug}: refused must have a quarter of {hidden:g} hidden points or less"
 
 
 def enough(chapter: Chapter) -> Iterator[str]:
@@ -131,4 +152,4 @@ def _public() -> dict[str, list[str]]:
     return found
 
 
-RULES = (numbers, titles, points, enough, words, sections, withheld)
+RULES = (numbers, titles, points, shares, enough, words, sections, withheld)

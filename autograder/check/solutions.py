@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -12,15 +13,19 @@ from types import ModuleType
 
 from autograder import bank
 from autograder.bank import runner
+from autograder.cells import parse_grade_id
 from autograder.check.chapter import Chapter
 from autograder.check.transcripts import transcript
 from autograder.feedback.misconceptions import match
 from autograder.grading.engine.withheld import PACKAGE, package_without
+from servemath_helpers.checks import STOPPED
 from servemath_helpers.deep import exercises
 from servemath_helpers.deep.engine import FINE
 
 #: What a test must never say of a wrong solution: it has to fail for a reason in words.
-_NO_REASON = ("SyntaxError", "NameError", "ImportError", "ModuleNotFoundError")
+_NO_REASON = re.compile(
+    rf"(?:^|but it {STOPPED} )(?:SyntaxError|NameError|ImportError|ModuleNotFoundError)\b"
+)
 
 #: The share of wrong solutions that feedback may not name, because others answer alike.
 _MOST_UNNAMED = 0.02
@@ -36,6 +41,18 @@ def {name}(*args, **kwargs):
     return {answer}
 """
 _ANSWERS = ("0", "[]", "{}", "None", "args[0]")
+
+#: A function that refuses what it should, and otherwise gives an answer that is none.
+_SPOILT = """
+
+def _spoilt(function):
+    def spoilt(*args, **kwargs):
+        function(*args, **kwargs)
+        return "no answer"
+
+    return spoilt
+
+"""
 
 
 def right_ones(chapter: Chapter) -> Iterator[str]:
@@ -66,7 +83,7 @@ def wrong_ones(chapter: Chapter) -> Iterator[str]:
             if not trial.failures:
                 worth = chapter.points[record.slug]
                 yield f"{record.slug}: wrong {wrong.name} earns all {worth:g}: a test is missing"
-            elif any(text.startswith(_NO_REASON) for text in trial.failures.values()):
+            elif any(map(_NO_REASON.search, trial.failures.values())):
                 yield f"{record.slug}: wrong {wrong.name} does not run: {_first(trial)}"
 
 
@@ -126,6 +143,36 @@ def emptied_inputs(chapter: Chapter) -> Iterator[str]:
                         f"{grade_id}: a function that empties its arguments and returns {answer} "
                         f"passes: write down what is expected before the call"
                     )
+
+
+def spoilt_values(chapter: Chapter) -> Iterator[str]:
+    """Whose values are wrong earns nothing for refusing what is to be refused."""
+    for record in chapter.records:
+        own = runner.solution_source(chapter.exercises, record.slug)
+        code = own + _SPOILT + "\n".join(f"{name} = _spoilt({name})" for name in record.functions)
+        for grade_id, earned in chapter.trial(record.slug, code).points.items():
+            if earned and record.parts:
+                yield (
+                    f"{grade_id}: it earns {earned:g} where no value is right: "
+                    f"begin with check_first"
+                )
+
+
+def visible_first(chapter: Chapter) -> Iterator[str]:
+    """Whose visible tests fail earns nothing for edges and refused input."""
+    for record in chapter.records:
+        for wrong in record.wrong if record.parts else ():
+            trial = chapter.trial(record.slug, wrong.code)
+            free = [
+                grade_id
+                for grade_id, earned in trial.points.items()
+                if earned and parse_grade_id(grade_id).prop in ("edges", "refused")
+            ]
+            if free and "visible" in trial.failed_roles():
+                yield (
+                    f"{record.slug}: wrong {wrong.name} fails the visible tests and passes "
+                    f"{', '.join(free)}: begin them with check_first and a value that it misses"
+                )
 
 
 def feedback(chapter: Chapter) -> Iterator[str]:
@@ -213,6 +260,8 @@ RULES = (
     deep_checks,
     starters,
     emptied_inputs,
+    spoilt_values,
+    visible_first,
     feedback,
     own_work,
 )

@@ -133,15 +133,18 @@ def bank(context: typer.Context, chapter: ChapterOrAll = None) -> None:
     """Show the exercises and their solutions.
 
     For each: points, how many right and wrong solutions the bank knows, and what catches the
-    wrong ones: visible checks, the deep check, or hidden tests alone, and then why.
+    wrong ones: visible checks, the deep check, or hidden tests alone, and then why. Then how
+    specific feedback is: of how many wrong solutions it says what fell, were they not known.
     """
     course = course_of(context)
     chapters = chapters_of(course, chapter)
 
     from autograder.bank.report import show
+    from autograder.check.told import show_rates
 
     with told_as(Mistake, FileNotFoundError):
         show(course, chapters)
+        show_rates(course, chapters)
 
 
 def bundle(

@@ -3,7 +3,8 @@
 `nbgrader generate_feedback` comes here through ``nbgrader_config.py``. Reading order:
 `generate` (what nbgrader calls), `facts` (what a page says), `collect` (brings the facts
 of one submission together), from the gradebook, `notebooks` and `theory`; `hidden` (what
-no page may show), `results` (what became of a test, in words), `misconceptions` (which
+no page may show), `said` (which property a hidden test may name), `results` (what became of a
+test, in words), `misconceptions` (which
 known wrong solution gives the learner's `answers`), `work` (learners' cells and what
 they showed), `safe` (text and HTML of learners, made harmless), `render` (the page).
 """

@@ -18,6 +18,7 @@ from autograder.feedback.hidden import HiddenTests, split_source
 from autograder.feedback.misconceptions import load_transcript, match
 from autograder.feedback.notebooks import cells_without_id, read_json
 from autograder.feedback.played import played
+from autograder.feedback.said import sayable
 from autograder.feedback.results import WORDS, name_of, result_of
 from autograder.feedback.theory import theory_link
 from autograder.feedback.work import HandedIn, last_error, pieces
@@ -56,7 +57,9 @@ class Collector:
             self._grades = grades_of(gradebook, assignment, student=student, notebook=notebook)
             self._comments = comments_of(gradebook, assignment, student, notebook)
         self._sources = {name: split_source(source) for name, source in kept.items()}
-        self._hidden = HiddenTests(self._sources.values())
+        self._sayable = sayable(self._sources)
+        said = {text for texts in self._sayable.values() for text in texts}
+        self._hidden = HiddenTests(self._sources.values(), said)
 
     def not_graded(self, reason: str) -> Submission:
         """Return what there is to say of a submission that could not be graded."""
@@ -112,7 +115,14 @@ class Collector:
                     slug.replace("_", " ").capitalize(),
                     tests=tuple(
                         replace(
-                            result_of(grade_id, score, self._sources, errors, self._hidden),
+                            result_of(
+                                grade_id,
+                                score,
+                                self._sources,
+                                errors,
+                                self._hidden,
+                                self._sayable.get(grade_id, ()),
+                            ),
                             grade_id=grade_id,
                         )
                         for grade_id, score in _in_order(scores, cells)

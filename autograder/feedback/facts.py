@@ -36,7 +36,8 @@ class Played:
 class Result:
     """One graded cell: what it tests in words, its points, and why points were lost.
 
-    `message` is what a visible test said; of a hidden one it is always empty. `played` is there
+    `message` is what a visible test said; of a hidden one it is always empty, and `fell` is the
+    property that did not hold, where that may be said. `played` is there
     where the cell asked for a plan.
     """
 
@@ -47,6 +48,7 @@ class Result:
     by_hand: bool = False
     waiting: bool = False
     why: str = ""
+    fell: str = ""
     message: str = ""
     grade_id: str = ""
     played: Played | None = None

@@ -109,9 +109,11 @@ class HiddenTests:
     sources : iterable of CellSource
         Every cell of the notebook that the gradebook keeps: what any of them shows to
         learners is no secret in another.
+    sayable : iterable of str
+        Sentences of hidden tests that name a property that fell, see `said`.
     """
 
-    def __init__(self, sources: Iterable[CellSource]) -> None:
+    def __init__(self, sources: Iterable[CellSource], sayable: Iterable[str] = ()) -> None:
         parts = list(sources)
         public = squeezed("\n".join(part.released for part in parts))
         found: set[str] = set()
@@ -122,7 +124,7 @@ class HiddenTests:
         self.secrets = tuple(
             sorted(
                 secret
-                for secret in {squeezed(text) for text in found}
+                for secret in {squeezed(text) for text in found} - set(sayable)
                 if len(secret) >= TELLING and secret not in public
             )
         )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from autograder.cells import CellName, parse_grade_id
 from autograder.feedback import safe
 from autograder.feedback.facts import Result
 from autograder.feedback.hidden import CellSource, HiddenTests
+from autograder.feedback.said import kind_of, property_of
 from autograder.gradebook.reader import CellGrade
 
 #: What became of a test, in our own words: an exception's text may hold anything.
@@ -51,12 +52,28 @@ def why_lost(name: str) -> str:
     return "It stopped with an error."
 
 
+def _why_hidden(test: Result, error: str, said: str, allowed: Iterable[str]) -> Result:
+    """Say of a hidden test what came, and which property fell, if that may be said."""
+    fell = property_of(said, allowed)
+    kind, stopped = kind_of(said) if error == "AssertionError" else ("", error)
+    if kind:
+        why = f"{kind}."
+    elif stopped and stopped not in WORDS:
+        why = why_lost(stopped).removesuffix(".")
+        # The name of an error alone is no help: what was tested goes with it.
+        why += "." if fell else f" while this was tested: {test.title}"
+    else:
+        why = why_lost(error)
+    return replace(test, why=why, fell=fell)
+
+
 def result_of(
     grade_id: str,
     score: CellGrade,
     sources: Mapping[str, CellSource],
     errors: Mapping[str, tuple[str, str]],
     hidden: HiddenTests,
+    allowed: Iterable[str] = (),
 ) -> Result:
     """Return what a learner reads about one graded cell.
 
@@ -72,6 +89,8 @@ def result_of(
         Name and message of the error that ended each test cell, if one did.
     hidden : HiddenTests
         What no message may show.
+    allowed : iterable of str
+        The properties that a failed hidden test may name, see `said`.
     """
     name = name_of(grade_id)
     source = sources.get(grade_id, CellSource("", ""))
@@ -84,7 +103,9 @@ def result_of(
     if test.passed or test.waiting or test.by_hand:
         return test
     error, said = errors.get(grade_id, ("", ""))
-    if secret or not said.strip():
+    if secret:
+        return _why_hidden(test, error, said, allowed)
+    if not said.strip():
         return replace(test, why=why_lost(error))
     if error != "AssertionError" and error in WORDS:
         return replace(test, why=WORDS[error])

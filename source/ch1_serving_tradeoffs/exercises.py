@@ -100,8 +100,8 @@ check_close(
     "Solve L = lam W for lam: divide L by W.",
 )
 
-# %% littles_law__hidden__zeros_errors_and_change_of_unit
-"""Hidden: each of the three as the missing one, zeros, refused calls, a change of unit."""
+# %% littles_law__hidden__values
+"""Values: any of the three from the other two, also in other units of time."""
 
 pass  # the hidden tests stand here when your notebook is graded
 
@@ -110,14 +110,49 @@ pass  # the hidden tests stand here when your notebook is graded
 def hidden_tests():
     import random
 
-    from servemath_helpers.notebook import check_calls, check_raises, check_refused
+    from servemath_helpers.notebook import check_calls
 
     check_calls(
         littles_law,
-        ({"lam": 20, "L": 30}, 1.5, "W = L / lam."),
+        ({"lam": 20, "L": 30}, 1.5, "Return the missing one: L = lam W."),
         ((0.5, 0.3), 0.15, "A mean number need not be whole."),
         ((4, None, 10), 2.5, "The arguments come in the order lam, W, L."),
         ((None, 4, 10), 2.5, "The arguments come in the order lam, W, L."),
+    )
+
+    dice = random.Random(11)
+    rows = []
+    for _ in range(10):
+        rate, stay = dice.uniform(0.01, 50), dice.uniform(0.01, 50)
+        rows.append(((rate, stay), rate * stay))
+        rows.append(((rate * 1000, stay / 1000), rate * stay))
+        rows.append(({"lam": rate, "L": rate * stay}, stay))
+        rows.append(({"W": stay, "L": rate * stay}, rate))
+    check_calls(
+        littles_law,
+        *rows,
+        what="many rates and times, also in other units of time",
+        hint="Return the missing one: L = lam W, in any unit of time.",
+    )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% littles_law__hidden__edges
+"""Edges: a rate, a time or a number of 0 is a value, not a missing one."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_calls, check_first
+
+    check_first(littles_law, ({"lam": 20, "L": 30}, 1.5), ((0.5, 0.3), 0.15))
+
+    check_calls(
+        littles_law,
         *(
             (given, 0, "0 is a value: compare with None.")
             for given in (
@@ -129,6 +164,22 @@ def hidden_tests():
             )
         ),
     )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% littles_law__hidden__refused
+"""Refused input: none, two or three arguments `None`, negative ones, a division by 0."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_first, check_raises, check_refused
+
+    check_first(littles_law, ({"lam": 20, "L": 30}, 1.5), ((0.5, 0.3), 0.15))
 
     check_raises(lambda: littles_law(), ValueError, "littles_law()", "Two must be given.")
     for good, broken in (
@@ -144,16 +195,6 @@ def hidden_tests():
     ):
         hint = "Exactly one is None, none is negative, and nothing is divided by 0."
         check_refused(littles_law, good, broken, hint)
-
-    dice = random.Random(11)
-    rows = []
-    for _ in range(10):
-        rate, stay = dice.uniform(0.01, 50), dice.uniform(0.01, 50)
-        rows.append(((rate, stay), rate * stay))
-        rows.append(((rate * 1000, stay / 1000), rate * stay))
-        rows.append(({"lam": rate, "L": rate * stay}, stay))
-        rows.append(({"W": stay, "L": rate * stay}, rate))
-    check_calls(littles_law, *rows, what="many rates and times, also in other units of time")
 
 
 hidden_tests()
@@ -240,8 +281,8 @@ check_close(
     "W is the response time, service included; Wq is the part of it spent waiting.",
 )
 
-# %% mm1__hidden__idle_overload_and_identities
-"""Hidden: numbers in system, tail, idle server, overload, errors, Little's law for any load."""
+# %% mm1__hidden__values
+"""Values: the six numbers of stable servers, which agree with each other for any load."""
 
 pass  # the hidden tests stand here when your notebook is graded
 
@@ -252,7 +293,7 @@ def hidden_tests():
     import random
     from fractions import Fraction
 
-    from servemath_helpers.notebook import check_calls, check_refused
+    from servemath_helpers.notebook import check_calls
 
     def by_hand(lam, mu):
         """Return the six numbers of a stable server in exact fractions, p99 aside."""
@@ -268,17 +309,66 @@ def hidden_tests():
             {"rho": 0.8, "W": 0.5, "Wq": 0.4, "L": 4, "Lq": 3.2, "p99": 0.5 * math.log(100)},
             "L counts the request in service, Lq does not; p99 is W times the natural log of 100.",
         ),
+    )
+
+    dice = random.Random(12)
+    servers = [(dice.uniform(0.01, 0.999) * mu, mu) for mu in [dice.uniform(0.1, 900)] * 30]
+    check_calls(
+        mm1,
+        *((server, by_hand(*server)) for server in servers),
+        what="many loads",
+        hint="L = lam W, Lq = lam Wq, W = Wq + 1 / mu, p99 = W ln 100.",
+    )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% mm1__hidden__edges
+"""Edges: an idle server, a load close to 1, a load of 1 and above."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    import math
+    from fractions import Fraction
+
+    from servemath_helpers.notebook import check_calls, check_first
+
+    def by_hand(lam, mu):
+        """Return the six numbers of a stable server in exact fractions, p99 aside."""
+        lam, mu = Fraction(lam), Fraction(mu)
+        W, rho = 1 / (mu - lam), lam / mu
+        row = {"rho": rho, "W": W, "Wq": W - 1 / mu, "L": lam * W, "Lq": lam * W - rho}
+        return row | {"p99": math.log(100) / float(mu - lam)}
+
+    check_first(
+        mm1,
+        ((8, 10), {"rho": 0.8, "W": 0.5, "Wq": 0.4, "L": 4, "Lq": 3.2, "p99": 0.5 * math.log(100)}),
+    )
+
+    check_calls(
+        mm1,
         *(
             (
                 (0, mu),
                 by_hand(0, mu),
                 "Nobody waits, but a request that comes is served: W = 1 / mu.",
             )
-            for mu in (10, 0.25)
+            for mu in (
+                10,
+                0.25,
+            )
         ),
         *(
             ((lam, mu), by_hand(lam, mu), "Below rho = 1 the server is stable, however close.")
-            for lam, mu in ((999, 1000), (9999.5, 10_000), (0.001, 1000))
+            for lam, mu in (
+                (999, 1000),
+                (9999.5, 10_000),
+                (0.001, 1000),
+            )
         ),
         *(
             (
@@ -294,6 +384,27 @@ def hidden_tests():
             )
         ),
     )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% mm1__hidden__refused
+"""Refused input: `lam` negative, `mu` zero or negative."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    import math
+
+    from servemath_helpers.notebook import check_first, check_refused
+
+    check_first(
+        mm1,
+        ((8, 10), {"rho": 0.8, "W": 0.5, "Wq": 0.4, "L": 4, "Lq": 3.2, "p99": 0.5 * math.log(100)}),
+    )
     for lam in (1, 0, 9):
         check_refused(
             mm1,
@@ -301,14 +412,6 @@ def hidden_tests():
             {"lam": (-0.001, -6), "mu": (0, -0.001, -5)},
             "lam is at least 0, mu is above 0.",
         )
-
-    dice = random.Random(12)
-    servers = [(dice.uniform(0.01, 0.999) * mu, mu) for mu in [dice.uniform(0.1, 900)] * 30]
-    check_calls(
-        mm1,
-        *((server, by_hand(*server)) for server in servers),
-        what="many loads: L = lam W, Lq = lam Wq, W = Wq + 1 / mu",
-    )
 
 
 hidden_tests()
@@ -376,8 +479,8 @@ check_close(
     "Two tokens: one from prefill, one from a decode step.",
 )
 
-# %% request_latency_ms__hidden__short_answers_and_errors
-"""Hidden: a long answer, answers of one token and of none, errors, many budgets."""
+# %% request_latency_ms__hidden__values
+"""Values: time to first token and end-to-end time of many requests."""
 
 pass  # the hidden tests stand here when your notebook is graded
 
@@ -387,27 +490,16 @@ def hidden_tests():
     import random
     from fractions import Fraction
 
-    from servemath_helpers.notebook import check_calls, check_refused
+    from servemath_helpers.notebook import check_calls
 
-    no_decode = "Without a first token there is no TTFT; E2E is not shortened by a decode step."
     check_calls(
         request_latency_ms,
-        ((30, 250, 80, 25, 15), {"ttft": 280, "e2e": 2270}, "79 decode steps follow."),
-        ((30, 250, 1, 25, 15), {"ttft": 280, "e2e": 295}, "One token needs no decode step."),
-        ((30, 250, 0, 25, 15), {"ttft": None, "e2e": 295}, no_decode),
-        ((0.25, 0.5, 0, 7, 1.125), {"ttft": None, "e2e": 1.875}, no_decode),
-        ((0, 0, 0, 0, 0), {"ttft": None, "e2e": 0}, no_decode),
-        ((0, 0, 1, 25, 0), {"ttft": 0, "e2e": 0}, "A TTFT of 0 ms is a number, not None."),
-        ((0, 0, 3, 0, 0), {"ttft": 0, "e2e": 0}, "Times may be 0."),
+        (
+            (30, 250, 80, 25, 15),
+            {"ttft": 280, "e2e": 2270},
+            "Prefill emits token 1: one decode step fewer than tokens follows.",
+        ),
     )
-    for n_out, little in ((80, -0.001), (1, -0.001), (0, -1)):
-        check_refused(
-            request_latency_ms,
-            {"queue": 30, "prefill": 250, "n_out": n_out, "tpot": 25, "post": 15},
-            {"queue": (little,), "prefill": (little,), "n_out": (-9, -1), "tpot": (little,)}
-            | {"post": (little,)},
-            "No time and no number of tokens is negative, even one that plays no part.",
-        )
 
     dice = random.Random(13)
     rows = []
@@ -416,7 +508,62 @@ def hidden_tests():
         n_out = dice.randint(1, 300)
         e2e = Fraction(queue) + Fraction(prefill) + Fraction(tpot) * (n_out - 1) + Fraction(post)
         rows.append(((queue, prefill, n_out, tpot, post), {"ttft": queue + prefill, "e2e": e2e}))
-    check_calls(request_latency_ms, *rows, what="many budgets", hint="Round nothing.")
+    check_calls(
+        request_latency_ms,
+        *rows,
+        what="many budgets",
+        hint="TTFT is queue and prefill, each further token takes TPOT; round nothing.",
+    )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% request_latency_ms__hidden__edges
+"""Edges: answers of one token and of none, times of 0."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_calls, check_first
+
+    no_decode = "Without a first token there is no TTFT; E2E is not shortened by a decode step."
+    check_first(request_latency_ms, ((30, 250, 80, 25, 15), {"ttft": 280, "e2e": 2270}))
+    check_calls(
+        request_latency_ms,
+        ((30, 250, 1, 25, 15), {"ttft": 280, "e2e": 295}, "One token needs no decode step."),
+        ((30, 250, 0, 25, 15), {"ttft": None, "e2e": 295}, no_decode),
+        ((0.25, 0.5, 0, 7, 1.125), {"ttft": None, "e2e": 1.875}, no_decode),
+        ((0, 0, 0, 0, 0), {"ttft": None, "e2e": 0}, no_decode),
+        ((0, 0, 1, 25, 0), {"ttft": 0, "e2e": 0}, "A TTFT of 0 ms is a number, not None."),
+        ((0, 0, 3, 0, 0), {"ttft": 0, "e2e": 0}, "Times may be 0."),
+    )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% request_latency_ms__hidden__refused
+"""Refused input: any argument negative, also one that plays no part."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_first, check_refused
+
+    check_first(request_latency_ms, ((30, 250, 80, 25, 15), {"ttft": 280, "e2e": 2270}))
+    for n_out, little in ((80, -0.001), (1, -0.001), (0, -1)):
+        check_refused(
+            request_latency_ms,
+            {"queue": 30, "prefill": 250, "n_out": n_out, "tpot": 25, "post": 15},
+            {"queue": (little,), "prefill": (little,), "n_out": (-9, -1), "tpot": (little,)}
+            | {"post": (little,)},
+            "No time and no number of tokens is negative, even one that plays no part.",
+        )
 
 
 hidden_tests()
@@ -487,8 +634,8 @@ check_equal(
     "Take weights and workspace off first; a third of a request is none, so round down.",
 )
 
-# %% max_concurrent__hidden__exact_multiples_and_full_memory
-"""Hidden: exact multiples, near misses, every form of input, full memory, errors."""
+# %% max_concurrent__hidden__values
+"""Values: how many requests fit, many exact multiples among them."""
 
 pass  # the hidden tests stand here when your notebook is graded
 
@@ -499,18 +646,83 @@ def hidden_tests():
     from decimal import Decimal
     from fractions import Fraction
 
-    from servemath_helpers.notebook import check_calls, check_forms, check_refused
+    from servemath_helpers.notebook import check_calls
 
     check_calls(
         max_concurrent,
-        ((80, 28, 8, "0.55"), 80, "44 / 0.55 is a whole number: compute exactly."),
-        (("33", 0, 0, "0.55"), 60, "Dividing floats and then taking the floor loses one here."),
-        (("31.99999999999", 0, 0, "0.8"), 39, "Almost fitting is not fitting: add nothing."),
-        (("31.99999999999999999999", 0, 0, "0.8"), 39, "Almost fitting is not fitting."),
-        ((32, "0.00000000001", 0, "0.8"), 39, "Almost fitting is not fitting: add nothing."),
-        ((32, 0, "0.00000000001", "0.8"), 39, "Almost fitting is not fitting: add nothing."),
-        ((32, 0, 0, "0.80000000001"), 39, "Almost fitting is not fitting: add nothing."),
+        (
+            (80, 28, 8, "0.55"),
+            80,
+            "A quotient that is exactly whole counts in full: compute exactly.",
+        ),
+        ((80, 41, 9, 4), 7, "Round down: a part of a request is none."),
+        (
+            ("33", 0, 0, "0.55"),
+            60,
+            "A quotient that is exactly whole counts in full: a float loses one.",
+        ),
         ((Fraction(4, 3), Fraction(1, 3), 0, Fraction(1, 3)), 3, "Three thirds fit."),
+        ((80, 70, "9.5", "0.5"), 1, "One fits."),
+        exact=True,
+    )
+
+    dice = random.Random(14)
+    rows = []
+    for _ in range(20):
+        fits, kv_hundredths = dice.randint(1, 400), dice.randint(1, 300)
+        free, kv = Decimal(fits * kv_hundredths) / 100, Decimal(kv_hundredths) / 100
+        rows.append(((str(free + 21), 19, 2, str(kv)), fits))
+    check_calls(
+        max_concurrent,
+        *rows,
+        what="many exact multiples",
+        hint="A quotient that is exactly whole counts in full.",
+        exact=True,
+    )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% max_concurrent__hidden__edges
+"""Edges: nearly whole quotients, every form of an argument, no room left."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_calls, check_first, check_forms
+
+    check_first(max_concurrent, ((80, 28, 8, "0.55"), 80), ((80, 41, 9, 4), 7))
+
+    check_calls(
+        max_concurrent,
+        (
+            ("31.99999999999", 0, 0, "0.8"),
+            39,
+            "Only a quotient that is exactly whole counts in full: add nothing.",
+        ),
+        (
+            ("31.99999999999999999999", 0, 0, "0.8"),
+            39,
+            "Only a quotient that is exactly whole counts in full.",
+        ),
+        (
+            (32, "0.00000000001", 0, "0.8"),
+            39,
+            "Only a quotient that is exactly whole counts in full: add nothing.",
+        ),
+        (
+            (32, 0, "0.00000000001", "0.8"),
+            39,
+            "Only a quotient that is exactly whole counts in full: add nothing.",
+        ),
+        (
+            (32, 0, 0, "0.80000000001"),
+            39,
+            "Only a quotient that is exactly whole counts in full: add nothing.",
+        ),
         *(
             (sizes, 0, "No room: 0, never less.")
             for sizes in (
@@ -521,7 +733,6 @@ def hidden_tests():
                 (0, 9, 0, 1),
             )
         ),
-        ((80, 70, "9.5", "0.5"), 1, "One fits."),
         exact=True,
     )
     for sizes, fits in (
@@ -534,20 +745,27 @@ def hidden_tests():
         hint = "Read every form of every argument with Fraction(str(x))."
         check_forms(max_concurrent, sizes, fits, hint, exact=True, pairs=fits in (12, 54))
 
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% max_concurrent__hidden__refused
+"""Refused input: `kv_gb` zero or negative, any other argument negative."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_first, check_refused
+
     negative = ("-0.001", "-9")
     sizes = dict(zip(("gpu_gb", "weights_gb", "workspace_gb"), [negative] * 3, strict=True))
     hint = "No size is negative, and a KV cache is larger than 0, whether there is room or not."
     good = {"gpu_gb": 80, "weights_gb": 28, "workspace_gb": "8", "kv_gb": 1}
+    check_first(max_concurrent, ((80, 28, 8, "0.55"), 80), ((80, 41, 9, 4), 7))
     check_refused(max_concurrent, good, sizes | {"kv_gb": ("0", *negative)}, hint)
     check_refused(max_concurrent, good | {"gpu_gb": 10}, {"gpu_gb": (-1,), "kv_gb": (0, -1)}, hint)
-
-    dice = random.Random(14)
-    rows = []
-    for _ in range(20):
-        fits, kv_hundredths = dice.randint(1, 400), dice.randint(1, 300)
-        free, kv = Decimal(fits * kv_hundredths) / 100, Decimal(kv_hundredths) / 100
-        rows.append(((str(free + 21), 19, 2, str(kv)), fits))
-    check_calls(max_concurrent, *rows, what="many exact multiples", exact=True)
 
 
 hidden_tests()
@@ -612,8 +830,8 @@ check_close(
     "2000 tokens/s are 7.2 million tokens an hour.",
 )
 
-# %% cost_per_million__hidden__many_gpus_and_idle_time
-"""Hidden: several GPUs, idle time, errors, and how cost scales with each argument."""
+# %% cost_per_million__hidden__values
+"""Values: one GPU and many, fully used and in part."""
 
 pass  # the hidden tests stand here when your notebook is graded
 
@@ -623,11 +841,15 @@ def hidden_tests():
     import random
     from fractions import Fraction
 
-    from servemath_helpers.notebook import check_calls, check_refused
+    from servemath_helpers.notebook import check_calls
 
     check_calls(
         cost_per_million,
-        ((2, 600), Fraction(25, 27)),
+        (
+            (2, 600),
+            Fraction(25, 27),
+            "The price of an hour over the tokens of an hour, for a million.",
+        ),
         (
             {"hour_usd": 2, "tok_s": 600, "util": 0.3},
             Fraction(250, 81),
@@ -639,9 +861,67 @@ def hidden_tests():
             "Every GPU is paid for, while tok_s is already the throughput of all of them.",
         ),
         ((1.2, 1000, 2, 0.5), Fraction(4, 3), "Half the tokens for the same bill."),
+    )
+
+    dice = random.Random(15)
+    rows = []
+    for _ in range(40):
+        cents, tok_s = dice.randint(1, 1000), dice.uniform(10, 100_000)
+        n_gpus, percent = dice.randint(1, 64), dice.randint(1, 100)
+        cost = Fraction(10**6 * cents * n_gpus) / (3600 * Fraction(tok_s) * percent)
+        rows.append(((cents / 100, tok_s, n_gpus, percent / 100), cost))
+    check_calls(
+        cost_per_million,
+        *rows,
+        what="many clusters",
+        hint="All GPUs are paid by the hour, for the tokens really served in it; round nothing.",
+    )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% cost_per_million__hidden__edges
+"""Edges: `util` of exactly 1, throughput next to nothing, a price of 0."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from fractions import Fraction
+
+    from servemath_helpers.notebook import check_calls, check_first
+
+    check_first(
+        cost_per_million, ((1.2, 1000, 2, 0.5), Fraction(4, 3)), ((2, 600), Fraction(25, 27))
+    )
+
+    check_calls(
+        cost_per_million,
         ((1.2, 1000, 1, 1), Fraction(1, 3), "All of the throughput is a share in (0, 1]."),
         ((3.6, 0.5, 1, 0.001), 2_000_000, "However slow, and however idle."),
         ((0, 1000), 0, "Free GPUs, free tokens."),
+    )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% cost_per_million__hidden__refused
+"""Refused input: `tok_s` zero or negative, `util` outside (0, 1], a negative price or number of GPUs."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from fractions import Fraction
+
+    from servemath_helpers.notebook import check_first, check_refused
+
+    check_first(
+        cost_per_million, ((1.2, 1000, 2, 0.5), Fraction(4, 3)), ((2, 600), Fraction(25, 27))
     )
     check_refused(
         cost_per_million,
@@ -660,15 +940,6 @@ def hidden_tests():
         {"tok_s": (0, -1), "util": (0, 2)},
         "Free too.",
     )
-
-    dice = random.Random(15)
-    rows = []
-    for _ in range(40):
-        cents, tok_s = dice.randint(1, 1000), dice.uniform(10, 100_000)
-        n_gpus, percent = dice.randint(1, 64), dice.randint(1, 100)
-        cost = Fraction(10**6 * cents * n_gpus) / (3600 * Fraction(tok_s) * percent)
-        rows.append(((cents / 100, tok_s, n_gpus, percent / 100), cost))
-    check_calls(cost_per_million, *rows, what="many clusters", hint="Round nothing.")
 
 
 hidden_tests()
@@ -733,8 +1004,8 @@ check_equal(
     "All options are within the limit: the highest throughput wins, not the last or the fastest.",
 )
 
-# %% choose_batch__hidden__ties_bounds_and_nothing_eligible
-"""Hidden: nothing eligible, limits met exactly, ties, any order, arrays, errors."""
+# %% choose_batch__hidden__values
+"""Values: the best option of many load tests, options in any order."""
 
 pass  # the hidden tests stand here when your notebook is graded
 
@@ -743,51 +1014,13 @@ pass  # the hidden tests stand here when your notebook is graded
 def hidden_tests():
     import random
 
-    from servemath_helpers.notebook import check_calls, check_forms, check_refused
+    from servemath_helpers.notebook import check_calls
 
     check_calls(
         choose_batch,
-        (([100, 200], [50, 60], 40), None, "No option within the limit: None."),
-        (([], [], 40), None, "No options at all: None."),
-        (([100, 200], [50, 60], 60), 1, "A latency equal to the limit is within it."),
-        (([100, 200], [50, 60.001], 60), 0, "A latency above the limit is not within it."),
-        (([7], [0], 0), 0, "A limit of 0 is met by a latency of 0."),
-        (([300, 400], [10, 99], 60), 0, "Index 0 is an answer like any other."),
-        (([0], [5], 60), 0, "An eligible option counts even if its throughput is 0."),
         (([500, 100, 200], [90, 20, 30], 60), 2, "The index is that of the sequences as given."),
         (([100, 300, 200], [20, 90, 30], 60), 2, "The options are not sorted by latency."),
-        (([200, 200, 100], [50, 40, 10], 60), 1, "Equal throughput: lower latency wins."),
-        (([5, 200, 200], [10, 40, 40], 60), 1, "Equal in both: the lower index."),
-        (([200.0001, 200], [50, 40], 60), 0, "Nearly equal is not equal: more throughput wins."),
-        (([200, 200], [40.0001, 40], 60), 1, "Nearly equal is not equal: lower latency wins."),
         exact=True,
-    )
-    for throughput, latency_ms, limit_ms, index in (
-        ([200, 150, 250], [50, 40, 80], 60, 0),
-        ([120.5, 120.25, 120.5], [8, 7, 7.5], 9.5, 2),
-        ([100, 200], [50, 60], 40, None),
-        ([], [], 40, None),
-    ):
-        hint = "Lists, tuples and NumPy arrays are fine, also side by side."
-        call = (throughput, latency_ms, limit_ms)
-        check_forms(choose_batch, call, index, hint, exact=True, pairs=index == 0)
-
-    for limit_ms in (60, 10):
-        check_refused(
-            choose_batch,
-            {"throughput": [100, 200], "latency_ms": [50, 60], "limit_ms": limit_ms},
-            {
-                "throughput": ([100], [1, 2, 3], [], [100, -200], [-0.001, 200]),
-                "latency_ms": ([50], [1, 2, 3], [50, -60], [-0.001, 60]),
-                "limit_ms": (-1, -0.001),
-            },
-            "Sequences of one length, and no negative numbers, within the limit or not.",
-        )
-    check_refused(
-        choose_batch,
-        {"throughput": [], "latency_ms": [], "limit_ms": 60},
-        {"throughput": ([1],), "latency_ms": ([1],), "limit_ms": (-1,)},
-        "Sequences of one length, and no negative numbers.",
     )
 
     dice = random.Random(16)
@@ -807,7 +1040,96 @@ def hidden_tests():
             ):
                 best = i
         rows.append(((throughput, latency_ms, limit_ms), best))
-    check_calls(choose_batch, *rows, what="many load tests", hint="Mind the ties.", exact=True)
+    check_calls(
+        choose_batch,
+        *rows,
+        what="many load tests",
+        hint="Highest throughput within the limit; if equal, lower latency; then the lower index.",
+        exact=True,
+    )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% choose_batch__hidden__edges
+"""Edges: nothing within the limit, a limit met exactly, ties, tuples and arrays."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_calls, check_first, check_forms
+
+    check_first(
+        choose_batch,
+        (([500, 100, 200], [90, 20, 30], 60), 2),
+        (([100, 300, 200], [20, 90, 30], 60), 2),
+    )
+
+    check_calls(
+        choose_batch,
+        (([100, 200], [50, 60], 40), None, "No option within the limit: None."),
+        (([], [], 40), None, "No options at all: None."),
+        (([100, 200], [50, 60], 60), 1, "A latency equal to the limit is within it."),
+        (([100, 200], [50, 60.001], 60), 0, "A latency above the limit is not within it."),
+        (([7], [0], 0), 0, "A limit of 0 is met by a latency of 0."),
+        (([300, 400], [10, 99], 60), 0, "Index 0 is an answer like any other."),
+        (([0], [5], 60), 0, "An eligible option counts even if its throughput is 0."),
+        (([200, 200, 100], [50, 40, 10], 60), 1, "Equal throughput: lower latency wins."),
+        (([5, 200, 200], [10, 40, 40], 60), 1, "Equal in both: the lower index."),
+        (([200.0001, 200], [50, 40], 60), 0, "Nearly equal is not equal: more throughput wins."),
+        (([200, 200], [40.0001, 40], 60), 1, "Nearly equal is not equal: lower latency wins."),
+        exact=True,
+    )
+    for throughput, latency_ms, limit_ms, index in (
+        ([200, 150, 250], [50, 40, 80], 60, 0),
+        ([120.5, 120.25, 120.5], [8, 7, 7.5], 9.5, 2),
+        ([100, 200], [50, 60], 40, None),
+        ([], [], 40, None),
+    ):
+        hint = "Lists, tuples and NumPy arrays are fine, also side by side."
+        call = (throughput, latency_ms, limit_ms)
+        check_forms(choose_batch, call, index, hint, exact=True, pairs=index == 0)
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% choose_batch__hidden__refused
+"""Refused input: sequences that differ in length, negative numbers."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_first, check_refused
+
+    check_first(
+        choose_batch,
+        (([500, 100, 200], [90, 20, 30], 60), 2),
+        (([100, 300, 200], [20, 90, 30], 60), 2),
+    )
+
+    for limit_ms in (60, 10):
+        check_refused(
+            choose_batch,
+            {"throughput": [100, 200], "latency_ms": [50, 60], "limit_ms": limit_ms},
+            {
+                "throughput": ([100], [1, 2, 3], [], [100, -200], [-0.001, 200]),
+                "latency_ms": ([50], [1, 2, 3], [50, -60], [-0.001, 60]),
+                "limit_ms": (-1, -0.001),
+            },
+            "Sequences of one length, and no negative numbers, within the limit or not.",
+        )
+    check_refused(
+        choose_batch,
+        {"throughput": [], "latency_ms": [], "limit_ms": 60},
+        {"throughput": ([1],), "latency_ms": ([1],), "limit_ms": (-1,)},
+        "Sequences of one length, and no negative numbers.",
+    )
 
 
 hidden_tests()
@@ -878,8 +1200,8 @@ check_equal(
     "Round up once, at the end.",
 )
 
-# %% replicas_needed__hidden__exact_quotients_and_spares
-"""Hidden: whole quotients, near misses, every form of input, no traffic, spares, errors."""
+# %% replicas_needed__hidden__values
+"""Values: enough replicas for the target, spare ones on top, whole quotients."""
 
 pass  # the hidden tests stand here when your notebook is graded
 
@@ -890,26 +1212,58 @@ def hidden_tests():
     from decimal import Decimal
     from fractions import Fraction
 
-    from servemath_helpers.notebook import check_calls, check_forms, check_refused
+    from servemath_helpers.notebook import check_calls
 
     whole = "The quotient is a whole number: compute it exactly, and add nothing."
-    more = "A little more than five replicas can carry needs a sixth: do not round first."
     check_calls(
         replicas_needed,
         ((36, 12, "0.6"), 5, whole),
         ((42, 12, "0.7"), 5, whole),
         ((147, 7, "0.7"), 30, whole),
         ((10, 5, Fraction(2, 3)), 3, whole),
+        ((90, 40, "0.7", 2), 6, "Round up, and add the spare replicas."),
+        ((120, 30, "0.75", 2), 8, "Spares are added after rounding up."),
+        exact=True,
+    )
+
+    dice = random.Random(17)
+    rows = []
+    for _ in range(20):
+        replicas, tenths, percent = dice.randint(1, 90), dice.randint(1, 300), dice.randint(1, 100)
+        lam = Decimal(replicas * tenths * percent) / 1000
+        mu, target, spare = Decimal(tenths) / 10, Decimal(percent) / 100, dice.randint(0, 9)
+        rows.append(((str(lam), str(mu), str(target), spare), replicas + spare))
+    rows.append(((10**17 + 1, 1, 1), 10**17 + 1))
+    check_calls(replicas_needed, *rows, what="many whole quotients", hint=whole, exact=True)
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% replicas_needed__hidden__edges
+"""Edges: a quotient next to a whole number, every form of an argument, hardly any traffic."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_calls, check_first, check_forms
+
+    whole = "The quotient is a whole number: compute it exactly, and add nothing."
+    more = "A little more than five replicas can carry needs a sixth: do not round first."
+    check_first(replicas_needed, ((42, 12, "0.7"), 5), ((90, 40, "0.7", 2), 6))
+    check_calls(
+        replicas_needed,
         (("36.0000000001", 12, "0.6"), 6, more),
         (("36.00000000000000000001", 12, "0.6"), 6, more),
         ((36, "11.9999999999", "0.6"), 6, more),
         ((36, 12, "0.5999999999"), 6, more),
         (("35.9999999999", 12, "0.6"), 5, "A little less than five replicas can carry."),
-        ((0, 12, "0.6"), 1, "One stays up."),
-        (("0.1", 12, "0.6"), 1, "One carries it."),
+        ((0, 12, "0.6"), 1, "Without traffic one replica stays up."),
+        (("0.1", 12, "0.6"), 1, "With hardly any traffic one replica carries it."),
         ({"lam": 0, "mu": 12, "target": "0.6", "spare": 2}, 3, "Spares come on top of that one."),
         (("0.1", 12, "0.6", 5), 6, "Spares come on top of that one."),
-        ((120, 30, "0.75", 2), 8, "Spares are added after rounding up."),
         exact=True,
     )
     for call, replicas in (
@@ -924,24 +1278,29 @@ def hidden_tests():
     ):
         check_forms(replicas_needed, call, replicas, whole, exact=True, pairs=replicas in (1, 10))
 
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% replicas_needed__hidden__refused
+"""Refused input: `lam` or `spare` negative, `mu` zero or negative, `target` outside (0, 1]."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_first, check_refused
+
     hint = "lam and spare are at least 0, mu is above 0, target is in (0, 1]."
     good = {"lam": 36, "mu": 12, "target": "0.6", "spare": 1}
+    check_first(replicas_needed, ((42, 12, "0.7"), 5), ((90, 40, "0.7", 2), 6))
     for lam, bounds in (
         (36, (("-0.001", "-36"), ("0", "-0.001", "-12"), ("0", "-0.001", "-0.6", "1.0001", "60"))),
         (0, ((-0.001,), (0, -12), (0, -0.6, 1.01))),
     ):
         broken = dict(zip(("lam", "mu", "target"), bounds, strict=True))
         check_refused(replicas_needed, good | {"lam": lam}, broken | {"spare": (-5, -1)}, hint)
-
-    dice = random.Random(17)
-    rows = []
-    for _ in range(20):
-        replicas, tenths, percent = dice.randint(1, 90), dice.randint(1, 300), dice.randint(1, 100)
-        lam = Decimal(replicas * tenths * percent) / 1000
-        mu, target, spare = Decimal(tenths) / 10, Decimal(percent) / 100, dice.randint(0, 9)
-        rows.append(((str(lam), str(mu), str(target), spare), replicas + spare))
-    rows.append(((10**17 + 1, 1, 1), 10**17 + 1))
-    check_calls(replicas_needed, *rows, what="many whole quotients", hint=whole, exact=True)
 
 
 hidden_tests()
@@ -1032,8 +1391,63 @@ check_close(
     "Divide the share of bad requests by the share that the SLO allows.",
 )
 
-# %% error_budget__hidden__exact_floor_and_edges
-"""Hidden: exact budgets, rounding down, no traffic, an SLO of one, forms of input, errors."""
+# %% error_budget__hidden__values
+"""Values: budgets rounded down, and burn rates, of many objectives."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    import random
+    from decimal import Decimal
+    from fractions import Fraction
+
+    from servemath_helpers.notebook import check_calls
+
+    check_calls(
+        error_budget,
+        ((1500, "0.999"), 1, "Half a request more is not allowed: round down."),
+        ((1999, "0.999"), 1, "Round down."),
+        exact=True,
+    )
+
+    check_calls(
+        burn_rate,
+        ((144, 10_000, "0.999"), 14.4, "Divide the two shares."),
+        ((1, 1500, "0.999"), Fraction(2, 3), "The burn rate uses 1 - slo, not the rounded budget."),
+        ((1, 100, "0.999"), 10, "The burn rate uses 1 - slo, not the rounded budget."),
+    )
+
+    dice = random.Random(18)
+    budgets, burns = [], []
+    for _ in range(20):
+        allowed, lots, left_over = dice.randint(1, 99), dice.randint(1, 500), dice.randint(0, 50)
+        slo = str(1 - Decimal(allowed) / 10_000)
+        n = lots * 10_000 + left_over
+        bad = dice.randint(0, n)
+        budgets.append(((n, slo), lots * allowed + allowed * left_over // 10_000))
+        burns.append(((bad, n, slo), Fraction(bad * 10_000, n * allowed)))
+    check_calls(
+        error_budget,
+        *budgets,
+        what="many objectives",
+        hint="Round down the share 1 - slo of all requests.",
+        exact=True,
+    )
+    check_calls(
+        burn_rate,
+        *burns,
+        what="many objectives",
+        hint="Divide the share of bad requests by the share that the SLO allows.",
+    )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% error_budget__hidden__edges
+"""Edges: exact budgets, no traffic, an SLO of 0 and of 1, every form of an argument."""
 
 pass  # the hidden tests stand here when your notebook is graded
 
@@ -1041,19 +1455,25 @@ pass  # the hidden tests stand here when your notebook is graded
 ### BEGIN HIDDEN TESTS
 def hidden_tests():
     import math
-    import random
-    from decimal import Decimal
     from fractions import Fraction
 
-    from servemath_helpers.notebook import check_calls, check_forms, check_refused
+    from servemath_helpers.notebook import check_calls, check_first, check_forms
 
     forms = "Read every form of every argument with Fraction(str(x))."
+    check_first(error_budget, ((1500, "0.999"), 1), ((1999, "0.999"), 1))
+    check_first(burn_rate, ((144, 10_000, "0.999"), 14.4), ((1, 1500, "0.999"), Fraction(2, 3)))
     check_calls(
         error_budget,
-        ((1_000_000, "0.9999"), 100, "1 - 0.9999 as a float is too small: compute exactly."),
-        ((1_000_000, "0.9995"), 500, "1 - 0.9995 as a float is too small: compute exactly."),
-        ((1500, "0.999"), 1, "Half a request more is not allowed: round down."),
-        ((1999, "0.999"), 1, "Round down."),
+        (
+            (1_000_000, "0.9999"),
+            100,
+            "slo means exactly the decimal that one reads: 1 - slo as a float is too small.",
+        ),
+        (
+            (1_000_000, "0.9995"),
+            500,
+            "slo means exactly the decimal that one reads: 1 - slo as a float is too small.",
+        ),
         ((999, "0.999"), 0, "Less than one whole request is none."),
         ((10_000, "0.99990000001"), 0, "Almost one request is none: add nothing before the floor."),
         ((10_000, "0.99990000000000000000001"), 0, "Almost one request is none."),
@@ -1076,9 +1496,6 @@ def hidden_tests():
 
     check_calls(
         burn_rate,
-        ((144, 10_000, "0.999"), 14.4, "Divide the two shares."),
-        ((1, 1500, "0.999"), Fraction(2, 3), "The burn rate uses 1 - slo, not the rounded budget."),
-        ((1, 100, "0.999"), 10, "The burn rate uses 1 - slo, not the rounded budget."),
         ((100, 100, 0), 1, "All bad, all allowed: a burn rate of 1."),
         ((1, 7, Fraction(2, 3)), Fraction(3, 7), forms),
     )
@@ -1095,7 +1512,25 @@ def hidden_tests():
     ):
         check_forms(burn_rate, call, burn, hint, pairs=burn == 100)
 
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% error_budget__hidden__refused
+"""Refused input: `n` or `bad` negative, `slo` outside [0, 1]."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from fractions import Fraction
+
+    from servemath_helpers.notebook import check_first, check_refused
+
     hint = "Counts are at least 0, slo is a share in [0, 1], whatever the traffic."
+    check_first(error_budget, ((1500, "0.999"), 1), ((1999, "0.999"), 1))
+    check_first(burn_rate, ((144, 10_000, "0.999"), 14.4), ((1, 1500, "0.999"), Fraction(2, 3)))
     for n, counts, shares in (
         (100, ("-100", "-1"), ("1.0001", "99.9", "-0.0001", "-1")),
         (0, (-1,), (1.01, -0.0001)),
@@ -1104,18 +1539,6 @@ def hidden_tests():
         check_refused(error_budget, good, broken, hint)
         check_refused(burn_rate, {"bad": 0} | good, {"bad": counts} | broken, hint)
     check_refused(burn_rate, {"bad": 1, "n": 9, "slo": 1}, {"bad": (-1,), "n": (-9,)}, hint)
-
-    dice = random.Random(18)
-    budgets, burns = [], []
-    for _ in range(20):
-        allowed, lots, left_over = dice.randint(1, 99), dice.randint(1, 500), dice.randint(0, 50)
-        slo = str(1 - Decimal(allowed) / 10_000)
-        n = lots * 10_000 + left_over
-        bad = dice.randint(0, n)
-        budgets.append(((n, slo), lots * allowed + allowed * left_over // 10_000))
-        burns.append(((bad, n, slo), Fraction(bad * 10_000, n * allowed)))
-    check_calls(error_budget, *budgets, what="many objectives", exact=True)
-    check_calls(burn_rate, *burns, what="many objectives")
 
 
 hidden_tests()
@@ -1207,8 +1630,8 @@ check_equal(
     "Return the name of the best action that keeps its P99 within 1800 ms.",
 )
 
-# %% choose_action__hidden__ties_bounds_and_shedding
-"""Hidden: nothing eligible, limits met exactly, ties, tails against means, any order, errors."""
+# %% choose_action__hidden__values
+"""Values: the best action of many surges, in any order, by its P99."""
 
 pass  # the hidden tests stand here when your notebook is graded
 
@@ -1217,36 +1640,15 @@ pass  # the hidden tests stand here when your notebook is graded
 def hidden_tests():
     import random
 
-    from servemath_helpers.notebook import check_calls, check_refused
+    from servemath_helpers.notebook import check_calls
 
     slow = {"name": "slow", "p99_ms": 900, "mean_ms": 200, "quality": 0.99, "cost": 0.010}
-    plain = {"name": "plain", "p99_ms": 500, "mean_ms": 300, "quality": 0.90, "cost": 0.004}
-    cheap = {"name": "cheap", "p99_ms": 450, "mean_ms": 400, "quality": 0.90, "cost": 0.002}
     quick = {"name": "quick", "p99_ms": 300, "mean_ms": 250, "quality": 0.90, "cost": 0.002}
     basic = {"name": "basic", "p99_ms": 50, "mean_ms": 40, "quality": 0.60, "cost": 0.001}
-    empty = {"name": "apology", "p99_ms": 5, "mean_ms": 5, "quality": 0, "cost": 0}
     bare = [{k: v for k, v in action.items() if k != "mean_ms"} for action in (slow, basic)]
 
     rows = [
-        ([slow, plain], 400, "shed", "Nothing keeps the SLO: shed."),
-        ([], 400, "shed", "No actions at all: shed."),
-        ([slow], 0, "shed", "An SLO of 0 is a limit, too."),
-        ([{**basic, "p99_ms": 0}], 0, "basic", "An SLO of 0 is kept by a P99 of 0."),
-        ([basic, plain], 500, "plain", "A P99 equal to the SLO is within it."),
-        ([basic, plain], 499.999, "basic", "A P99 above the SLO is not within it."),
         ([slow, basic], 400, "basic", "The P99 decides, not the mean: one in a hundred is slow."),
-        ([plain, cheap], 600, "cheap", "Equal quality: the cheaper one."),
-        ([cheap, quick], 600, "quick", "Equal quality and cost: the faster one."),
-        ([{**plain, "p99_ms": 60}, {**cheap, "p99_ms": 70}], 600, "cheap", "Cost before speed."),
-        ([{**plain, "quality": 0.9001}, cheap], 600, "plain", "Nearly equal is not equal."),
-        (
-            [{**plain, "cost": 0.00201, "p99_ms": 60}, cheap],
-            600,
-            "cheap",
-            "Nearly equal is not equal.",
-        ),
-        ([{**cheap, "p99_ms": 300.1}, quick], 600, "quick", "Nearly equal is not equal."),
-        ([slow, empty], 400, "apology", "An eligible action counts even if its quality is 0."),
         ([basic, quick, slow], 5000, "slow", "A generous SLO leaves the best quality."),
         (bare, 1000, "slow", "Rely on name, p99_ms, quality and cost alone."),
     ]
@@ -1259,13 +1661,6 @@ def hidden_tests():
         ),
         exact=True,
     )
-    for actions in ([plain], []):
-        check_refused(
-            choose_action,
-            {"actions": actions, "slo_ms": 5},
-            {"slo_ms": (-1, -0.001)},
-            "A limit is not negative.",
-        )
 
     dice = random.Random(19)
     surges = []
@@ -1286,7 +1681,101 @@ def hidden_tests():
         kept = [action["name"] for action in ranked if action["p99_ms"] <= slo_ms]
         dice.shuffle(actions)
         surges.append(((actions, slo_ms), kept[0] if kept else "shed"))
-    check_calls(choose_action, *surges, what="many surges", exact=True)
+    check_calls(
+        choose_action,
+        *surges,
+        what="many surges",
+        hint="Best quality within the SLO; if equal, the cheaper one; then the lower `p99_ms`; else shed.",
+        exact=True,
+    )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% choose_action__hidden__edges
+"""Edges: nothing within the SLO, limits met exactly, ties, a quality of 0."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_calls, check_first
+
+    slow = {"name": "slow", "p99_ms": 900, "mean_ms": 200, "quality": 0.99, "cost": 0.010}
+    plain = {"name": "plain", "p99_ms": 500, "mean_ms": 300, "quality": 0.90, "cost": 0.004}
+    cheap = {"name": "cheap", "p99_ms": 450, "mean_ms": 400, "quality": 0.90, "cost": 0.002}
+    quick = {"name": "quick", "p99_ms": 300, "mean_ms": 250, "quality": 0.90, "cost": 0.002}
+    basic = {"name": "basic", "p99_ms": 50, "mean_ms": 40, "quality": 0.60, "cost": 0.001}
+    empty = {"name": "apology", "p99_ms": 5, "mean_ms": 5, "quality": 0, "cost": 0}
+
+    rows = [
+        ([slow, plain], 400, "shed", "Nothing keeps the SLO: shed."),
+        ([], 400, "shed", "No actions at all: shed."),
+        ([slow], 0, "shed", "An SLO of 0 is a limit, too."),
+        ([{**basic, "p99_ms": 0}], 0, "basic", "An SLO of 0 is kept by a P99 of 0."),
+        ([basic, plain], 500, "plain", "A P99 equal to the SLO is within it."),
+        ([basic, plain], 499.999, "basic", "A P99 above the SLO is not within it."),
+        ([plain, cheap], 600, "cheap", "Equal quality: the cheaper one."),
+        ([cheap, quick], 600, "quick", "Equal quality and cost: the faster one."),
+        (
+            [{**plain, "p99_ms": 60}, {**cheap, "p99_ms": 70}],
+            600,
+            "cheap",
+            "Equal quality: the cheaper one, before `p99_ms` is looked at.",
+        ),
+        ([{**plain, "quality": 0.9001}, cheap], 600, "plain", "Nearly equal is not equal."),
+        (
+            [{**plain, "cost": 0.00201, "p99_ms": 60}, cheap],
+            600,
+            "cheap",
+            "Nearly equal is not equal.",
+        ),
+        ([{**cheap, "p99_ms": 300.1}, quick], 600, "quick", "Nearly equal is not equal."),
+        ([slow, empty], 400, "apology", "An eligible action counts even if its quality is 0."),
+    ]
+    check_first(
+        choose_action, (([slow, basic], 400), "basic"), (([basic, quick, slow], 5000), "slow")
+    )
+    check_calls(
+        choose_action,
+        *(
+            ((order, slo_ms), name, hint)
+            for a, slo_ms, name, hint in rows
+            for order in (a, a[::-1])
+        ),
+        exact=True,
+    )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% choose_action__hidden__refused
+"""Refused input: `slo_ms` negative."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_first, check_refused
+
+    slow = {"name": "slow", "p99_ms": 900, "mean_ms": 200, "quality": 0.99, "cost": 0.010}
+    plain = {"name": "plain", "p99_ms": 500, "mean_ms": 300, "quality": 0.90, "cost": 0.004}
+    quick = {"name": "quick", "p99_ms": 300, "mean_ms": 250, "quality": 0.90, "cost": 0.002}
+    basic = {"name": "basic", "p99_ms": 50, "mean_ms": 40, "quality": 0.60, "cost": 0.001}
+    check_first(
+        choose_action, (([slow, basic], 400), "basic"), (([basic, quick, slow], 5000), "slow")
+    )
+    for actions in ([plain], []):
+        check_refused(
+            choose_action,
+            {"actions": actions, "slo_ms": 5},
+            {"slo_ms": (-1, -0.001)},
+            "A limit is not negative.",
+        )
 
 
 hidden_tests()
@@ -1427,8 +1916,8 @@ check_close(
     "Two requests are good in the ten seconds; one of all four failed.",
 )
 
-# %% summarize_traces__hidden__ranks_failures_and_gaps
-"""Hidden: exact ranks, any order, bounds met exactly, short answers, failures, gaps, no records."""
+# %% summarize_traces__hidden__values
+"""Values: nearest ranks of a hundred records and of fewer, in any order, failures among them."""
 
 pass  # the hidden tests stand here when your notebook is graded
 
@@ -1478,18 +1967,6 @@ def hidden_tests():
         rows.append(((some, of_hundred), want, "Element number ceil(q n), counted from 1."))
 
     bounds = {"ttft_s": 1, "tpot_s": 0.5}
-    short = "Fewer than two tokens have no TPOT: left out there, and good if the TTFT is."
-    for n_out in (1, 0):
-        ends = [a_trace(10, 10, 11, 11, n_out, "ok"), a_trace(12, 12, 12.5, 14, n_out, "ok")]
-        rows.append(((ends, bounds), report((0.5, 1, 1), None, (1, 2, 2), 0.5), short))
-        late = [a_trace(10, 10, 11.5, 12, n_out, "ok")]
-        rows.append(((late, bounds), report((1.5,) * 3, None, (2,) * 3, 0), short))
-    two = [a_trace(0, 0, 1, 1.5, 2, "ok"), a_trace(0, 0, 1, 2, 2, "ok")]
-    want = report((1, 1, 1), (0.5, 1, 1), (1.5, 2, 2), 0.5)
-    rows.append(((two, bounds), want, "Two tokens have a TPOT; bounds met exactly are met."))
-    at_once = [a_trace(5, 5, 5, 5, 1, "ok")]
-    rows.append(((at_once, bounds), report((0,) * 3, None, (0,) * 3, 0), "A span of 0."))
-    rows.append((([], bounds), report(None, None, None, 0), "No records, no errors."))
 
     mixed = [
         a_trace(8, 8, 9, 10, 3, "ok") | {"model": "8b"},
@@ -1501,28 +1978,6 @@ def hidden_tests():
     latencies = ((1, 3, 3), (0.25, 0.5, 0.5), (2, 3.5, 3.5))
     hint = "Failures count in the error rate and in the time span, never in latencies or goodput."
     rows.append(((mixed, bounds), report(*latencies, 2 / 16, 2 / 5), hint))
-    failed = [{**record, "status": "error"} for record in mixed]
-    rows.append(((failed, bounds), report(None, None, None, 0, 1), "Failures alone."))
-    for status in ("OK", "ok ", "okay", "not ok", "", "200"):
-        other = [*mixed[:3], {**mixed[3], "status": status}, mixed[4]]
-        rows.append(((other, bounds), report(*latencies, 2 / 16, 2 / 5), "Only 'ok' is ok."))
-
-    # a record with a gap would change everything, were it not left out
-    hint = "A record with a gap counts in the error rate alone; without a status it failed."
-    for field in fields:
-        gap = a_trace(0, 0, 950, 1950, 2, "ok")
-        del gap[field]
-        want = report(*latencies, 2 / 16, (3 if field == "status" else 2) / 6, {field})
-        rows.append((([gap, *mixed], bounds), want, hint))
-    gaps = [
-        *mixed,
-        {"arrival_s": 0, "start_s": 0, "first_token_s": 0.5, "n_out": 3, "status": "ok"},
-        {"arrival_s": 1, "first_token_s": 1.25, "end_s": 99, "n_out": 3},
-        {"arrival_s": 3, "start_s": 3, "status": "error"},
-    ]
-    lacking = {"end_s", "first_token_s", "n_out", "start_s", "status"}
-    rows.append(((gaps, bounds), report(*latencies, 2 / 16, 4 / 8, lacking), hint))
-    rows.append((([{}, {}], bounds), report(None, None, None, 0, 1, fields), hint))
 
     # any times: nothing is rounded, and first_token_s, not start_s, begins the decode phase
     records, ttft, tpot, e2e = [], [], [], []
@@ -1542,7 +1997,122 @@ def hidden_tests():
         for name, times in (("ttft", ttft), ("tpot", tpot), ("e2e", e2e))
     }
     rate = Fraction(good) / (Fraction(max(ends)) - Fraction(min(starts)))
-    rows.append(((records, bounds), report(*rank.values(), rate), "Round nothing."))
+    rows.append(
+        (
+            (records, bounds),
+            report(*rank.values(), rate),
+            "The nearest rank of the sorted values; TTFT counts from arrival; round nothing.",
+        )
+    )
+    check_calls(summarize_traces, *rows)
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% summarize_traces__hidden__edges
+"""Edges: bounds met exactly, short answers, gaps, failures alone, no records."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    import random
+
+    from servemath_helpers.notebook import check_calls, check_first
+
+    fields = ("arrival_s", "start_s", "first_token_s", "end_s", "n_out", "status")
+
+    def a_trace(*values):
+        """Return a complete record."""
+        return dict(zip(fields, values, strict=True))
+
+    def report(ttft, tpot, e2e, goodput, errors=0, missing=()):
+        """Return a summary; percentiles are three numbers, or None for none at all."""
+        row = {
+            f"{name}_p{percent}_s": value
+            for name, values in (("ttft", ttft), ("tpot", tpot), ("e2e", e2e))
+            for percent, value in zip((50, 95, 99), values or (None,) * 3, strict=True)
+        }
+        return row | {
+            "goodput_rps": goodput,
+            "error_rate": errors,
+            "missing_fields": sorted(missing),
+        }
+
+    dice = random.Random(20)
+    hundred = [a_trace(0, 0, k, 3 * k, 3, "ok") for k in range(1, 101)]
+    dice.shuffle(hundred)
+    of_hundred = {"ttft_s": 50, "tpot_s": 40}
+    rows = []
+
+    bounds = {"ttft_s": 1, "tpot_s": 0.5}
+    short = "Fewer than two tokens have no TPOT: left out there, and good if the TTFT is."
+    for n_out in (1, 0):
+        ends = [a_trace(10, 10, 11, 11, n_out, "ok"), a_trace(12, 12, 12.5, 14, n_out, "ok")]
+        rows.append(((ends, bounds), report((0.5, 1, 1), None, (1, 2, 2), 0.5), short))
+        late = [a_trace(10, 10, 11.5, 12, n_out, "ok")]
+        rows.append(((late, bounds), report((1.5,) * 3, None, (2,) * 3, 0), short))
+    two = [a_trace(0, 0, 1, 1.5, 2, "ok"), a_trace(0, 0, 1, 2, 2, "ok")]
+    want = report((1, 1, 1), (0.5, 1, 1), (1.5, 2, 2), 0.5)
+    rows.append(((two, bounds), want, "Two tokens have a TPOT; bounds met exactly are met."))
+    at_once = [a_trace(5, 5, 5, 5, 1, "ok")]
+    rows.append(
+        (
+            (at_once, bounds),
+            report((0,) * 3, None, (0,) * 3, 0),
+            "If the time is 0, the goodput is 0.0.",
+        )
+    )
+    rows.append((([], bounds), report(None, None, None, 0), "No records, no errors."))
+
+    mixed = [
+        a_trace(8, 8, 9, 10, 3, "ok") | {"model": "8b"},
+        a_trace(4, 4, 4.25, 5, 5, "ok"),
+        a_trace(6, 7, 9, 9.5, 3, "ok"),
+        a_trace(2, 2, 2.25, 2.5, 9, "timeout"),
+        a_trace(9, 9, 9.25, 18, 9, "rejected"),
+    ]
+    latencies = ((1, 3, 3), (0.25, 0.5, 0.5), (2, 3.5, 3.5))
+    failed = [{**record, "status": "error"} for record in mixed]
+    rows.append(
+        (
+            (failed, bounds),
+            report(None, None, None, 0, 1),
+            "Where no status is ok, there are no latencies and no goodput.",
+        )
+    )
+    for status in ("OK", "ok ", "okay", "not ok", "", "200"):
+        other = [*mixed[:3], {**mixed[3], "status": status}, mixed[4]]
+        rows.append(
+            (
+                (other, bounds),
+                report(*latencies, 2 / 16, 2 / 5),
+                "Only the status 'ok' is ok: a record of any other one failed.",
+            )
+        )
+
+    # a record with a gap would change everything, were it not left out
+    hint = "A record with a gap counts in the error rate alone; without a status it failed."
+    for field in fields:
+        gap = a_trace(0, 0, 950, 1950, 2, "ok")
+        del gap[field]
+        want = report(*latencies, 2 / 16, (3 if field == "status" else 2) / 6, {field})
+        rows.append((([gap, *mixed], bounds), want, hint))
+    gaps = [
+        *mixed,
+        {"arrival_s": 0, "start_s": 0, "first_token_s": 0.5, "n_out": 3, "status": "ok"},
+        {"arrival_s": 1, "first_token_s": 1.25, "end_s": 99, "n_out": 3},
+        {"arrival_s": 3, "start_s": 3, "status": "error"},
+    ]
+    lacking = {"end_s", "first_token_s", "n_out", "start_s", "status"}
+    rows.append(((gaps, bounds), report(*latencies, 2 / 16, 4 / 8, lacking), hint))
+    rows.append((([{}, {}], bounds), report(None, None, None, 0, 1, fields), hint))
+    check_first(
+        summarize_traces,
+        ((hundred, of_hundred), report((50, 95, 99), (50, 95, 99), (150, 285, 297), 40 / 300)),
+    )
     check_calls(summarize_traces, *rows)
 
 
