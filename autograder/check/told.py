@@ -36,9 +36,7 @@ _CHECKED = re.compile(r"should (?:return|be|raise|leave)\b|^This does not hold y
 
 _WORD = re.compile(r"[a-z_]{3,}|\d+(?:\.\d+)?")
 _SMALL = frozenset(
-    "the and not are for all any one its that this with has have from than then them they "
-    "what which was were will would but can does each every here there where when who whose "
-    "test tests function answer error statement points value values right wrong stopped".split()
+    ["the", "and", "not", "are", "for", "all", "any", "one", "its", "that", "this", "with", "has", "have", "from", "than", "then", "them", "they", "what", "which", "was", "were", "will", "would", "but", "can", "does", "each", "every", "here", "there", "where", "when", "who", "whose", "test", "tests", "function", "answer", "error", "statement", "points", "value", "values", "right", "wrong", "stopped"]
 )
 
 

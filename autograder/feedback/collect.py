@@ -18,8 +18,8 @@ from autograder.feedback.hidden import HiddenTests, split_source
 from autograder.feedback.misconceptions import load_transcript, match
 from autograder.feedback.notebooks import cells_without_id, read_json
 from autograder.feedback.played import played
-from autograder.feedback.said import sayable
 from autograder.feedback.results import WORDS, name_of, result_of
+from autograder.feedback.said import sayable
 from autograder.feedback.theory import theory_link
 from autograder.feedback.work import HandedIn, last_error, pieces
 from autograder.gradebook.reader import CellGrade, comments_of, grades_of, sources_of
