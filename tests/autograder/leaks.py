@@ -5,6 +5,8 @@ import html
 import re
 
 from autograder.cells import iter_test_cells
+from autograder.feedback.hidden import CellSource
+from autograder.feedback.said import sayable
 
 BEGIN, END = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
 
@@ -41,8 +43,23 @@ def secrets(built, released):
             for node in ast.walk(ast.parse(region))
             if isinstance(node, ast.Constant) and isinstance(node.value, str)
         )
-    flattened = {flat(text) for text in found}
+    flattened = {flat(text) for text in found} - properties(built)
     return {text for text in flattened if len(text) >= TELLING and text not in public}
+
+
+def properties(built):
+    """Return the sentences with which hidden tests may name what fell: they are no secrets.
+
+    Their numbers are, unless the exercise shows them: `secret_numbers` looks for those.
+    """
+    regions = hidden_regions(built)
+    sources = {
+        grade_id: CellSource(cell.source.split(BEGIN)[0], regions.get(grade_id, ""))
+        for cell in built.cells
+        if (grade_id := cell.metadata.get("nbgrader", {}).get("grade_id"))
+        and cell.metadata.nbgrader["locked"]
+    }
+    return {text for said in sayable(sources).values() for text in said}
 
 
 def secret_numbers(built, *public):

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from autograder import bank
+from autograder.cells import PARTS, CellName
 
 HEAD = """
 number = 1
@@ -101,7 +102,14 @@ def test_a_mistake_names_the_file_and_the_entry(read, entry, message):
         ('"A function"', '""', "title must be a text, got ''"),
         ("title", "titel", "it lacks title"),
         ("stars = 1", "stars = 4", "stars must be 1, 2 or 3, got 4"),
-        ("visible = 0.5, ", "", "points must be { visible = ..., hidden = ... }"),
+        (
+            "visible = 0.5, ",
+            "",
+            "points must be { visible = ..., values = ..., edges = ..., refused",
+        ),
+        ("hidden = 1.5", "values = 1.5", "or { visible = ..., hidden = ... }, got {"),
+        ("hidden = 1.5", "edges = 1, refused = 0.5", "points must be { visible"),
+        ("hidden = 1.5", "hidden = 1, refused = 0.5", "points must be { visible"),
         ("hidden = 1.5", 'hidden = "1.5"', "points must be"),
         ('section = "1.1"\nf', 'section = "1"\nf', "section must be a section of theory"),
         ("functions =", 'also = ["x"]\nfunctions =', "also must be sections of theory"),
@@ -118,3 +126,23 @@ def test_what_a_record_lacks_or_does_not_know_is_said(read, monkeypatch, old, ne
     with pytest.raises(ValueError, match=r"^f\.toml is not a bank file: ") as caught:
         read("code = ''")
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("points", "worth"),
+    [
+        ("hidden = 1.5", {"anything": 1.5}),
+        ("values = 0.75, edges = 0.5, refused = 0.25", {"values": 0.75, "refused": 0.25}),
+        ("refused = 0.25, values = 1.25", {"values": 1.25, "refused": 0.25}),
+    ],
+)
+def test_hidden_points_may_be_split_by_what_is_tested(read, monkeypatch, points, worth):
+    monkeypatch.setitem(globals(), "HEAD", HEAD.replace("hidden = 1.5", points))
+    exercise = read("code = ''")
+    assert {prop: exercise.worth(CellName("f", "hidden", prop)) for prop in worth} == worth
+    assert exercise.hidden_points == 1.5
+    assert exercise.hidden_cells == points.count("=")
+    if exercise.parts:
+        assert list(exercise.parts) == [part for part in PARTS if part in points]
+        with pytest.raises(ValueError, match="a hidden cell of f must be one of values, "):
+            exercise.worth(CellName("f", "hidden", "anything"))

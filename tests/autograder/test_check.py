@@ -120,7 +120,10 @@ RIGHT_3 = r'\[\[right\]\]\nname = "chained_comparison"(.|\n)*?\n(?=\[\[)'
 WRONG_HIDDEN = r'\[\[wrong\]\]\nname = "never_refuses"(.|\n)*?\n(?=\[\[)|\[\[wrong\]\]\nname = "refuses_the_ends"(.|\n)*'  # noqa: E501
 AGAIN = '# %% idle_share__visible__again\n"""Visible: more of the same."""\n\n'
 #: The hidden tests of the practice chapter; and some that take what they expect from the call.
-HIDDEN = r"check_calls, check_refused\n(.|\n)*?\n(?=### END HIDDEN)"
+HIDDEN = (
+    r"(?<=BEGIN HIDDEN TESTS\nfrom servemath_helpers.notebook import )(.|\n)*?(?=### END HIDDEN)"
+)
+HINTS = ', "A server that.*"|\n.*neither.*'
 ALIASED = (
     'check_close\n\nseconds = [0.25]\ncheck_close(idle_share(seconds, 5), seconds, "a list")\n'
 )
@@ -134,9 +137,19 @@ PLAIN = idle_share("1 - busy_s / total_s")
 BREAKS = [
     # -- records
     (RECORD, "number = 1", "number = 2", "numbers are 2: they must run from 1 to 1"),
-    (RECORD, "stars = 1", "stars = 2", "points must be { visible = 1, hidden = 2 }"),
-    (RECORD, "hidden = 1.5", "hidden = 2", "points must be { visible = 0.5, hidden = 1.5 }"),
-    (TEXT, "(?=# %% idle_share__hidden)", AGAIN, "its cells are worth 2.5 points, its record 2"),
+    (RECORD, "stars = 1", "stars = 2", "points must be 1 visible and 2 hidden"),
+    (RECORD, "values = 0.75", "values = 1", "points must be 0.5 visible and 1.5 hidden"),
+    (
+        TEXT,
+        r"(?=# %% idle_share__hidden__v)",
+        AGAIN,
+        "its cells are worth 2.5 points, its record 2",
+    ),
+    (RECORD, "0.75, edges = 0.5", "0.7, edges = 0.55", "hidden points must come in steps of 0.25"),
+    (RECORD, "0.75, edges = 0.5", "0.5, edges = 0.75", "values must have half of the 1.5 hidden"),
+    (RECORD, "edges = 0.5, refused = 0.25", "edges = 0.25, refused = 0.5", "refused must have a q"),
+    (RECORD, ", refused = 0.25", "", "a hidden cell of idle_share must be one of values, edges"),
+    (RECORD, "values = 0.75", "volumes = 0.75", "points must be { visible = ..., values = ..., "),
     (RECORD, r'\["idle_share"\]', '["idle"]', "functions must begin with idle_share"),
     (RECORD, RIGHT_3, "", "2 right solutions, at least 3 needed"),
     (RECORD, WRONG_HIDDEN, "", "3 wrong solutions, at least 5 needed"),
@@ -150,8 +163,9 @@ BREAKS = [
     (RECORD, "withheld = .*", PACKAGE, "come together"),
     (RECORD, r'\["idle_share"\]', '["idle_share", "mm1"]', "has servemath_helpers.queueing.mm1"),
     # -- cells
-    (TEXT, r"# %%\nprint.*\n", "", "statement, solution, visible, hidden; they must be"),
-    (TEXT, "(?=# %% idle_share__hidden)", AGAIN, "visible, visible, hidden; they must be"),
+    (TEXT, r"# %%\nprint.*\n", "", "statement, solution, visible, hidden, hidden, hidden; they"),
+    (TEXT, "(?=# %% idle_share__hidden__v)", AGAIN, "visible, visible, hidden, hidden, hidden; th"),
+    (TEXT, '"""Edges: ', '"""Hidden: ', 'it must begin with """Edges: and what they are'),
     (TEXT, "# << overview >>\n", "# | 1 | Idle share |\n", "lacks the table of all exercises"),
     (TEXT, "<< num.points.total. >>", "three", "does not say << num(points.total) >> points"),
     (TEXT, r"`idle_share\(.*`", "a function", "does not say how to write idle_share(...)"),
@@ -168,7 +182,7 @@ BREAKS = [
     # -- what tests make of solutions
     (TEXT, "0.25, ", "0.2, ", "the solution in the text earns 1.5 of 2"),
     (TEXT, "0.25, ", "0.2, ", "right idle_seconds_first earns 1.5 of 2"),
-    (TEXT, "raise ValueError.*", "pass", "the solution in the text earns 0.5 of 2"),
+    (TEXT, "raise ValueError.*", "pass", "the solution in the text earns 1.75 of 2"),
     (RECORD, "library = .*", solution("library", "x", idle_share("0")), "library x earns 0 of 2"),
     (TEXT, r"check_refused\(\n(.|\n)*?\n\)", "", "wrong never_refuses earns all 2"),
     (RECORD, r"\Z", solution("wrong", "x", idle_share("idle")), "wrong x does not run"),
@@ -181,6 +195,9 @@ BREAKS = [
         '[[library]]\nname = "x"\nof = "idle_seconds_first"\nchange = [["idle_s /", "busy_s /"]]',
         "x is right, and feedback calls it busy_share",
     ),
+    (TEXT, r"check_first\(.*", "", "it earns 0.25 where no value is right: begin with check_first"),
+    (TEXT, r"check_first\(.*", "", "busy_share fails the visible tests and passes idle_share__h"),
+    (TEXT, HINTS, "", "feedback says nothing specific of 2 of 5 wrong solutions"),
     (TEXT, HIDDEN, ALIASED, "empties its arguments and returns args[0] passes"),
     (RECORD, NOTHING, GONE + solution("library", "x", PLAIN), "no function named gone"),
     (RECORD, NOTHING, PACKAGE + solution("library", "x", PLAIN), "library x works without"),

@@ -18,6 +18,7 @@ from autograder.feedback.notebooks import read_json
 from autograder.feedback.results import why_lost
 from autograder.feedback.theory import theory_link
 from autograder.grading.outcomes import NOT_GRADED, UNFINISHED, Outcome
+from servemath_helpers.checks import COPY, FIRST
 
 from . import hostile
 from .conftest import code_cell, notebook_of
@@ -29,6 +30,8 @@ VISIBLE = '"""Visible: doubles `int`s."""\nassert double(2) == 4, "double(2) sho
 HIDDEN = '''"""Hidden: zero and below, and 1 < 2."""
 ### BEGIN HIDDEN TESTS
 assert double(-7.125) == -14.25, "a message that nobody may see"
+check_calls(double, ((0,), 0, "Whatever x is, twice of it is asked for."))
+check_calls(double, ((7.125,), 14.25, "Seven is 7.125 at most."))
 ### END HIDDEN TESTS'''
 
 
@@ -158,10 +161,41 @@ def test_points_titles_and_reasons(made):
 def test_a_hidden_test_says_only_what_kind_of_error_it_was(made):
     made.hand_in("kinds", said={4: error("ZeroDivisionError", "7.125 -14.25")})
     text = made.text("kinds")
-    assert "It stopped with ZeroDivisionError." in text and "14.25" not in text
+    said = "It stopped with ZeroDivisionError while this was tested: Zero and below, and 1 < 2."
+    assert said in text and "14.25" not in text
     made.hand_in("kinds", said={4: error("Expected_14_25", "x")})
     text = made.text("kinds")
-    assert "It stopped with an error." in text and "14_25" not in text
+    assert "It stopped with an error while this was tested" in text and "14_25" not in text
+
+
+#: What a hidden test said, and what the page says of it; HIDDEN holds the first two hints.
+SAID = [
+    ("f(0) should return 0, but it stopped with TypeError: 7.125.\nHint: {of}",
+     "It stopped with TypeError. Whatever x is, twice of it is asked for."),
+    ("f(0) should raise ValueError, but it returned 7.125.\nHint: {of}",
+     "A call that must be refused got an answer. Whatever x is, twice"),
+    ("f(0) should raise ValueError, but it raised KeyError: 7.125.\nHint: {of}",
+     "A call must be refused with another error. Whatever x is, twice"),
+    ("f(0) should return 0, but it returned 7.125.\nHint: {of}",
+     "an answer was not what the statement asks for. Whatever x is, twice"),
+    ("f(0) should leave its arguments as they are, but it changed argument 1.\nHint: " + COPY,
+     "A call changed its arguments. Work on a copy"),
+    ("f(0) should return 0, but it returned 1.\nHint: " + FIRST, FIRST),
+    ("f(0) should return 0, but it returned 1.\nHint: Seven is 7.125 at most.",
+     "what the statement asks for. 0 of 2"),
+    ("f(0) should return 0, but it stopped with Eval: x.\nHint: I saw it all.",
+     "It stopped with an error while this was tested: Zero and below, and 1 < 2. essay"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("message", "said"), SAID)
+def test_a_hidden_test_names_the_property_that_fell_and_none_of_its_inputs(made, message, said):
+    """Only a sentence of the test's own that has no number which learners do not have."""
+    of = "Whatever x is, twice of it is asked for."
+    made.hand_in("fell", said={4: error("AssertionError", message.format(of=of))})
+    text = made.text("fell")
+    assert said.partition(" 0 of 2")[0].partition(" essay")[0] in text
+    assert "7.125" not in text and "I saw it all" not in text
 
 
 @pytest.mark.parametrize(

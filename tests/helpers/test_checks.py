@@ -15,10 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servemath_helpers.checks import (
+    FIRST,
+    STOPPED,
     answer_agrees,
     check_calls,
     check_close,
     check_equal,
+    check_first,
     check_forms,
     check_raises,
     check_refused,
@@ -605,8 +608,34 @@ def test_the_call_that_is_fine_must_be():
     def never(x):
         raise ValueError("never")
 
-    with pytest.raises(ValueError, match="never"):
-        check_refused(never, {"x": 1}, {"x": [0]})
+    said = r"never\(x=1\) should return an answer, but it stopped with ValueError: never.\nHint: S."
+    with pytest.raises(AssertionError, match=said):
+        check_refused(never, {"x": 1}, {"x": [0]}, "S.")
+
+
+@pytest.mark.parametrize(
+    "error", [TypeError("no"), KeyError("lam"), AssertionError("\nHint: mine.")]
+)
+def test_a_call_that_stops_says_so_with_the_hint_of_its_row(error):
+    with pytest.raises(AssertionError) as caught:
+        check_calls(raising(error), ((), 24, "0 is a value."))
+    first, _, hint = str(caught.value).rpartition("\n")
+    assert first.startswith(f"call() should return 24, but it {STOPPED} {type(error).__name__}: ")
+    assert hint == "Hint: 0 is a value."
+    assert caught.value.__cause__ is error
+
+
+def test_a_table_lets_through_that_nothing_is_written_yet():
+    for check in (check_calls, check_first):
+        with pytest.raises(NotImplementedError):
+            check(raising(NotImplementedError()), ((), 24))
+
+
+def test_plain_values_come_first(capsys):
+    check_first(divmod, ((7, 2), (3, 1), "A hint of its own plays no part."))
+    assert capsys.readouterr().out == "✓ divmod: plain values\n"
+    with pytest.raises(AssertionError, match=f"\nHint: {FIRST}$"):
+        check_first(divmod, ((7, 2), (3, 1)), ((7, 2), (3, 2), "Its own."))
 
 
 @pytest.mark.parametrize(

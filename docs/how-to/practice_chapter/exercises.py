@@ -47,24 +47,51 @@ from servemath_helpers.notebook import check_calls
 
 check_calls(idle_share, ((45, 60), 0.25, "Idle is what busy leaves over."))
 
-# %% idle_share__hidden__edges_and_errors
-"""Hidden: never busy, always busy, refused calls."""
+# %% idle_share__hidden__values
+"""Values: the share of an hour and of a second."""
 
 pass  # the hidden tests stand here when your notebook is graded
 
 ### BEGIN HIDDEN TESTS
-from servemath_helpers.notebook import check_calls, check_refused
+from servemath_helpers.notebook import check_calls
 
 check_calls(
     idle_share,
-    ((0, 5), 1, "Never busy is always idle."),
-    ((5, 5), 0, "Always busy is never idle."),
+    ((900, 3600), 0.75, "The share in which the server idled is what busy leaves over."),
+    ((0.2, 1), 0.8, "The share of the seconds in which the server idled."),
 )
+### END HIDDEN TESTS
+
+# %% idle_share__hidden__edges
+"""Edges: never busy, always busy."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+### BEGIN HIDDEN TESTS
+from servemath_helpers.notebook import check_calls, check_first
+
+check_first(idle_share, ((900, 3600), 0.75))
+check_calls(
+    idle_share,
+    ((0, 5), 1, "A server that was never busy idled for all the seconds."),
+    ((5, 5), 0, "A server that was busy for all the seconds never idled."),
+)
+### END HIDDEN TESTS
+
+# %% idle_share__hidden__refused
+"""Refused input: `total_s` not above 0, `busy_s` negative or above `total_s`."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+### BEGIN HIDDEN TESTS
+from servemath_helpers.notebook import check_first, check_refused
+
+check_first(idle_share, ((900, 3600), 0.75))
 check_refused(
     idle_share,
     {"busy_s": 1, "total_s": 5},
     {"busy_s": [-1, 6], "total_s": [0, -1, 0.5]},
-    "Look at both ends before you divide.",
+    "busy_s is neither negative nor above total_s, and total_s is above 0.",
 )
 ### END HIDDEN TESTS
 

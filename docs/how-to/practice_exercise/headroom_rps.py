@@ -41,25 +41,51 @@ check_calls(
     ((10, 50, 0.8), 30, "The limit is 0.8 of 50 requests/s, and 10 of them come already."),
 )
 
-# %% headroom_rps__hidden__busy_servers_and_errors
-"""Hidden: idle and busy servers, the limit itself, refused calls."""
+# %% headroom_rps__hidden__values
+"""Values: the room that servers have, fast ones and slow ones."""
 
 pass  # the hidden tests stand here when your notebook is graded
 
 ### BEGIN HIDDEN TESTS
-from servemath_helpers.notebook import check_calls, check_refused
+from servemath_helpers.notebook import check_calls
 
 check_calls(
     headroom_rps,
-    ((0, 50, 0.5), 25, "Nothing comes yet: all of the limit is free."),
-    ((30, 50, 0.5), 0, "Too busy already: there is no room, and none can be taken back."),
-    ((3, 4, 0.75), 0, "At the limit there is no room."),
-    ((2, 8, 0.75), 4, "A share of what the server can do, less what comes."),
+    ((2, 8, 0.75), 4, "A share of what the server can do, less what arrives now."),
+    ((0.5, 2, 0.5), 0.5, "Room need not be a whole number of requests/s."),
 )
+### END HIDDEN TESTS
+
+# %% headroom_rps__hidden__edges
+"""Edges: an idle server, one at its limit, one that is too busy already."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+### BEGIN HIDDEN TESTS
+from servemath_helpers.notebook import check_calls, check_first
+
+check_first(headroom_rps, ((2, 8, 0.75), 4))
+check_calls(
+    headroom_rps,
+    ((0, 50, 0.5), 25, "Nothing arrives now: the server has room up to its utilisation."),
+    ((30, 50, 0.5), 0, "A server that is too busy already has no room: 0."),
+    ((3, 4, 0.75), 0, "A server at its largest utilisation has no room."),
+)
+### END HIDDEN TESTS
+
+# %% headroom_rps__hidden__refused
+"""Refused input: an argument out of the range that the table names."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+### BEGIN HIDDEN TESTS
+from servemath_helpers.notebook import check_first, check_refused
+
+check_first(headroom_rps, ((2, 8, 0.75), 4))
 check_refused(
     headroom_rps,
     {"lam": 10, "mu": 50, "rho_max": 0.5},
     {"lam": [-1], "mu": [0, -50], "rho_max": [0, 1, 1.2]},
-    "Look at every argument before you compute.",
+    "Each argument lies in the range that the table names.",
 )
 ### END HIDDEN TESTS
