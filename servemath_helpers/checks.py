@@ -527,14 +527,14 @@ class _Asked:
         parts = [*map(_typed, self._given), *(f"{k}={_typed(v)}" for k, v in self._named.items())]
         self.text = f"{_name_of(function)}({', '.join(parts)})"
 
-    def refusal(self) -> object:
+    def answer(self) -> object:
         return self._function(*self._given, **self._named)
 
-    def answer(self, wanted: str, hint: str) -> object:
+    def answer_expected(self, wanted: str, hint: str) -> object:
         """Return the answer; where the call stops instead, say so with the hint."""
         __tracebackhide__ = True
         try:
-            return self._function(*self._given, **self._named)
+            return self.answer()
         except NotImplementedError:  # not written yet
             raise
         except Exception as raised:
@@ -652,7 +652,7 @@ argument 1.
     for call, expected, *own in rows:
         asked = _Asked(function, call)
         said = own[0] if own else hint
-        answer = asked.answer(_show(expected), said)
+        answer = asked.answer_expected(_show(expected), said)
         found = comparison.difference(answer, expected)
         if found or not what:
             _report(answer, found, asked.text, said)
@@ -737,7 +737,7 @@ def check_refused(
 division by zero.
     """
     __tracebackhide__ = True
-    _Asked(function, good).answer("an answer", hint)
+    _Asked(function, good).answer_expected("an answer", hint)
     values = {name: list(refused) for name, refused in broken.items()}
     changes = [
         {name: formed}
@@ -750,7 +750,7 @@ division by zero.
         changes += [dict(pair) for pair in itertools.combinations(negative.items(), 2)]
     for change in changes:
         asked = _Asked(function, {**good, **change})
-        _refused(asked.refusal, ValueError, asked.text, hint)
+        _refused(asked.answer, ValueError, asked.text, hint)
         asked.check_untouched()
     said = (f"{name} = {', '.join(map(_typed, refused))}" for name, refused in values.items())
     print(f"✓ {_name_of(function)} refuses {'; '.join(said)}")
