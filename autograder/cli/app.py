@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from autograder import NAME
-from autograder.cli import authoring, grading, machine, regrading, reporting, sample
+from autograder.cli import authoring, grading, machine, regrading, reporting, sample, watching
 from autograder.cli.frame.program import Program, Session
 
 AUTHORS, GRADERS, TRYING = "For authors", "For graders", "This machine, and trying things out"
@@ -137,6 +137,15 @@ _add(
     grading.table,
     GRADERS,
     **{"ch1": "one assignment", "ch1 --csv > ch1.csv": "for a spreadsheet"},
+)
+_add(
+    watching.watch,
+    GRADERS,
+    **{
+        "ch1": "until it is stopped",
+        "ch1 --once": "what is there now",
+        "--status": "how it stands",
+    },
 )
 _add(
     regrading.regrade,

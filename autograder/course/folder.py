@@ -52,6 +52,11 @@ class Course:
         return self.root / "feedback"
 
     @property
+    def attempts(self) -> Path:
+        """What learners handed in again and again, one folder an attempt."""
+        return self.root / "attempts"
+
+    @property
     def outcomes(self) -> Path:
         """What happened to each submission at its last grading, one JSON file each."""
         return self.root / "outcomes"

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, tzinfo
 from pathlib import Path
 
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 
 from autograder import bank
+from autograder.attempts.policy import Attempts
+from autograder.attempts.record import Records
+from autograder.attempts.rules import standing
 from autograder.cells import grade_id_of, is_test_cell
 from autograder.course import Course
 from autograder.feedback import safe
@@ -22,19 +26,24 @@ from autograder.feedback.results import WORDS, name_of, result_of
 from autograder.feedback.said import sayable
 from autograder.feedback.theory import theory_link
 from autograder.feedback.work import HandedIn, last_error, pieces
-from autograder.gradebook.reader import CellGrade, comments_of, grades_of, sources_of
+from autograder.gradebook.reader import CellGrade, comments_of, due_of, grades_of, sources_of
 from autograder.grading.outcomes import NOT_GRADED, load_outcome
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where the files of one course lie, and where links to the theory lead."""
+    """Where the files of one course lie, and where links to the theory lead.
+
+    `policy` is the course's for attempts, and `zone` its clocks'.
+    """
 
     root: Path
     db_url: str
     source: Path
     submitted: Path
     theory_url: str = ""
+    policy: Attempts | None = None
+    zone: tzinfo = UTC
 
 
 class Collector:
@@ -64,7 +73,25 @@ class Collector:
     def not_graded(self, reason: str) -> Submission:
         """Return what there is to say of a submission that could not be graded."""
         reason = self._hidden.keep_out_of(safe.line_of_text(reason, 600))
-        return Submission(self._student, self._assignment, self._notebook, reason=reason)
+        return Submission(
+            self._student,
+            self._assignment,
+            self._notebook,
+            reason=reason,
+            standing=self._standing(),
+        )
+
+    def _standing(self) -> tuple[str, ...]:
+        """Say where the learner stands by the rules for attempts, if attempts are kept."""
+        places = self._places
+        records = Records(Course(places.root))
+        about = records.placed(self._assignment, self._student)
+        if about is None or places.policy is None:
+            return ()
+        with Gradebook(places.db_url) as gradebook:
+            due = due_of(gradebook, self._assignment, self._student)
+        made = records.of(self._assignment, self._student)
+        return tuple(standing(places.policy, made, about, places.zone, due))
 
     def collect(self, executed: NotebookNode | None) -> Submission:
         """Return the facts of the page.
@@ -96,6 +123,7 @@ class Collector:
             ),
             remarks=tuple(self._hidden.keep_out_of(safe.line_of_text(said)) for said in remarks),
             late_penalty=graded.penalty,
+            standing=self._standing(),
         )
 
     def _exercises(

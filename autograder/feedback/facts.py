@@ -112,7 +112,11 @@ class Exercise:
 
 @dataclass(frozen=True)
 class Submission:
-    """What a learner reads about one notebook; `reason` says why it could not be graded."""
+    """What a learner reads about one notebook; `reason` says why it could not be graded.
+
+    `refused` says why it was not to be graded, by the course's rules for attempts, and
+    `standing` where the learner stands by them.
+    """
 
     student: str
     assignment: str
@@ -122,6 +126,8 @@ class Submission:
     reason: str = ""
     late_penalty: float = 0.0
     other_pages: tuple[str, ...] = ()
+    refused: str = ""
+    standing: tuple[str, ...] = ()
 
     @property
     def points(self) -> float:

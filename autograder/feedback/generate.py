@@ -21,7 +21,9 @@ from nbconvert.exporters.exporter import ResourcesDict
 from nbgrader.api import Gradebook
 from traitlets import Unicode
 
+from autograder.attempts.policy import Attempts
 from autograder.course import Course
+from autograder.course.settings import zone_in
 from autograder.feedback import render
 from autograder.feedback.collect import Collector, Places
 from autograder.feedback.facts import Submission
@@ -100,6 +102,8 @@ class FeedbackExporter(Exporter):
             source=root / coursedir.source_directory,
             submitted=root / coursedir.submitted_directory,
             theory_url=self.theory_url,
+            policy=Attempts(parent=self),
+            zone=zone_in(self.config),
         )
 
     def _folder(self, student: str, assignment: str) -> Path:

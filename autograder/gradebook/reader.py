@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from nbgrader.api import (
     Assignment,
@@ -147,6 +148,17 @@ def grades_of(
                 ungraded=(most or 0) > 0 and automatic is None and manual is None,
             )
     return found
+
+
+def due_of(gradebook: Gradebook, assignment: str, student: str) -> datetime | None:
+    """Return until when a learner can hand in, extension included; None without a date."""
+    try:
+        due = gradebook.find_assignment(assignment).duedate
+    except MissingEntry:
+        return None
+    with contextlib.suppress(MissingEntry):
+        due = gradebook.find_submission(assignment, student).duedate or due
+    return due.replace(tzinfo=UTC) if due is not None else None
 
 
 def comments_of(

@@ -19,7 +19,7 @@ from nbformat import NotebookNode
 
 from autograder.grading.outcomes import NOT_GRADED, UNFINISHED, Outcome, load_outcome, remarks_of
 from autograder.grading.run import GradingRun
-from autograder.grading.submission import UngradableSubmission, explain
+from autograder.grading.submission import UngradableSubmission, explain, fault_of
 
 
 def _key(resources: dict[str, Any] | None) -> tuple[str, ...]:
@@ -63,7 +63,8 @@ class SubmissionExporter(NotebookExporter):
                 Outcome(*submission, NOT_GRADED, UNFINISHED).save(Path.cwd())
             text, resources = convert(str(path), resources)
         except Exception as error:
-            self.run.not_graded(*submission, explain(error, path.name), Path.cwd())
+            reason, fault = explain(error, path.name), fault_of(error)
+            self.run.not_graded(*submission, reason, Path.cwd(), fault)
             self.run.flag_for_a_person(names)
             self.run.count(names, 0.0, failed=True)
             raise

@@ -16,13 +16,19 @@ NOT_GRADED = "not graded"
 #: The reason of a submission until its grading is done.
 UNFINISHED = "grading did not finish"
 
+#: Whose fault it is where it is not the submission's: grading again may help.
+ENGINE = "engine"
+MACHINE = "machine"
+
 
 @dataclass
 class Outcome:
     """What happened to one submission at its last grading.
 
     `reason` says why it could not be graded; `remarks` are what a grader should
-    know about one that was, and `wall` is what stood around its code.
+    know about one that was, and `wall` is what stood around its code. `fault` says whose
+    fault it is where it is not the submission's: ``engine`` or ``machine`` (a full disk, a
+    gradebook out of reach).
     """
 
     student: str
@@ -31,6 +37,7 @@ class Outcome:
     reason: str = ""
     remarks: list[str] = field(default_factory=list)
     wall: str = ""
+    fault: str = ""
 
     def save(self, root: Path) -> None:
         """Keep this outcome in the course at `root`."""

@@ -22,10 +22,17 @@ from autograder.grading.engine.jail import JailUnavailable
 from autograder.grading.engine.pipeline import Pipeline
 from autograder.grading.engine.service import EngineError
 from autograder.grading.execute import ExecuteGraded
-from autograder.grading.outcomes import GRADED, NOT_GRADED, UNFINISHED, Outcome, load_outcome
+from autograder.grading.outcomes import (
+    GRADED,
+    MACHINE,
+    NOT_GRADED,
+    UNFINISHED,
+    Outcome,
+    load_outcome,
+)
 from autograder.grading.run_gradebook import RunGradebook
 from autograder.grading.run_progress import RunProgress
-from autograder.grading.submission import Owners, explain, not_copied, refusal
+from autograder.grading.submission import Owners, explain, fault_of, not_copied, refusal
 from autograder.wording import first_line
 
 #: Stands at the end of each notebook that was graded, so a part of one lacks it.
@@ -165,7 +172,7 @@ class GradingRun:
         kept = load_outcome(root, assignment, student)
         if kept is None or kept.status == GRADED or kept.reason == UNFINISHED:
             reason = explain(error, "outside its notebook")
-            self.not_graded(student, assignment, reason, root)
+            self.not_graded(student, assignment, reason, root, fault_of(error))
 
     def _settle_unfinished(self, reason: str) -> None:
         """Give each submission that this run did not come to the reason for it."""
@@ -173,7 +180,7 @@ class GradingRun:
         for student, assignment in self._opened:
             outcome = load_outcome(root, assignment, student)
             if outcome is not None and outcome.reason == UNFINISHED:
-                self.not_graded(student, assignment, reason, root)
+                self.not_graded(student, assignment, reason, root, MACHINE)
 
     def is_submitted(self, path: Path) -> bool:
         """Tell whether a file lies in what was handed in, not in what became of it."""
@@ -231,10 +238,12 @@ class GradingRun:
             for path in [done / f"{name}.ipynb"]
         )
 
-    def not_graded(self, student: str, assignment: str, reason: str, root: Path) -> None:
+    def not_graded(
+        self, student: str, assignment: str, reason: str, root: Path, fault: str = ""
+    ) -> None:
         """Say in the log, and keep, why a submission could not be graded."""
         self._log.error("%s could not be graded: %s", student, reason)
-        Outcome(student, assignment, NOT_GRADED, reason).save(root)
+        Outcome(student, assignment, NOT_GRADED, reason, fault=fault).save(root)
 
     def flag_for_a_person(self, names: dict[str, str]) -> None:
         """Take back automatic scores of an earlier grading and ask for a person's eye."""

@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 
 from nbformat import ValidationError
 from nbgrader.converters.base import NbGraderException
+from sqlalchemy.exc import SQLAlchemyError
 
 from autograder.course import Course
 from autograder.grading.engine.codec import printable
 from autograder.grading.engine.service import EngineError, JobTooLong
 from autograder.grading.engine.withheld import PACKAGE
+from autograder.grading.outcomes import ENGINE, MACHINE
 from autograder.grading.reading import UnreadableNotebook
 from autograder.wording import few, first_line
 
@@ -59,6 +61,18 @@ def explain(error: BaseException, name: str) -> str:
             200,
         )
     return printable(f"{name}: {type(error).__name__}: {first_line(error)}", 200)
+
+
+def fault_of(error: BaseException) -> str:
+    """Return whose fault an error is, as outcomes keep it; empty for the submission's own.
+
+    >>> fault_of(OSError(28, "No space left on device")), fault_of(UngradableSubmission("a link"))
+    ('machine', '')
+    """
+    if isinstance(error, EngineError):
+        return "" if isinstance(error, JobTooLong) else ENGINE
+    machine = isinstance(error, OSError | MemoryError | SQLAlchemyError)
+    return MACHINE if machine else ""
 
 
 def check_file(path: Path) -> None:

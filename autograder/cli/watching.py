@@ -1,0 +1,70 @@
+"""The command that grades what learners hand in as it comes: watch."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from autograder.cli.frame.exits import Exit, Mistake, NotHere, told_as
+from autograder.cli.frame.names import complete_chapter, course_of, meant, shown
+from autograder.cli.grading import need_gradebook, need_jail
+from autograder.course import Course
+
+
+def watch(
+    context: typer.Context,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="ASSIGNMENT...",
+            help="Chapters, or as much of their names as tells them from the others.",
+            autocompletion=complete_chapter,
+            show_default=False,
+        ),
+    ] = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="Deal with what is there now, and end.")
+    ] = False,
+    status: Annotated[
+        bool, typer.Option("--status", help="Show how the watcher of this course stands.")
+    ] = False,
+    poll: Annotated[
+        float, typer.Option(min=0.1, help="Seconds between two looks at the exchange.")
+    ] = 2.0,
+) -> None:
+    """Grade what learners submit as it comes, and give feedback back.
+
+    Watches nbgrader's exchange until it is stopped. How many attempts learners have, the
+    options of `Attempts` in nbgrader_config.py say. Its log is outcomes/watch.log.
+    """
+    course = course_of(context)
+    if status:
+        _show_status(course)
+        return
+    if not assignments:
+        raise Mistake("name what is to be watched: servemath watch <chapter>")
+    named = [meant(one, course.chapters(), "assignment") for one in assignments]
+    for one in named:
+        need_gradebook(course, one)
+    need_jail(course)
+
+    from autograder.watch.grader import NotNow
+    from autograder.watch.run import watch as run
+    from autograder.watch.status import OneIsAtWork, log_of
+
+    typer.echo(f"Watching {', '.join(named)}; log: {shown(log_of(course))}")
+    with told_as(NotHere, OneIsAtWork, NotNow):
+        done = run(course, named, once=once, poll_s=poll)
+    if once and not done:
+        _show_status(course)
+        raise typer.Exit(Exit.NEEDS_A_LOOK)
+
+
+def _show_status(course: Course) -> None:
+    from autograder.watch.status import Status, is_at_work
+
+    found = Status.load(course)
+    if found is None:
+        raise Mistake("no watcher has been at work in this course")
+    typer.echo("\n".join(found.lines(is_at_work(course))))

@@ -1,0 +1,67 @@
+"""What `servemath watch` does, from an exchange to the pages in it, with nbgrader and engine."""
+
+import subprocess
+import sys
+
+import pytest
+
+from autograder.attempts.record import Records
+from autograder.gradebook.reader import grades_of
+
+from . import small_course
+from .exchange_folder import NAME, Exchange
+from .small_course import RIGHT, WRONG
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory):
+    return small_course.released(tmp_path_factory)
+
+
+def watch(exchange, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "autograder", "watch", *arguments],
+        cwd=exchange.course.root,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def points(exchange):
+    with small_course.gradebook_of(exchange.course) as gradebook:
+        return {who: one.total for who, one in grades_of(gradebook, NAME).items()}
+
+
+def test_what_is_submitted_comes_back_graded_and_the_best_attempt_stays(released, tmp_path):
+    exchange = Exchange(
+        released, tmp_path, 'c.Attempts.counts = "best"\nc.Attempts.pause_minutes = 0'
+    )
+    first = exchange.submit("u1", **RIGHT)
+    other = exchange.submit("u2", **WRONG)
+    done = watch(exchange, NAME, "--once")
+    assert done.returncode == 0, done.stderr
+    assert points(exchange) == {"u1": 5.0, "u2": 2.0}
+    assert "<strong>5</strong> of 5 points" in exchange.fetch(first)
+    assert "<strong>2</strong> of 5 points" in exchange.fetch(other)
+
+    worse = exchange.submit("u1", **WRONG)
+    nothing = exchange.submit("u2")
+    (exchange.inbound / nothing / "exercises.ipynb").write_text("{")
+    assert watch(exchange, NAME, "--once").returncode == 0
+    assert points(exchange) == {"u1": 5.0, "u2": 2.0}  # and not what was tried last
+    page = exchange.fetch(worse)
+    assert "<strong>2</strong> of 5 points" in page
+    assert "This is attempt 2 of at most 12; the best one counts." in page
+    assert "So far that is attempt 1, with 5 of 5 points." in page
+    assert "exercises.ipynb is not valid JSON" in exchange.fetch(nothing)
+    assert "It takes none of your attempts: 1 of at most 12 were made" in exchange.fetch(nothing)
+    made = Records(exchange.course).of(NAME, "u1")
+    assert [(one.number, one.points, one.is_open) for one in made] == [(1, 5, False), (2, 2, False)]
+
+    told = watch(exchange, "--status").stdout
+    assert "NOT at work: ch9_small" in told
+    assert "Waiting: 0" in told
+    log = (exchange.course.outcomes / "watch.log").read_text()
+    assert "u1  ch9_small  attempt 2: 2 of 5 points" in log
