@@ -72,6 +72,45 @@ def verdict(
     return Verdict(why, free)
 
 
+def passed_over(
+    policy: Attempts, waiting: Sequence[datetime], due: datetime | None = None
+) -> list[bool]:
+    """Tell which of several submissions that wait at once another one stands for.
+
+    Where the last counts, that is all but the last; where the best counts, those that the
+    next followed sooner than attempts may. A late one never stands for one in time.
+
+    Parameters
+    ----------
+    policy : Attempts
+        The course's rules.
+    waiting : sequence of datetime
+        When they came, in order.
+    due : datetime, optional
+        Until when they could come in time.
+
+    Examples
+    --------
+    >>> came = [datetime(2026, 12, 1, 10, minute, tzinfo=UTC) for minute in (0, 5, 30)]
+    >>> passed_over(Attempts(), came), passed_over(Attempts(counts="best"), came)
+    ([True, True, False], [True, False, False])
+    >>> passed_over(Attempts(), came, due=came[1])
+    [True, False, False]
+    """
+    pause = timedelta(minutes=policy.pause_minutes)
+
+    def stands_for(later: datetime, one: datetime) -> bool:
+        if due is not None and one <= due < later:
+            return False
+        return policy.counts != BEST or later - one < pause
+
+    following = [*waiting[1:], None][: len(waiting)]
+    return [
+        later is not None and stands_for(later, one)
+        for one, later in zip(waiting, following, strict=True)
+    ]
+
+
 def _day(moment: datetime, zone: tzinfo) -> date:
     return moment.astimezone(zone).date()
 

@@ -51,7 +51,9 @@ def locked(course: Course) -> Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise RegradeError("another regrade of this course is at work; wait for it") from None
+            raise RegradeError(
+                "another regrade of this course, or its watcher, is at work; try again soon"
+            ) from None
         yield
 
 

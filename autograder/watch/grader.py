@@ -29,8 +29,8 @@ from autograder.feedback.facts import Submission
 from autograder.files import write_atomically
 from autograder.gradebook.reader import due_of, graded_notebooks, grades_of
 from autograder.grading.outcomes import GRADED, MACHINE, load_outcome
-from autograder.late.stamp import NAME as STAMP
 from autograder.watch.exchange import SECRET, ExchangeFolder
+from autograder.watch.reviews import recall, remember
 
 
 class NotNow(RuntimeError):
@@ -141,7 +141,20 @@ class NbGraderCourse:
         """Grade what lies in ``submitted/`` of some learners, as ``nbgrader autograde`` does."""
         self._convert(_SomeAutograde, assignment, students)
         with self.gradebook() as gradebook:
+            for student in students:
+                recall(*self._about(gradebook, assignment, student))
             return {student: self._graded(gradebook, assignment, student) for student in students}
+
+    def remember_reviews(self, assignment: str, student: str) -> None:
+        """Note what a person has graded of what lies there, before it is replaced."""
+        with self.gradebook() as gradebook:
+            remember(*self._about(gradebook, assignment, student))
+
+    def _about(
+        self, gradebook: Gradebook, assignment: str, student: str
+    ) -> tuple[Gradebook, str, str, Path, Path]:
+        graded = self.graded_place_of(assignment, student)
+        return gradebook, assignment, student, graded, self.course.attempts / assignment / student
 
     def _graded(self, gradebook: Gradebook, assignment: str, student: str) -> Graded:
         outcome = load_outcome(self.course.root, assignment, student)
@@ -179,32 +192,30 @@ class NbGraderCourse:
         finally:
             coursedir.assignment_id, coursedir.student_id_exclude, coursedir.ignore = before
 
-    def release(self, assignment: str, student: str, pages: Path | None = None) -> None:
-        """Give a learner's pages back, as ``nbgrader release_feedback`` does.
+    def release(self, attempt: Attempt, folder: Path) -> None:
+        """Give pages back, as ``nbgrader release_feedback`` does.
 
         Parameters
         ----------
-        assignment, student : str
+        attempt : Attempt
             Whose, and on what.
-        pages : Path, optional
-            A folder ``<folder>/<student>/<assignment>`` in the course to take them from
-            instead, up to ``<folder>``.
+        folder : Path
+            Where the pages lie.
 
         Raises
         ------
         NotNow
             If the exchange does not take them.
         """
-        coursedir = self.coursedir
-        place = self.pages_of(assignment, student)
-        if pages is not None:
-            place = pages / student / assignment
-        if not (place / SECRET).is_file():
+        if not (folder / SECRET).is_file():
             return  # it did not come through an exchange
+        answers = self.course.state / "watch" / "answers"
+        shutil.rmtree(answers, ignore_errors=True)
+        shutil.copytree(folder, answers / attempt.student / attempt.assignment)
+        coursedir = self.coursedir
         before = coursedir.assignment_id, coursedir.student_id, coursedir.feedback_directory
-        coursedir.assignment_id, coursedir.student_id = assignment, student
-        if pages is not None:
-            coursedir.feedback_directory = pages.relative_to(self.course.root).as_posix()
+        coursedir.assignment_id, coursedir.student_id = attempt.assignment, attempt.student
+        coursedir.feedback_directory = answers.relative_to(self.course.root).as_posix()
         try:
             self._exchange.ReleaseFeedback(
                 coursedir=coursedir, authenticator=self._authenticator, parent=self._app
@@ -215,36 +226,15 @@ class NbGraderCourse:
             coursedir.assignment_id, coursedir.student_id, coursedir.feedback_directory = before
 
     def refuse(self, attempt: Attempt, folder: Path) -> None:
-        """Write the pages that say why an attempt is not graded, and give them back."""
-        records = Records(self.course)
-        said = standing(
-            self.policy,
-            records.of(attempt.assignment, attempt.student),
-            attempt,
-            self.zone,
-            self.due(attempt.assignment, attempt.student),
-        )
-        answers = self.course.state / "watch" / "answers"
-        place = answers / attempt.student / attempt.assignment
-        shutil.rmtree(place, ignore_errors=True)
-        for notebook in self.graded_notebooks(attempt.assignment):
-            page = render.page(
-                Submission(
-                    attempt.student,
-                    attempt.assignment,
-                    notebook,
-                    refused=f"{attempt.refused[:1].upper()}{attempt.refused[1:]}.",
-                    standing=tuple(said),
-                )
-            )
-            for target in (folder, place):
-                write_atomically(target / f"{notebook}.html", page)
-        for name in (STAMP, SECRET):
-            kept = records.files(attempt) / name
-            if kept.is_file():
-                shutil.copy(kept, place / name)
-        self.release(attempt.assignment, attempt.student, answers)
-        shutil.rmtree(answers, ignore_errors=True)
+        """Write the pages that say why an attempt is not graded."""
+        assignment, student = attempt.assignment, attempt.student
+        made = Records(self.course).of(assignment, student)
+        due = self.due(assignment, student)
+        said = standing(self.policy, made, attempt, self.zone, due)
+        why = f"{attempt.refused[:1].upper()}{attempt.refused[1:]}."
+        for notebook in self.graded_notebooks(assignment):
+            facts = Submission(student, assignment, notebook, refused=why, standing=tuple(said))
+            write_atomically(folder / f"{notebook}.html", render.page(facts))
 
     def graded_notebooks(self, assignment: str) -> list[str]:
         """Return the notebooks of an assignment that carry points."""

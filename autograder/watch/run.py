@@ -14,8 +14,9 @@ import autograder.feedback.generate
 import autograder.grading.exporter  # noqa: F401
 from autograder.attempts.record import Attempt
 from autograder.course import Course
+from autograder.regrade.workspace import RegradeError, locked
 from autograder.watch import worker
-from autograder.watch.grader import NbGraderCourse
+from autograder.watch.grader import NbGraderCourse, NotNow
 from autograder.watch.status import alone, log_of, opened_log
 from autograder.watch.steps import Steps, Turn
 from autograder.watch.watcher import BATCH_TIMEOUT_S, Watcher
@@ -77,7 +78,11 @@ def _deal(
     def said(attempt: Attempt, what: str) -> None:
         say((asdict(attempt), what))
 
-    Steps(course, NbGraderCourse(course), said).run(assignment, turns)
+    try:
+        with locked(course):  # a regrade puts another gradebook into place
+            Steps(course, NbGraderCourse(course), said).run(assignment, turns)
+    except RegradeError as error:
+        raise NotNow(str(error)) from error
 
 
 @contextlib.contextmanager

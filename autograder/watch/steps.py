@@ -7,17 +7,21 @@ is continued by whoever comes next.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Protocol
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from autograder.attempts.policy import Attempts
 from autograder.attempts.record import FILES, Attempt, Records
-from autograder.attempts.rules import counting, verdict
+from autograder.attempts.rules import Verdict, counting, passed_over, verdict
 from autograder.course import Course
 from autograder.files import write_atomically
 from autograder.grading.outcomes import ENGINE
@@ -26,10 +30,13 @@ from autograder.watch.arrivals import Arrival
 from autograder.watch.copying import TooMuch, copy_plain
 from autograder.watch.exchange import SECRET
 from autograder.watch.grader import Graded, NotNow
-from autograder.wording import few
+from autograder.wording import few, first_line
 
 #: How often grading an attempt may fail for the engine's fault before that is its outcome.
 MOST_FAILURES = 3
+
+#: Why a submission is not graded where a later one stands for it.
+REPLACED = "another one, handed in before this one was graded, is graded in its place"
 
 #: Called with what happened to whom; the watcher logs and counts it.
 Say = Callable[[Attempt, str], None]
@@ -68,19 +75,22 @@ class Grader(Protocol):
     def write_pages(self, assignment: str, students: Sequence[str]) -> None:
         """Write feedback pages."""
 
-    def release(self, assignment: str, student: str) -> None:
-        """Give a learner's pages back."""
+    def remember_reviews(self, assignment: str, student: str) -> None:
+        """Note what a person has graded of what lies there, before it is replaced."""
+
+    def release(self, attempt: Attempt, folder: Path) -> None:
+        """Give the pages in a folder back to the learner."""
 
     def refuse(self, attempt: Attempt, folder: Path) -> None:
-        """Write the pages that say why an attempt is not graded, and give them back."""
+        """Write the pages that say why an attempt is not graded."""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """A learner whose attempt is to be dealt with: a new one, or one that is open."""
+    """A learner, with what waits of them in the order in which it came."""
 
     student: str
-    arrival: Arrival | None = None
+    arrivals: tuple[Arrival, ...] = ()
 
 
 class Steps:
@@ -111,69 +121,87 @@ class Steps:
         self._records = Records(course)
         self._course, self._grader = course, grader
         self._say, self._now, self._reach = say, now, reach
+        self._trouble: list[str] = []
 
     def run(self, assignment: str, turns: Iterable[Turn]) -> None:
-        """Deal with one attempt of each learner.
+        """Deal with one attempt of each learner, and refuse what is to be refused.
+
+        What stops one learner's attempt does not stop another's.
 
         Raises
         ------
         NotNow
-            If something that is not the learners' fault is in the way; what was done is
-            kept.
-        OSError
-            If files cannot be read or written.
+            If something that is not the learners' fault is in the way of some; what was
+            done is kept, and what was not can be tried again.
         """
-        attempts = [
-            attempt
-            for turn in turns
-            if (attempt := self._taken(assignment, turn)) is not None and attempt.is_open
-        ]
-        accepted = [one for one in attempts if not one.refused]
-        for one in attempts:
+        self._trouble = []
+        begun = []
+        for turn in turns:
+            with self._noted(turn.student):
+                begun += self._begun(assignment, turn)
+        for one in begun:
             if one.refused:
-                self._refuse(one)
-        trouble = self._grade([one for one in accepted if not one.graded])
-        graded = [one for one in map(self._as_kept, accepted) if one.graded]
-        if graded:
-            self._answer(assignment, graded)
-        if trouble:
-            raise NotNow(trouble)
+                with self._noted(one.student):
+                    self._refuse(one)
+        accepted = [one for one in begun if not one.refused]
+        graded = [one for one in accepted if one.graded]
+        graded += self._grade([one for one in accepted if not one.graded])
+        self._answer(assignment, graded)
+        if self._trouble:
+            raise NotNow(few(self._trouble, 3))
 
-    def _as_kept(self, attempt: Attempt) -> Attempt:
-        return self._records.of(attempt.assignment, attempt.student)[attempt.number - 1]
+    @contextlib.contextmanager
+    def _noted(self, student: str) -> Iterator[None]:
+        """Note what stops one learner's attempt, and go on with the others."""
+        try:
+            yield
+        except (NotNow, OSError, ValueError, SQLAlchemyError) as error:
+            traceback.print_exc()
+            self._trouble.append(f"{student}: {first_line(error)}")
 
-    def _taken(self, assignment: str, turn: Turn) -> Attempt | None:
-        """Return the learner's open attempt; else take the new one, or refuse it."""
+    def _begun(self, assignment: str, turn: Turn) -> list[Attempt]:
+        """Return the learner's open attempts; where there is none, begin one."""
         kept = self._records.of(assignment, turn.student)
-        for attempt in kept:
-            if attempt.is_open:
-                return attempt
-        arrival = turn.arrival
-        if arrival is None or any(one.arrival == arrival.name for one in kept):
-            return None
-        came = arrival.came or self._now()
+        begun = [one for one in kept if one.is_open]
+        if any(not one.refused for one in begun):
+            return begun
+        known = {one.arrival for one in kept}
+        waiting = [one for one in turn.arrivals if one.name not in known]
+        if not waiting:
+            return begun
         grader = self._grader
-        found = verdict(
-            grader.policy, kept, came, grader.due(assignment, turn.student), grader.zone
-        )
+        policy, due = grader.policy, grader.due(assignment, turn.student)
+        found = [verdict(policy, kept, _came(one), due, grader.zone) for one in waiting]
+        allowed = [one for one, how in zip(waiting, found, strict=True) if not how.refused]
+        over = passed_over(policy, [_came(one) for one in allowed], due)
+        replaced = {one.name for one, is_over in zip(allowed, over, strict=True) if is_over}
+        for arrival, how in zip(waiting, found, strict=True):
+            if arrival.name in replaced:
+                how = Verdict(REPLACED)
+            attempt = self._take(assignment, arrival, how, number=1 + _last_number(kept))
+            kept.append(attempt)
+            begun.append(attempt)
+            if not attempt.refused:
+                break  # what came after it is judged when this one is graded
+        return begun
+
+    def _take(self, assignment: str, arrival: Arrival, how: Verdict, number: int) -> Attempt:
+        """Keep an attempt: with its files, unless it is refused."""
+        came = _came(arrival)
         attempt = Attempt(
-            student=turn.student,
+            student=arrival.student,
             assignment=assignment,
-            number=len(kept) + 1,
+            number=number,
             arrival=arrival.name,
             came=came.isoformat(),
-            refused=found.refused,
-            next_at="" if found.next_at is None else found.next_at.isoformat(),
+            refused=how.refused,
+            next_at="" if how.next_at is None else how.next_at.isoformat(),
             remarks=tuple(filter(None, [arrival.remark])),
         )
-        self._reach("take")
-        return self._take(attempt, arrival)
-
-    def _take(self, attempt: Attempt, arrival: Arrival) -> Attempt:
-        """Keep an attempt: with its files, unless it is refused."""
         left_out: list[str] = []
 
         def fill(folder: Path) -> None:
+            self._reach("copy")
             left_out.extend(
                 copy_plain(
                     arrival.path,
@@ -182,85 +210,116 @@ class Steps:
                     only=(STAMP, SECRET) if attempt.refused else (),
                 )
             )
-            if not attempt.refused and arrival.said != attempt.time:
+            if not attempt.refused and arrival.said != came:
                 (folder / STAMP).unlink(missing_ok=True)
-                write_atomically(folder / STAMP, f"{attempt.time:%Y-%m-%d %H:%M:%S.%f} UTC\n")
+                write_atomically(folder / STAMP, f"{came:%Y-%m-%d %H:%M:%S.%f} UTC\n")
+            self._reach("copied")
 
+        self._reach("take")
         try:
             self._records.begin(attempt, fill)
         except TooMuch as error:
             attempt = replace(attempt, refused=str(error), next_at="")
-            self._records.begin(attempt, lambda folder: folder.mkdir())
+            self._records.begin(attempt, fill)
+        self._reach("taken")
         if left_out:
             told = f"left out of what was handed in: {few(left_out)}"
             attempt = self._records.save(attempt, remarks=(*attempt.remarks, told))
-        self._say(attempt, f"refused: {attempt.refused}" if attempt.refused else "taken")
+        self._say(attempt, f"not graded: {attempt.refused}" if attempt.refused else "taken")
         return attempt
 
     def _refuse(self, attempt: Attempt) -> None:
         """Give back a page that says why an attempt is not graded."""
         self._reach("refuse")
-        self._grader.refuse(attempt, self._records.pages(attempt))
-        self._reach("refused")
-        self._records.save(attempt, answered=self._now().isoformat())
+        pages = self._records.pages(attempt)
+        self._grader.refuse(attempt, pages)
+        for name in (STAMP, SECRET):
+            kept = self._records.files(attempt) / name
+            if kept.is_file():
+                shutil.copy(kept, pages / name)
+        self._give_back(attempt, "refusal given")
 
-    def _grade(self, attempts: Sequence[Attempt]) -> str:
-        """Grade attempts; return what was in the way that may pass, empty if nothing was."""
-        if not attempts:
-            return ""
-        assignment = attempts[0].assignment
+    def _give_back(self, attempt: Attempt, what: str) -> None:
+        self._reach("release")
+        self._grader.release(attempt, self._records.pages(attempt))
+        self._reach("released")
+        if not attempt.refused:
+            self._settle(attempt)
+        done = self._records.save(attempt, answered=self._now().isoformat())
+        self._reach("answered")
+        self._say(done, what)
+
+    def _grade(self, attempts: Sequence[Attempt]) -> list[Attempt]:
+        """Grade attempts; return those that are graded now."""
+        placed, graded = [], []
         for one in attempts:
-            self._place(one)
+            with self._noted(one.student):
+                self._place(one)
+                placed.append(one)
+        if not placed:
+            return []
         self._reach("grade")
-        results = self._grader.grade(assignment, [one.student for one in attempts])
-        self._reach("graded")
-        trouble = ""
-        for one in attempts:
-            found = results[one.student]
-            if found.fault and not (found.fault == ENGINE and one.failed + 1 >= MOST_FAILURES):
-                trouble = f"{one.student}: {found.reason}"
-                if found.fault == ENGINE:
-                    self._records.save(one, failed=one.failed + 1)
-                continue
-            scored = not found.reason
-            kept = self._records.save(
-                one,
-                graded=True,
-                reason=found.reason,
-                points=found.points if scored else None,
-                of=found.of if scored else None,
-                penalty=found.penalty,
-            )
-            self._reach("noted")
-            self._say(kept, "graded" if scored else f"could not be graded: {found.reason}")
-        return trouble
+        with self._noted(few([one.student for one in placed], 3)):
+            results = self._grader.grade(placed[0].assignment, [one.student for one in placed])
+            self._reach("graded")
+            for one in placed:
+                with self._noted(one.student):
+                    graded.append(self._note(one, results[one.student]))
+        return graded
+
+    def _note(self, attempt: Attempt, found: Graded) -> Attempt:
+        """Keep what grading gave."""
+        if found.fault == ENGINE and attempt.failed + 1 < MOST_FAILURES:
+            self._records.save(attempt, failed=attempt.failed + 1)
+        if found.fault and not (found.fault == ENGINE and attempt.failed + 1 >= MOST_FAILURES):
+            raise NotNow(found.reason)
+        scored = not found.reason
+        kept = self._records.save(
+            attempt,
+            graded=True,
+            reason=found.reason,
+            points=found.points if scored else None,
+            of=found.of if scored else None,
+            penalty=found.penalty,
+        )
+        self._reach("noted")
+        self._say(kept, "graded" if scored else f"could not be graded: {found.reason}")
+        return kept
 
     def _place(self, attempt: Attempt) -> None:
         """Put what was handed in where grading looks for it, whole or not at all."""
         grader, assignment, student = self._grader, attempt.assignment, attempt.student
         self._reach("place")
         self._records.place(attempt)
+        grader.remember_reviews(assignment, student)
         _put(self._records.files(attempt), grader.place_of(assignment, student), self._course)
         self._reach("placed")
-        shutil.rmtree(grader.graded_place_of(assignment, student), ignore_errors=True)
+        graded = grader.graded_place_of(assignment, student)
+        if graded.exists():
+            shutil.rmtree(graded)
 
     def _answer(self, assignment: str, attempts: Sequence[Attempt]) -> None:
         """Write pages, give them back, and leave the attempt that counts in the gradebook."""
-        self._reach("write pages")
-        self._grader.write_pages(assignment, [one.student for one in attempts])
+        records = self._records
+        # Pages that are kept stay: the graded notebook may be another attempt's by now.
+        without = [one for one in attempts if not records.pages(one).exists()]
+        if without:
+            self._reach("write pages")
+            with self._noted(few([one.student for one in without], 3)):
+                self._grader.write_pages(assignment, [one.student for one in without])
         for one in attempts:
-            self._reach("keep pages")
-            pages = self._grader.pages_of(assignment, one.student)
-            if not any(pages.glob("*.html")):
-                raise NotNow(f"{one.student}: no feedback page was written; the log says why")
-            _put(pages, self._records.pages(one), self._course)
-            self._reach("release")
-            self._grader.release(assignment, one.student)
-            self._reach("released")
-            self._settle(one)
-            self._reach("settled")
-            done = self._records.save(one, answered=self._now().isoformat())
-            self._say(done, "answered")
+            with self._noted(one.student):
+                if not records.pages(one).exists():
+                    self._keep_pages(one)
+                self._give_back(one, "answered")
+
+    def _keep_pages(self, attempt: Attempt) -> None:
+        pages = self._grader.pages_of(attempt.assignment, attempt.student)
+        if not any(pages.glob("*.html")):
+            raise NotNow("no feedback page was written; the log of nbgrader says why")
+        self._reach("keep pages")
+        _put(pages, self._records.pages(attempt), self._course)
+        self._reach("pages kept")
 
     def _settle(self, latest: Attempt) -> None:
         """Put back the attempt that counts, if that is another than the latest."""
@@ -270,8 +329,21 @@ class Steps:
             return
         self._place(best)
         self._reach("put back")
-        self._grader.grade(best.assignment, [best.student])
+        found = self._grader.grade(best.assignment, [best.student])[best.student]
+        if found.fault:
+            raise NotNow(found.reason)
+        self._reach("put back graded")
         self._grader.write_pages(best.assignment, [best.student])
+
+
+def _last_number(attempts: Sequence[Attempt]) -> int:
+    return max((one.number for one in attempts), default=0)
+
+
+def _came(arrival: Arrival) -> datetime:
+    if arrival.came is None:
+        raise ValueError(f"nobody has seen when {arrival.name} came")
+    return arrival.came
 
 
 def _put(source: Path, target: Path, course: Course) -> None:

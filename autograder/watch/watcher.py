@@ -30,8 +30,15 @@ SETTLE_S = 10.0
 #: Seconds between two looks after a failure: the first, and the longest.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 
+#: Failures after which somebody's turn waits, whatever succeeds meanwhile.
+STUBBORN = 3
+
 #: Seconds between two writings of the status where nothing happened.
 STATUS_EVERY_S = 10.0
+
+#: An assignment and a learner; the same and the name of what arrived.
+_Who = tuple[str, str]
+_Key = tuple[str, str, str]
 
 #: Called with an assignment, turns, how to hear what happened, and what to do meanwhile.
 Work = Callable[
@@ -77,18 +84,25 @@ class Watcher:
         self._now, self._monotonic = now, monotonic
         self._records = Records(course)
         self._stop = threading.Event()
-        self._known: dict[tuple[str, str], set[str]] = {}
-        self._open: set[tuple[str, str]] = set()
-        self._coming: dict[tuple[str, str, str], Arrival] = {}
-        self._still: dict[tuple[str, str, str], tuple[object, float]] = {}
-        self._ready: set[tuple[str, str, str]] = set()
-        self._pause_s, self._not_before = 0.0, 0.0
+        self._known: dict[_Who, set[str]] = {}
+        self._open: dict[_Who, str] = {}
+        self._coming: dict[_Key, Arrival] = {}
+        self._still: dict[_Key, tuple[object, float]] = {}
+        self._ready: set[_Key] = set()
+        self._failures = _Pauses(monotonic)
         self._saved = -STATUS_EVERY_S
-        before = Status.load(course)
-        self._looked = _time_of(before.looked) if before is not None else None
         self.status = Status(self._assignments, started=now().isoformat())
+        before = Status.load(course)
+        self._looked = None if before is None else _time_of(before.looked)
+        #: What was seen before an earlier watcher ended: when it came is known.
+        self._seen: dict[str, datetime] = {}
         if before is not None:
-            self.status.errors = before.errors
+            self.status.errors, self.status.answers = before.errors, before.answers
+            self._seen = {
+                one["arrival"]: moment
+                for one in before.waiting
+                if (moment := _time_of(one["came"])) is not None
+            }
         for assignment in self._assignments:
             for student in self._records.students(assignment):
                 self._learn(assignment, student)
@@ -99,12 +113,17 @@ class Watcher:
 
     def _learn(self, assignment: str, student: str) -> None:
         """Read what is known of a learner's attempts."""
-        kept = self._records.of(assignment, student)
-        self._known[assignment, student] = {one.arrival for one in kept}
-        if any(one.is_open for one in kept):
-            self._open.add((assignment, student))
-        else:
-            self._open.discard((assignment, student))
+        who = assignment, student
+        try:
+            kept = self._records.of(*who)
+        except (OSError, ValueError) as error:
+            self._trouble(str(error), [who])
+            return
+        self._known[who] = {one.arrival for one in kept}
+        self._open.pop(who, None)
+        for one in kept:
+            if one.is_open:
+                self._open.setdefault(who, one.came)
 
     def run(self, *, once: bool = False) -> bool:
         """Watch until `stop` is called, or once until nothing is left; return whether all is done.
@@ -114,7 +133,7 @@ class Watcher:
         self._log.info("watching %s", ", ".join(self._assignments))
         while not self._stop.is_set():
             self.look()
-            batch = self._batch() if self._monotonic() >= self._not_before else None
+            batch = self._batch()
             if batch is not None:
                 done = self._deal(*batch)
                 if once and not done:
@@ -131,12 +150,12 @@ class Watcher:
     def look(self) -> None:
         """See what has come."""
         seen, looked = self._now(), self._looked
-        found: dict[tuple[str, str, str], tuple[Source, Arrival]] = {}
+        found: dict[_Key, tuple[Source, Arrival]] = {}
         for source in self._sources:
             try:
                 arrivals = source.arrivals()
             except OSError as error:
-                self._trouble(f"cannot look: {error}")
+                self._trouble(f"cannot look: {error}", [])
                 return
             for one in arrivals:
                 if one.name not in self._known.get((one.assignment, one.student), ()):
@@ -144,6 +163,8 @@ class Watcher:
         for key, (source, one) in found.items():
             if key not in self._coming:
                 came, remark = moment_of(one.said, looked, seen)
+                if one.name in self._seen:
+                    came, remark = self._seen[one.name], ""
                 told = "; ".join(filter(None, [one.remark, remark]))
                 self._coming[key] = replace(one, came=came, remark=told)
             if key not in self._ready and self._has_come(source, one, key):
@@ -155,7 +176,7 @@ class Watcher:
         self._looked = seen
         self.status.looked = seen.isoformat()
 
-    def _has_come(self, source: Source, arrival: Arrival, key: tuple[str, str, str]) -> bool:
+    def _has_come(self, source: Source, arrival: Arrival, key: _Key) -> bool:
         """Tell whether nothing more comes: it says so, or has not changed for a while."""
         if source.is_whole(arrival):
             return True
@@ -170,17 +191,21 @@ class Watcher:
         return self._monotonic() - before[1] >= SETTLE_S
 
     def _batch(self) -> tuple[str, list[Turn]] | None:
-        """Return whose turn it is: of one assignment, one attempt a learner, the oldest first."""
-        first: dict[tuple[str, str], Arrival] = {}
+        """Return whose turn it is: of one assignment, those who wait longest.
+
+        Whose turn failed before has it alone, so that nobody else fails with them.
+        """
+        waiting: dict[_Who, list[Arrival]] = {}
         for key in sorted(self._ready, key=lambda key: _order(self._coming[key])):
-            first.setdefault(key[:2], self._coming[key])
-        waiting = sorted(first, key=lambda who: _order(first[who]))
-        whose = [*sorted(self._open), *(who for who in waiting if who not in self._open)]
-        if not whose:
+            waiting.setdefault(key[:2], []).append(self._coming[key])
+        since = {who: _order(found[0])[0] for who, found in waiting.items()} | self._open
+        free = sorted(filter(self._failures.may, since), key=lambda who: (since[who], who))
+        if not free:
             return None
+        whose = [who for who in free if not self._failures.of(who)] or free[:1]
         assignment = whose[0][0]
         turns = [
-            Turn(student, None if (found, student) in self._open else first[found, student])
+            Turn(student, tuple(waiting.get((found, student), ())))
             for found, student in whose
             if found == assignment
         ]
@@ -189,36 +214,41 @@ class Watcher:
     def _deal(self, assignment: str, turns: Sequence[Turn]) -> bool:
         """Have a batch dealt with; return whether nothing was in the way."""
         self._show(always=True)
+        whose = [(assignment, turn.student) for turn in turns]
+        failed = ""
         try:
             self._work(assignment, turns, self._hear, self._meanwhile)
         except WorkFailed as error:
-            self._trouble(str(error))
-            done = False
+            failed = str(error)
+        for who in whose:
+            self._learn(*who)
+        self._coming = {
+            key: one for key, one in self._coming.items() if one.name not in self._known_of(key)
+        }
+        self._ready &= self._coming.keys()
+        if failed:
+            left = [who for who in whose if who in self._open or who not in self._known]
+            self._trouble(failed, left or whose)
         else:
-            self._pause_s = self._not_before = 0.0
-            done = True
-        for turn in turns:
-            try:
-                self._learn(assignment, turn.student)
-            except (OSError, ValueError) as error:
-                self._trouble(str(error))
-                done = False
+            self._failures.succeeded(whose)
         self._show(always=True)
-        return done
+        return not failed
+
+    def _known_of(self, key: _Key) -> set[str]:
+        return self._known.get(key[:2], set())
 
     def _meanwhile(self) -> None:
         self.look()
         self._show()
 
-    def _trouble(self, said: str) -> None:
-        """Note an error, and wait longer before the next try."""
-        self._pause_s = min(max(2 * self._pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S)
-        self._not_before = self._monotonic() + self._pause_s
-        if not self.status.errors or self.status.errors[-1]["said"] != said:
-            self._log.error("ERROR %s; the next try in %g s", said, self._pause_s)
-            self.status.errors.append({"time": self._now().isoformat(), "said": said})
-        else:
-            self.status.errors[-1]["time"] = self._now().isoformat()
+    def _trouble(self, said: str, whose: Sequence[_Who]) -> None:
+        """Note an error, and wait before the next try: longer each time."""
+        pause_s = self._failures.add(whose)
+        errors = self.status.errors
+        if not errors or errors[-1]["said"] != said:
+            self._log.error("ERROR %s; the next try in %g s", said, pause_s)
+            errors.append({"time": "", "said": said})
+        errors[-1]["time"] = self._now().isoformat()
 
     def _hear(self, event: tuple[dict[str, Any], str]) -> None:
         """Note what happened to an attempt."""
@@ -238,15 +268,20 @@ class Watcher:
 
     def _waiting(self) -> list[dict[str, str]]:
         """Return what came and is not answered."""
-        coming = [
-            {"student": one.student, "assignment": one.assignment, "came": _order(one)[0]}
+        found = [
+            {
+                "student": one.student,
+                "assignment": one.assignment,
+                "came": _order(one)[0],
+                "arrival": one.name,
+            }
             for one in self._coming.values()
         ]
-        for assignment, student in sorted(self._open):
-            for one in self._records.of(assignment, student):
-                if one.is_open:
-                    coming.append({"student": student, "assignment": assignment, "came": one.came})
-        return sorted(coming, key=lambda one: one["came"])
+        found += [
+            {"student": student, "assignment": assignment, "came": came, "arrival": ""}
+            for (assignment, student), came in self._open.items()
+        ]
+        return sorted(found, key=lambda one: one["came"])
 
     def _show(self, *, always: bool = False) -> None:
         """Write the status; a full disk stops nothing."""
@@ -261,6 +296,55 @@ class Watcher:
                 for name, why in getattr(source, "refused", {}).items()
             }
             self.status.save(self._course)
+
+
+class _Pauses:
+    """How long to wait after failures, of whom and of all."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._failures: dict[_Who, tuple[int, float]] = {}
+        self._all: tuple[int, float] = (0, 0.0)
+
+    def of(self, who: _Who) -> int:
+        """Return how often somebody's turn has failed since one succeeded."""
+        return self._failures.get(who, (0, 0.0))[0]
+
+    def may(self, who: _Who) -> bool:
+        """Tell whether somebody may have a turn now."""
+        until = self._failures[who][1] if who in self._failures else self._all[1]
+        return self._monotonic() >= until
+
+    def add(self, whose: Sequence[_Who]) -> float:
+        """Note a failure of some; return the seconds until the next try.
+
+        Who never failed waits for the others only if they had not failed either: one turn
+        that always fails does not hold up the rest.
+        """
+        now = self._monotonic()
+        fresh = [who for who in whose if not self.of(who)]
+        if fresh or not whose:
+            count = self._all[0] + 1
+            self._all = count, now + _pause_s(count)
+        longest = _pause_s(self._all[0]) if fresh or not whose else 0.0
+        for who in whose:
+            count = max(self.of(who) + 1, self._all[0] if who in fresh else 0)
+            self._failures[who] = count, now + _pause_s(count)
+            longest = max(longest, _pause_s(count))
+        return longest
+
+    def succeeded(self, whose: Sequence[_Who]) -> None:
+        """Note that the turn of some succeeded: others who failed seldom may try at once."""
+        self._all = 0, 0.0
+        self._failures = {
+            who: (count, 0.0 if count < STUBBORN else until)
+            for who, (count, until) in self._failures.items()
+            if who not in whose
+        }
+
+
+def _pause_s(count: int) -> float:
+    return float(min(FIRST_PAUSE_S * 2 ** (count - 1), LONGEST_PAUSE_S))
 
 
 def _order(arrival: Arrival) -> tuple[str, str]:
