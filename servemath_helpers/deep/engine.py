@@ -130,10 +130,10 @@ class Dice(random.Random):
         return kind(list(values))
 
 
-def close(one: Any, other: Any, rel_tol: float = 1e-9) -> bool:
+def close(one: Any, other: Any, rel_tol: float = 1e-9, abs_tol: float = 1e-12) -> bool:
     """Tell whether two answers are equal but for rounding, inside lists and dicts too."""
     try:
-        check_close(one, other, "", rel_tol=rel_tol)
+        check_close(one, other, "", rel_tol=rel_tol, abs_tol=abs_tol)
     except AssertionError:
         return False
     return True

@@ -83,6 +83,8 @@ def _simpler_arguments(arguments: Arguments) -> Iterator[Arguments]:
                 for name, value in arguments.items()
             }
     for name, value in arguments.items():
+        if isinstance(value, (tuple, np.ndarray)):
+            yield {**arguments, name: list(value) if isinstance(value, tuple) else value.tolist()}
         for simpler in _simpler(value):
             yield {**arguments, name: simpler}
 
@@ -108,12 +110,8 @@ def _simpler(value: Any) -> Iterator[Any]:
         for key, item in value.items():
             for simpler in _simpler(item):
                 yield {**value, key: simpler}
-    elif isinstance(value, np.ndarray):
-        yield value.tolist()
     elif isinstance(value, (list, tuple)):
-        if isinstance(value, tuple):
-            yield list(value)
-        for kept in _kept(len(value)):
+        for kept in _kept(len(value)) if isinstance(value, list) else ():  # a tuple is a record
             yield _only(value, kept)
         for place, item in enumerate(value):
             for simpler in _simpler(item):
