@@ -87,7 +87,7 @@ def _mm1(deep: Deep) -> None:
 
     def balanced(lam: float, mu: float) -> dict[str, float]:
         """Find how often n are there, from the balance of flows up and down, and add up."""
-        if lam < 0 or mu <= 0:
+        if mu <= 0 or lam < 0:
             raise ValueError("A rate of arrivals is at least 0, one of service above 0.")
         if lam > 0.85 * mu:
             raise Unasked
@@ -208,8 +208,6 @@ def _max_concurrent(deep: Deep) -> None:
         count = 0
         while used + cache <= exact(gpu_gb):
             used, count = used + cache, count + 1
-            if count > 500:
-                raise Unasked
         return count
 
     deep.agrees(
@@ -250,8 +248,6 @@ def _cost_per_million(deep: Deep) -> None:
         """Read the meters after an hour: tokens second by second, money GPU by GPU."""
         if hour_usd < 0 or n_gpus < 0 or tok_s <= 0 or util <= 0 or util > 1:
             raise ValueError("The price is at least 0, the rate above 0, util a share in (0, 1].")
-        if tok_s < 1 or util < 0.01 or not isinstance(n_gpus, int):
-            raise Unasked
         tokens = usd = 0.0
         for _ in range(60 * 60):
             tokens += tok_s * util
@@ -288,8 +284,6 @@ def _choose_batch(deep: Deep) -> None:
     def unbeaten(throughput: Any, latency_ms: Any, limit_ms: float) -> int | None:
         """Compare each option with each other one: one is never passed over for another."""
         rows = [*zip(throughput, latency_ms, range(len(throughput)), strict=True)]
-        if limit_ms < 0 or any(x < 0 or t < 0 for x, t, _ in rows):
-            raise ValueError("No throughput, latency or limit is negative.")
         within = [row for row in rows if not row[1] > limit_ms]
         for one in within:
             if not any(_passed_over(one, other) for other in within):
@@ -396,10 +390,6 @@ def _error_budget(deep: Deep) -> None:
     def spent(n: Exact, slo: Exact) -> int:
         """Let one more be bad, as long as the share of good ones is what was promised."""
         total, promised = exact(n), exact(slo)
-        if total < 0 or promised < 0 or promised > 1:
-            raise ValueError("n is at least 0, slo a share from 0 to 1.")
-        if total > 25_000 or total.denominator > 1:
-            raise Unasked
         bad = 0
         while bad < total and total - (bad + 1) >= promised * total:
             bad += 1
@@ -408,8 +398,6 @@ def _error_budget(deep: Deep) -> None:
     def speed(bad: Exact, n: Exact, slo: Exact) -> float:
         """Find how many times the promised failures would make as many as there were."""
         allowed, total = 1 - exact(slo), exact(n)
-        if exact(bad) < 0 or total < 0 or not (exact(slo) >= 0 and allowed >= 0):
-            raise ValueError("Counts are at least 0, slo is a share from 0 to 1.")
         if exact(bad) > total:
             raise Unasked
         if exact(bad) == 0:
@@ -476,8 +464,6 @@ def _choose_action(deep: Deep) -> None:
 
     def left_over(actions: list[dict[str, Any]], slo_ms: float) -> str:
         """Strike out, in turn, what is too slow, not the best, not the cheapest of these."""
-        if slo_ms < 0:
-            raise ValueError("A limit is not negative.")
         left = [action for action in actions if not action["p99_ms"] > slo_ms]
         for key, best in (("quality", max), ("cost", min), ("p99_ms", min)):
             wanted = best((action[key] for action in left), default=None)

@@ -125,8 +125,6 @@ def _pareto_front(deep: Deep) -> None:
 
     def left(points: list[tuple[float, float, float]]) -> list[int]:
         """Strike out each point that loses to another one: never better, and somewhere worse."""
-        if any(value != value for point in points for value in point):
-            raise ValueError("NaN can be compared with nothing.")
         wanted = [(-late, served, -usd) for late, served, usd in points]
         struck = set()
         for place, mine in enumerate(wanted):
@@ -182,8 +180,8 @@ def _batch_metrics(deep: Deep) -> None:
 
     def boundary(dice: Dice) -> Arguments:
         lam, beta = Decimal(dice.choice(["0.1", "0.2", "0.5", "0.25"])), Decimal(dice.decimal(0, 3))
-        room = 1 - lam * beta
-        alpha = room * dice.whole(0, 150) / lam + Decimal(
+        left = 1 - beta * lam
+        alpha = left * dice.whole(0, 150) / lam + Decimal(
             dice.choice(["0", "0", "1e-12", "-1e-12"])
         )
         if dice.random() < 0.3:
@@ -194,15 +192,11 @@ def _batch_metrics(deep: Deep) -> None:
     def first_stable(lam: Exact, alpha: Exact, beta: Exact) -> int | None:
         """Try one size after another, until fewer come than leave while a batch is served."""
         rate, fixed, each = exact(lam), exact(alpha), exact(beta)
-        if rate < 0 or fixed < 0 or each < 0:
-            raise ValueError("No rate and no time is negative.")
         if rate * each >= 1:
             return None
         size, served = 1, fixed + each
         while rate * served >= size:
             size, served = size + 1, served + each
-            if size > 2000:
-                raise Unasked
         return size
 
     deep.agrees(
@@ -289,9 +283,8 @@ def _validate_request(deep: Deep) -> None:
         if outside:
             codes.append("range")
         wanted = 0
-        for name in ("prompt_tokens", "max_new_tokens"):
-            if type(req.get(name)) is int:
-                wanted += req[name]
+        for tokens in (req.get("prompt_tokens"), req.get("max_new_tokens")):
+            wanted += tokens if type(tokens) is int else 0
         if wanted > contract["ctx"]:
             codes.append("token_budget")
         if [name for name in req if name in fields and name not in right]:
@@ -332,13 +325,17 @@ def _validate_request(deep: Deep) -> None:
                 "contract": {"fields": {}, "ctx": 4},
             },
             {"req": {"prompt_tokens": True}, "contract": {"fields": {}, "ctx": 0}},
-            {
-                "req": {"seed": 2},
-                "contract": {
-                    "fields": {"seed": {"type": "int", "required": True, "max": 0}},
-                    "ctx": 4,
-                },
-            },
+            *(
+                {
+                    "req": {"seed": value},
+                    "contract": {"fields": {"seed": rule | {"required": True}}, "ctx": 4},
+                }
+                for value, rule in (
+                    (2, {"type": "int", "max": 0}),
+                    (-2, {"type": "int", "min": 0}),
+                    (2, {"type": "float"}),
+                )
+            ),
         ],
         cases=250,
     )
@@ -373,8 +370,10 @@ def _fits(value: Any, kind: str) -> bool:
 
 def _within(value: Any, rule: dict[str, Any]) -> bool:
     """Tell whether a value stays what it is between its bounds."""
-    low, high = rule.get("min", -math.inf), rule.get("max", math.inf)
-    return isinstance(value, str) or bool(sorted([low, value, high])[1] == value)
+    if isinstance(value, str):
+        return True
+    ends = [rule.get("min", value), rule.get("max", value)]
+    return bool(ends[0] <= value <= ends[1])
 
 
 def _entropy(weights: Any) -> float:
@@ -411,10 +410,8 @@ def _burn_alert(deep: Deep) -> None:
         """Go back from now, minute by minute, and count what may fail and what did."""
         if len(errors) != len(totals) or any(count < 0 for count in (*errors, *totals)):
             raise ValueError("Each minute has two counts, none of them negative.")
-        if exact(slo) < 0 or exact(slo) > 1:
-            raise ValueError("slo is a share from 0 to 1.")
         fire = []
-        for name, long_h, short_h, burn in rules:
+        for rule, long_h, short_h, burn in rules:
             too_fast = []
             for window in (long_h, short_h):
                 bad = allowed = Fraction(0)
@@ -423,7 +420,7 @@ def _burn_alert(deep: Deep) -> None:
                     allowed += int(totals[-minute]) * (1 - exact(slo))
                 too_fast.append(bad > 0 and bad >= exact(burn) * allowed)
             if all(too_fast):
-                fire.append(name)
+                fire.append(rule)
         return fire
 
     def windows(rules: Any, errors: Any, totals: Any, **_: object) -> bool:
@@ -527,8 +524,6 @@ def _service_time_s(deep: Deep) -> None:
         prompt: int, n_out: int, batch: int, model: Any, hw: Any, mfu: float
     ) -> dict[str, object]:
         """Add up what each token multiplies, and each step reads, layer by layer."""
-        if {*hw} != {"n_gpus", "peak_flops", "bw_Bps"} or prompt > 500 or n_out > 500:
-            raise Unasked
         if min(prompt, n_out) < 0 or min(batch, hw["n_gpus"]) < 1 or mfu <= 0 or mfu > 1:
             raise ValueError("Tokens are at least 0, batch and n_gpus at least 1, mfu in (0, 1].")
         if min(hw["peak_flops"], hw["bw_Bps"]) <= 0:
@@ -582,7 +577,7 @@ def _service_time_s(deep: Deep) -> None:
 @exercise("tail_report")
 def _tail_report(deep: Deep) -> None:
     def draw(dice: Dice) -> Arguments:
-        m = dice.choice([1, 2, 3, 4, 5, 10, 20, 50])
+        m = dice.choice([1, 2, 3, 4, 5, 10, 20])
         samples = [dice.choice([dice.whole(1, 5), dice.number(0, 50)]) for _ in range(m)]
         q = dice.choice([f"{Decimal(dice.whole(1, m)) / m:f}", dice.decimal(0.01, 1), "1"])
         barely = Fraction(q) - Fraction(1, 10**12)
@@ -614,8 +609,8 @@ def _tail_report(deep: Deep) -> None:
         edges=[
             {"samples": [4], "fanout": 2, "q": 1},
             {"samples": [4, 4, 9], "fanout": 1, "q": "0.5"},
-            {"samples": [*range(100)], "fanout": 1, "q": 0.55},
-            {"samples": [*range(100)], "fanout": 1, "q": "0.550000000001"},
+            {"samples": [*range(20)], "fanout": 1, "q": 0.55},
+            {"samples": [*range(20)], "fanout": 1, "q": "0.550000000001"},
             {"samples": [3, 1, 2], "fanout": 1, "q": Fraction(1, 3)},
         ],
         cases=60,
@@ -634,18 +629,18 @@ def _static_steps(deep: Deep) -> None:
 
     def machine(lengths: list[int], slots: int, refill: bool) -> int:
         """Run the machine: in each step every occupied slot makes one token."""
-        if slots < 1 or any(length < 0 for length in lengths):
+        if slots < 1 or min(lengths, default=0) < 0:
             raise ValueError("There is a slot, and no length is negative.")
-        queue, steps = list(lengths), 0
-        running: list[int] = []
-        while queue or running:
-            places = slots - len(running) if refill or not running else 0
-            while queue and places:
-                running.append(queue.pop(0))
-                places -= running[-1] > 0 or not refill
-            running = [left - 1 for left in running if left]
-            steps += bool(running)
-            running = [left for left in running if left]
+        come, steps = [*lengths], 0
+        at_work: list[int] = []
+        while come or at_work:
+            places = slots - len(at_work) if refill or not at_work else 0
+            while come and places:
+                at_work.append(come.pop(0))
+                places -= at_work[-1] > 0 or not refill
+            at_work = [left - 1 for left in at_work if left]
+            steps += bool(at_work)
+            at_work = [left for left in at_work if left]
         return steps
 
     shared = [
@@ -694,7 +689,7 @@ def _busy(c: int, load: float) -> Iterator[tuple[int, float]]:
 
 def _pool_wait(lam: float, mu: float, c: int) -> float:
     """Return the mean wait: those who queue in the long run, by Little's law."""
-    if lam < 0 or mu <= 0 or c < 1:
+    if c < 1 or lam < 0 or mu <= 0:
         raise ValueError("lam is at least 0, mu above 0, c at least 1.")
     if lam == 0:
         return 0
@@ -717,8 +712,6 @@ def _erlang_c(deep: Deep) -> None:
 
     def finds_all_busy(c: int, a: float) -> float:
         """Add up how often an arrival finds as many there as there are servers, or more."""
-        if c < 0 or a < 0:
-            raise ValueError("c and a are at least 0.")
         if c < 1 or 0.97 * c < a < c:
             raise Unasked
         if a >= c:
@@ -780,8 +773,6 @@ def _goodput(deep: Deep) -> None:
     def kept(requests: list[dict[str, Any]], ttft_slo: float, tpot_slo: float) -> float:
         """Take out whoever was let down, for one reason after another."""
         served = [request for request in requests if request["status"] == "ok"]
-        if any(request["ttft"] is None for request in served):
-            raise Unasked
         early = [request for request in served if not request["ttft"] > ttft_slo]
         slow = [r for r in early if r["tpot"] is not None and r["tpot"] > tpot_slo]
         return (len(early) - len(slow)) / max(len(requests), 1)
@@ -800,8 +791,6 @@ def _goodput(deep: Deep) -> None:
         c = 1
         while not _pool_wait(lam, mu, c) <= wq_max * (1 + 1e-12):
             c += 1
-            if c > 60:
-                raise Unasked
         return c
 
     def agreement(dice: Dice) -> Arguments:
@@ -831,7 +820,7 @@ def _goodput(deep: Deep) -> None:
         "replicas are added until the pool is stable and its mean wait, in the queue alone, is at "
         "most the bound",
         of="replicas_for_slo",
-        where=lambda lam, mu, wq_max: lam <= 60 * mu if mu > 0 else True,
+        where=lambda lam, mu, wq_max: lam <= 12 * mu if mu > 0 else True,
         edges=[
             {"lam": 0, "mu": 2, "wq_max": 1},
             {"lam": 2, "mu": 4, "wq_max": 0.25},

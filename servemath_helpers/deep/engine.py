@@ -143,13 +143,13 @@ def root(crosses: Callable[[float], float], low: float, high: float) -> float:
     """Return where a function crosses 0 between two numbers, by halving until floats end."""
     above = crosses(low) > 0
     while True:
-        middle = (low + high) / 2
-        if middle in (low, high):
-            return middle
-        if (crosses(middle) > 0) == above:
-            low = middle
+        between = (low + high) / 2
+        if between in (low, high):
+            return between
+        if (crosses(between) > 0) == above:
+            low = between
         else:
-            high = middle
+            high = between
 
 
 def _anywhere(**_: object) -> bool:

@@ -43,11 +43,9 @@ def _size(value: Any) -> tuple[int, int, float]:
     """Return how much there is to read: elements, characters, and how far from 0."""
     if isinstance(value, Mapping):
         return _sum(value.values())
-    if isinstance(value, (list, tuple)):
-        return _sum(value)
-    if isinstance(value, np.ndarray):
-        count, length, far = _sum(value.tolist())
-        return count, length + len("array"), far
+    if isinstance(value, (list, tuple, np.ndarray)):
+        count, length, far = _sum(list(value))
+        return count, length + len(type(value).__name__), far
     number = _number(value)
     return 1, len(repr(value)), min(abs(float(number)), 1e30) if number is not None else 0.0
 

@@ -21,8 +21,8 @@
 # 3. Run the **try-it cell**: it compares what you return with the worked number of the statement.
 # 4. Run the **visible checks**. A check prints ✓, or says what was called, what was expected,
 #    what came back, and which mistake is likely.
-# 5. Run the **deep check**: it looks for an input for which the function is wrong, among many random
-#    ones and at the edges that the statement names. It is not graded, and you need nobody for it.
+# 5. Run the **deep check**: it looks for an input for which the function is wrong, among many
+#    random ones and at the edges that the statement names. It is not graded.
 # 6. **Hidden tests** run after you hand in. They try those edges, and many more inputs; they ask
 #    for nothing that the statement does not say.
 #

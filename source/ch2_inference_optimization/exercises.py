@@ -15,8 +15,9 @@
 #
 # << count | capitalize >> functions that stand between a trained model and its users, worth
 # << num(points['total']) >> points. The rhythm is that of chapter 1: read the **statement**,
-# write the **solution**, run the **try-it cell** and the **visible checks**. The **hidden tests**
-# run after you hand in: more inputs, and the edges that the statement names.
+# write the **solution**, run the **try-it cell**, the **visible checks** and the **deep check**,
+# which looks for an input for which the function is wrong. The **hidden tests** run after you hand
+# in: more inputs, and the edges that the statement names.
 #
 # << overview >>
 #
@@ -100,8 +101,14 @@ def release_gate(baseline, candidate, p99_ms, slo_ms, cost, budget):
 
 
 # %%
-print(
-    release_gate([0.5, 0.25, 0.75], [0.625, 0.375, 0.875], p99_ms=400, slo_ms=500, cost=1, budget=2)
+report = release_gate(
+    [0.5, 0.25, 0.75], [0.625, 0.375, 0.875], p99_ms=400, slo_ms=500, cost=1, budget=2
+)
+print(report)
+check_close(
+    [report["mean_delta"], report["ci_low"]],
+    [0.125, 0.125],
+    "the worked numbers: mean_delta and ci_low of three items",
 )
 
 # %% release_gate__visible__promotes_a_sure_gain
@@ -305,7 +312,9 @@ def pareto_front(points):
 
 
 # %%
-print(pareto_front([(10, 30, 2), (20, 60, 3), (20, 40, 3)]))
+front = pareto_front([(10, 30, 2), (20, 60, 3), (20, 40, 3)])
+print(front)
+check_equal(front, [0, 1], "the worked example: the front of three points")
 
 # %% pareto_front__visible__drops_what_is_dominated
 """Visible: five configurations, of which one is dominated."""
@@ -488,8 +497,11 @@ def min_stable_batch(lam, alpha, beta):
 
 
 # %%
-print(batch_metrics(6, 0.1, 12, 3))
-print("smallest stable batch:", min_stable_batch("0.25", 12, 3))
+six = batch_metrics(6, 0.1, 12, 3)
+smallest = min_stable_batch("0.25", 12, 3)
+print(six)
+print("smallest stable batch:", smallest)
+check_close([six["S"], smallest], [30, 13], "the worked numbers: S and the smallest stable batch")
 
 # %% batch_metrics__visible__a_batch_of_32
 """Visible: the numbers of one batch size, and the smallest that keeps up."""
@@ -706,7 +718,9 @@ contract = {
 }
 print(validate_request({"prompt_tokens": 4000, "max_new_tokens": 96}, contract))
 print(validate_request({"prompt_tokens": 4000, "max_new_tokens": 97}, contract))
-print("JS =", js_divergence([3, 1], [1, 1]))
+drift = js_divergence([3, 1], [1, 1])
+print("JS =", drift)
+check_close(drift, 0.0338, "the worked number: JS of (3, 1) and (1, 1)", rel_tol=0.002)
 
 # %% validate_request__visible__one_good_one_bad_and_a_drift
 """Visible: a good request, a bad one, and the drift of a histogram."""
@@ -941,8 +955,10 @@ def admit(scores, threshold):
 
 # %%
 rules = [("page", 1, 0.1, 10), ("ticket", 6, 0.5, 6)]
-print(burn_alert([30] * 60, [1000] * 60, "0.995", 720, rules))
+fired = burn_alert([30] * 60, [1000] * 60, "0.995", 720, rules)
+print(fired)
 print(admit([0.9, 0.4], 0.5))
+check_equal(fired, ["ticket"], "the worked number: a burn rate of 6")
 
 # %% burn_alert__visible__an_hour_at_fourteen_point_four
 """Visible: a rule met exactly, a quiet hour, and an admission threshold."""
@@ -1176,7 +1192,9 @@ small = {
     "bytes_per_kv": 2,
 }
 one_gpu = {"n_gpus": 1, "peak_flops": 1e14, "bw_Bps": 1e12}
-print(service_time_s(1000, 11, 8, small, one_gpu, 0.5))
+times = service_time_s(1000, 11, 8, small, one_gpu, 0.5)
+print(times)
+check_close(times["total_s"], 0.06393, "the worked number: total_s", rel_tol=0.001)
 
 # %% service_time_s__visible__prefill_and_a_few_steps
 """Visible: a 70B model on eight H100: the prompt alone, then with an answer."""
@@ -1388,7 +1406,13 @@ def tail_report(samples, fanout, q):
 
 
 # %%
-print(tail_report([30, 10, 20, 50, 40], fanout=3, q="0.8"))
+tail = tail_report([30, 10, 20, 50, 40], fanout=3, q="0.8")
+print(tail)
+check_close(
+    [tail["quantile"], tail["fanout_p"]],
+    [40, 0.488],
+    "the worked numbers: quantile and fanout_p of five samples",
+)
 
 # %% tail_report__visible__a_hundred_samples
 """Visible: the P99 of a hundred calls, seen by pages of one call and of a hundred."""
@@ -1546,7 +1570,9 @@ def continuous_steps(lengths, slots):
 
 
 # %%
-print(static_steps([1, 5, 1, 4], 2), "static,", continuous_steps([1, 5, 1, 4], 2), "continuous")
+steps = [static_steps([1, 5, 1, 4], 2), continuous_steps([1, 5, 1, 4], 2)]
+print(steps[0], "static,", steps[1], "continuous")
+check_equal(steps, [9, 6], "the worked numbers: static and continuous steps")
 
 # %% static_steps__visible__one_batch_and_two
 """Visible: a single batch, where both are equal, and two batches, where they are not."""
@@ -1691,7 +1717,9 @@ def mmc_wait(lam, mu, c):
 
 
 # %%
-print("P(wait) =", erlang_c(2, 1), " Wq =", mmc_wait(10, 10, 2), "s")
+waits = erlang_c(2, 1)
+print("P(wait) =", waits, " Wq =", mmc_wait(10, 10, 2), "s")
+check_close(waits, 0.333, "the worked number: erlang_c(2, 1)", rel_tol=0.002)
 
 # %% erlang_c__visible__one_server_and_four
 """Visible: one server, four servers, and a wait."""
@@ -1889,8 +1917,9 @@ def sla_credit(availability, table):
 
 # %%
 print(goodput([{"ttft": 0.3, "tpot": 0.02, "status": "ok"}], ttft_slo=0.5, tpot_slo=0.05))
-print(replicas_for_slo(5, 2, 0.1), "replicas")
-print(sla_credit(0.995, [(0.999, 10), (0.99, 25)]), "%")
+pool, credit = replicas_for_slo(5, 2, 0.1), sla_credit(0.995, [(0.999, 10), (0.99, 25)])
+print(pool, "replicas,", credit, "%")
+check_close([pool, credit], [5, 10], "the worked numbers: replicas and credit")
 
 # %% goodput__visible__eight_requests_four_promises
 """Visible: eight requests of which four are good, a pool, and a broken promise."""
