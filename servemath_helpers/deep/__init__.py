@@ -22,7 +22,7 @@ __all__ = ["deep_check", "exercises"]
 
 
 def exercises() -> dict[str, Exercise]:
-    """Return what can be checked, by function; nothing where work is graded.
+    """Return what can be checked, by the first function of each; nothing where work is graded.
 
     Examples
     --------

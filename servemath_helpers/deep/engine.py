@@ -352,7 +352,7 @@ class Exercise:
     declare: Callable[[Deep], None]
 
 
-#: By the name of each function that an exercise asks for.
+#: By the name of the first function that each asks for.
 EXERCISES: dict[str, Exercise] = {}
 
 
@@ -360,7 +360,7 @@ def exercise(*functions: str) -> Callable[[Callable[[Deep], None]], Callable[[De
     """Mark what declares the promises of an exercise's functions, its first name first."""
 
     def mark(declare: Callable[[Deep], None]) -> Callable[[Deep], None]:
-        EXERCISES.update(dict.fromkeys(functions, Exercise(functions, declare)))
+        EXERCISES[functions[0]] = Exercise(functions, declare)
         return declare
 
     return mark
@@ -379,7 +379,9 @@ def examine(
 ) -> Finding:
     """Look for an input that breaks what an exercise promises of these functions."""
     first = next(iter(functions))
-    asked = EXERCISES[first]
+    # Chapters 3 and 4 both ask for a `best_batch`, one alone and one beside another function.
+    fitting = [one for one in EXERCISES.values() if functions.keys() <= {*one.functions}]
+    asked = min(fitting, key=lambda one: len(one.functions))
     deep = Deep(asked.functions)
     asked.declare(deep)
     promises = [one for one in deep.promises if one.of in functions]

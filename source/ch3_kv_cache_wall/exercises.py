@@ -18,11 +18,13 @@
 #
 # 1. Read the **statement**: the question, the formula with its units, and what to do at the edges.
 # 2. Write the function in the **solution cell**, in place of `raise NotImplementedError()`.
-# 3. Run the **try-it cell**: it should print the worked number of the statement.
+# 3. Run the **try-it cell**: it compares what you return with the worked number of the statement.
 # 4. Run the **visible checks**. A check prints ✓, or says what was called, what was expected,
 #    what came back, and which mistake is likely.
-# 5. **Hidden tests** run after you hand in. They try the edges that the statement names, and many
-#    more inputs; they ask for nothing that the statement does not say.
+# 5. Run the **deep check**: it looks for an input for which the function is wrong, among many random
+#    ones and at the edges that the statement names. It is not graded, and you need nobody for it.
+# 6. **Hidden tests** run after you hand in. They try those edges, and many more inputs; they ask
+#    for nothing that the statement does not say.
 #
 # << overview >>
 #
@@ -79,7 +81,9 @@ def kv_bytes_per_token(n_layers, n_kv_heads, head_dim, bytes_per_elem=2):
 
 
 # %%
-print(kv_bytes_per_token(n_layers=40, n_kv_heads=40, head_dim=128), "bytes per token")
+k = kv_bytes_per_token(n_layers=40, n_kv_heads=40, head_dim=128)
+print(k, "bytes per token")
+check_close(k, 819_200, "the worked number: Llama-2-13B")
 
 # %% kv_bytes_per_token__visible__keys_and_values_of_all_layers
 """Visible: a token of Llama-3-8B, in 16 bits and in 8."""
@@ -199,7 +203,14 @@ def kv_cache_size(seq, batch, k):
 
 
 # %%
-print(kv_cache_size(seq=3000, batch=12, k=131_072))
+cache = kv_cache_size(seq=3000, batch=12, k=131_072)
+print(cache)
+check_close(
+    [cache["gb"], cache["gib"]],
+    [4.7186, 4.3945],
+    "the worked numbers: GB and GiB of 12 sequences",
+    rel_tol=1e-4,
+)
 
 # %% kv_cache_size__visible__one_sequence_in_three_units
 """Visible: one sequence of 4096 tokens, in bytes, GB and GiB."""
@@ -333,7 +344,9 @@ def min_gpus(n_params, bits, gpu_bytes, reserve="0"):
 
 # %%
 gpt3 = 174_604_259_328
-print(min_gpus(gpt3, 16, 80 * 10**9), "or, with a reserve,", min_gpus(gpt3, 16, 80 * 10**9, "0.2"))
+cards = [min_gpus(gpt3, 16, 80 * 10**9), min_gpus(gpt3, 16, 80 * 10**9, "0.2")]
+print(cards[0], "or, with a reserve,", cards[1])
+check_equal(cards, [5, 6], "the worked numbers: without and with a reserve")
 
 # %% min_gpus__visible__weights_of_the_70b
 """Visible: the weights of Llama-3-70B in 16 and in 8 bits."""
@@ -478,7 +491,9 @@ def max_users(n_gpus, gpu_bytes, weight_bytes, k, seq, reserve="0"):
 
 # %%
 small_cards = (2, 24 * 10**9, 16_060_522_496, 131_072, 2000)
-print(max_users(*small_cards), "users, or", max_users(*small_cards, reserve="0.25"))
+users = [max_users(*small_cards), max_users(*small_cards, reserve="0.25")]
+print(users[0], "users, or", users[1])
+check_equal(users, [121, 76], "the worked numbers: without and with a reserve")
 
 # %% max_users__visible__eight_cards_and_four
 """Visible: Llama-3-70B on eight cards and on four, 4096 tokens each."""
@@ -631,7 +646,9 @@ def paged_blocks(lengths, block):
 
 
 # %%
-print(paged_blocks([100, 7, 64], block=32))
+paged = paged_blocks([100, 7, 64], block=32)
+print(paged)
+check_close(paged, (7, 224, 0.2366), "the worked numbers of three sequences", rel_tol=1e-3)
 
 # %% paged_blocks__visible__two_sequences
 """Visible: two sequences that both leave room in their last block."""
@@ -747,7 +764,9 @@ def prefill_time_s(n_params, seq, layers, d_attn, n_gpus, peak_flops, mfu=0.5):
 
 
 # %%
-print(1000 * prefill_time_s(8 * 10**9, 1000, 32, 4096, n_gpus=2, peak_flops=4e14), "ms")
+prefill_ms = 1000 * prefill_time_s(8 * 10**9, 1000, 32, 4096, n_gpus=2, peak_flops=4e14)
+print(prefill_ms, "ms")
+check_close(prefill_ms, 40.655, "the worked number: ms of 1000 tokens", rel_tol=1e-4)
 
 # %% prefill_time_s__visible__a_long_prompt_of_the_70b
 """Visible: 4096 tokens of Llama-3-70B on eight GPUs, at half of the peak and at all of it."""
@@ -912,7 +931,14 @@ def decode_step_s(batch, seq, n_params, weight_bytes, k, n_gpus, bw_Bps, peak_fl
 # %%
 llama_8b = {"n_params": 8_030_261_248, "weight_bytes": 16_060_522_496, "k": 131_072}
 one_gpu = {"n_gpus": 1, "bw_Bps": 3.35e12, "peak_flops": 989.4e12}
-print(decode_step_s(batch=16, seq=2000, **llama_8b, **one_gpu))
+step = decode_step_s(batch=16, seq=2000, **llama_8b, **one_gpu)
+print(step)
+check_close(
+    [1000 * step["step_s"], step["bound"]],
+    [6.046, "memory"],
+    "the worked numbers: ms of the step, and its bound",
+    rel_tol=1e-3,
+)
 
 # %% decode_step_s__visible__one_user_and_sixty_four
 """Visible: Llama-3-70B on eight GPUs, one user and 64, of 4096 tokens each."""
@@ -1116,7 +1142,9 @@ def best_batch(tpot_slo_s, seq, mem_cap, n_params, weight_bytes, k, n_gpus, bw_B
 # %%
 llama_8b = {"n_params": 8_030_261_248, "weight_bytes": 16_060_522_496, "k": 131_072}
 one_gpu = {"n_gpus": 1, "bw_Bps": 3.35e12, "peak_flops": 989.4e12}
-print(best_batch(0.010, 2000, 240, **llama_8b, **one_gpu), "sequences")
+sequences = best_batch(0.010, 2000, 240, **llama_8b, **one_gpu)
+print(sequences, "sequences")
+check_equal(sequences, 66, "the worked number: 10 ms per token")
 
 # %% best_batch__visible__the_slo_comes_before_the_memory
 """Visible: Llama-3-70B on eight GPUs under an SLO of 10 ms, at two lengths of context."""
@@ -1294,7 +1322,10 @@ def best_gamma(alpha, c, gmax):
 
 
 # %%
-print(speculative_speedup(0.7, 3, 0.2), "best draft:", best_gamma(0.7, 0.2, 16))
+drafted, longest = speculative_speedup(0.7, 3, 0.2), best_gamma(0.7, 0.2, 16)
+print(drafted, "best draft:", longest)
+check_close(drafted, (2.533, 1.583), "the worked numbers: tokens and speed-up", rel_tol=1e-3)
+check_equal(longest, 3, "the worked number: the best draft")
 
 # %% speculative_speedup__visible__one_round_and_one_best_draft
 """Visible: tokens and speed-up of a round, and the best draft of one pair of models."""
@@ -1454,7 +1485,9 @@ def resume_plan(tokens, k, link_Bps, host_Bps, prefill_s, latency_s):
 
 
 # %%
-print(resume_plan(2000, 131_072, None, 12e9, prefill_s=0.030, latency_s=0.001))
+resumed = resume_plan(2000, 131_072, None, 12e9, prefill_s=0.030, latency_s=0.001)
+print(resumed)
+check_close(resumed, ("host", 0.02285), "the worked number: 2000 tokens", rel_tol=1e-3)
 
 # %% resume_plan__visible__a_fast_link_and_a_slow_one
 """Visible: 4096 tokens of Llama-3-70B over a fast link, and over a slow one."""

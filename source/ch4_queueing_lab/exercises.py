@@ -18,11 +18,13 @@
 #
 # 1. Read the **statement**: the question, the formula with its units, and what to do at the edges.
 # 2. Write the function in the **solution cell**, in place of `raise NotImplementedError()`.
-# 3. Run the **try-it cell**: it should print the worked number of the statement.
+# 3. Run the **try-it cell**: it compares what you return with the worked number of the statement.
 # 4. Run the **visible checks**. A check prints ✓, or says what was called, what was expected,
 #    what came back, and which mistake is likely.
-# 5. **Hidden tests** run after you hand in. They try the edges that the statement names, and many
-#    more inputs; they ask for nothing that the statement does not say.
+# 5. Run the **deep check**: it looks for an input for which the function is wrong, among many random
+#    ones and at the edges that the statement names. It is not graded, and you need nobody for it.
+# 6. **Hidden tests** run after you hand in. They try those edges, and many more inputs; they ask
+#    for nothing that the statement does not say.
 #
 # << overview >>
 #
@@ -87,7 +89,14 @@ def littles_gauge(lam, W, bytes_per_req, ram_bytes):
 
 
 # %%
-print(littles_gauge(lam=25, W=0.8, bytes_per_req=300e6, ram_bytes=8e9))
+gauge = littles_gauge(lam=25, W=0.8, bytes_per_req=300e6, ram_bytes=8e9)
+print(gauge)
+check_close(
+    [gauge["L"], gauge["mem_bytes"], gauge["lam_max"]],
+    [20, 6e9, 33.33],
+    "the worked numbers: L, bytes in use, and the rate that there is room for",
+    rel_tol=1e-3,
+)
 
 # %% littles_gauge__visible__forty_requests_a_second
 """Visible: number in flight, memory, and the rate that fills it."""
@@ -245,7 +254,9 @@ def lindley_waits(arrivals, services):
 
 
 # %%
-print(lindley_waits([0, 2, 3, 9], [4, 1, 2, 1]), "s")
+waits = lindley_waits([0, 2, 3, 9], [4, 1, 2, 1])
+print(waits, "s")
+check_close(waits, [0, 2, 2, 0], "the worked numbers of four requests")
 
 # %% lindley_waits__visible__a_burst_and_a_late_request
 """Visible: a queue builds up, and is gone when the last request comes."""
@@ -394,7 +405,9 @@ def littles_from_trace(arrivals, departures):
 
 
 # %%
-print(littles_from_trace([1, 2], [5, 4]))
+measured = littles_from_trace([1, 2], [5, 4])
+print(measured)
+check_close(measured, {"lam": 0.4, "W": 3, "L": 1.2}, "the worked numbers of two requests")
 
 # %% littles_from_trace__visible__three_overlapping_requests
 """Visible: three requests that overlap; the second leaves first."""
@@ -538,7 +551,9 @@ def pk_wait(lam, ES, cs2):
 
 
 # %%
-print(1000 * pk_wait(lam=30, ES=0.02, cs2=2), "ms")
+wait_ms = 1000 * pk_wait(lam=30, ES=0.02, cs2=2)
+print(wait_ms, "ms")
+check_close(wait_ms, 45, "the worked number: ms of 30 requests/s")
 
 # %% pk_wait__visible__exponential_service
 """Visible: exponential service, where the formula gives the M/M/1 wait."""
@@ -674,8 +689,9 @@ def implied_cs(wait, rho, ES, ca2):
 
 
 # %%
-print(kingman_wait(rho=0.75, ES=20, ca2=3, cs2=1), "ms")
-print("c_s =", implied_cs(wait=75, rho=0.75, ES=20, ca2=1))
+wait_ms, cs = kingman_wait(rho=0.75, ES=20, ca2=3, cs2=1), implied_cs(75, 0.75, 20, 1)
+print(wait_ms, "ms, c_s =", cs)
+check_close([wait_ms, cs], [120, 1.225], "the worked numbers: wait and c_s", rel_tol=1e-3)
 
 # %% kingman_wait__visible__poisson_and_exponential
 """Visible: Poisson arrivals and exponential service, there and back."""
@@ -842,8 +858,10 @@ def best_batch(lam, alpha, beta, b_max=128):
 
 
 # %%
-print("W(4) =", batch_latency(4, lam=0.05, alpha=30, beta=2), "ms")
-print("best:", best_batch(lam=0.05, alpha=30, beta=2))
+latency_ms, best = batch_latency(4, lam=0.05, alpha=30, beta=2), best_batch(0.05, 30, 2)
+print("W(4) =", latency_ms, "ms, best:", best)
+check_close(latency_ms, 72.3, "the worked number: W(4)", rel_tol=1e-3)
+check_equal(best, 3, "the worked number: the best batch size")
 
 # %% batch_latency__visible__a_busy_server
 """Visible: 100 requests/s, S(B) = 50 + 0.5 B ms; times in ms."""
@@ -1008,7 +1026,9 @@ def erlang_b(c, a):
 
 
 # %%
-print(100 * erlang_b(c=3, a=2), "%")
+lost = 100 * erlang_b(c=3, a=2)
+print(lost, "%")
+check_close(lost, 21.05, "the worked number: % lost by three slots", rel_tol=1e-3)
 
 # %% erlang_b__visible__one_and_two_slots
 """Visible: one slot, and two."""
@@ -1164,7 +1184,9 @@ def max_utilization(S, budget, q="0.99", c=1):
 
 
 # %%
-print(f"{100 * max_utilization(20, 250):.2f} %, {100 * max_utilization(20, 250, c=3):.2f} %")
+busy = [100 * max_utilization(20, 250), 100 * max_utilization(20, 250, c=3)]
+print(f"{busy[0]:.2f} %, {busy[1]:.2f} %")
+check_close(busy, [63.16, 87.13], "the worked numbers: % of one and of three", rel_tol=1e-3)
 
 # %% max_utilization__visible__one_server_and_two
 """Visible: one server, and a pool of three."""
@@ -1361,8 +1383,9 @@ def edge_batch_ok(n, alpha, beta, deadline):
 
 
 # %%
-print(achieved_fps(90, 8, 4, pipelined=False), achieved_fps(90, 8, 4, pipelined=True))
-print(edge_batch_ok(n=3, alpha=2, beta=1, deadline=6))
+frames = [achieved_fps(90, 8, 4, pipelined=False), achieved_fps(90, 8, 4, pipelined=True)]
+print(frames, edge_batch_ok(n=3, alpha=2, beta=1, deadline=6))
+check_close(frames, [45, 90], "the worked numbers: frames/s at 90 Hz")
 
 # %% achieved_fps__visible__a_missed_frame_and_six_cameras
 """Visible: a frame that misses its refresh, and six cameras against 10 ms."""
@@ -1535,7 +1558,14 @@ def capacity_plan(lam, S, p99_budget, bytes_per_req, ram_bytes, usd_h):
 
 
 # %%
-print(capacity_plan(100, 0.05, 0.3, 4e8, 5e9, "2.50"))
+plan = capacity_plan(100, 0.05, 0.3, 4e8, 5e9, "2.50")
+print(plan)
+check_close(
+    [plan[key] for key in ("c", "rho", "p99", "L", "cost")],
+    [7, 0.7143, 0.2442, 5.81, 17.5],
+    "the worked numbers: c, rho, p99, L and cost of 100 requests/s",
+    rel_tol=1e-3,
+)
 
 # %% capacity_plan__visible__one_pool
 """Visible: 12 requests/s of a quarter of a second each, P99 within 2 s."""
