@@ -1,5 +1,7 @@
 """Settings for the whole suite."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,10 @@ settings.register_profile("servemath", deadline=None, derandomize=True)
 settings.load_profile("servemath")
 
 TESTS = Path(__file__).parent
+
+# A lab keeps each step: never in the ledger of whoever runs the tests.
+LEDGERS = tempfile.TemporaryDirectory(prefix="ledger-")
+os.environ["SERVEMATH_LEDGER"] = str(Path(LEDGERS.name) / "ledger.json")
 
 #: Whose tests cover every line of `servemath_helpers`. What a loop does a million times is not
 #: counted a million times: counting makes it four times as slow, so those tests, and all others,

@@ -16,7 +16,7 @@ __all__ = ["LAB", "RECORD_VERSION", "hud", "outcome"]
 
 LAB: Final = "lab5"
 #: Layout of what the ledger keeps of this lab.
-RECORD_VERSION: Final = "5.0"
+RECORD_VERSION: Final = "5.1"
 
 
 def hud(session: Session) -> Iterator[tuple[str, str]]:
@@ -38,12 +38,16 @@ def hud(session: Session) -> Iterator[tuple[str, str]]:
     for number, part in enumerate(PARTS, start=1):
         yield f"PART {number}", right[part] or "–"
     yield "REFLECT", f"{len(thoughts) - thoughts.count(None)}/{len(thoughts)}"
+    yield "MISSIONS", session.missions
     yield "ITERATIONS", str(session.iterations)
     yield "LEDGER", "SAVED" if session.saved_at else "NOT SAVED"
 
 
 def outcome(session: Session) -> dict[str, Any]:
-    """Return what the ledger keeps of a run; what the learner has not done yet is None."""
+    """Return what the ledger keeps of a run; what the learner has not done yet is None.
+
+    The plan is the fleet that was put to the test, wherever the sliders stand since.
+    """
     record = record_of(session)
     kept: dict[str, Any] = {
         "machine": record.machine.name,
@@ -76,13 +80,14 @@ def outcome(session: Session) -> dict[str, Any]:
             for run in record.runs
         ]
     if session.is_locked("part3"):
-        settings = session.settings("part3")
-        plan = fleet_of(record, settings)
         kept["fit"] = {name: float(value) for name, value in record.step.__dict__.items()}
         kept["errors"] = {
             "fit_held_out": record.fit["held_out_error"],
             "roofline": record.roofline_error,
         }
+    if session.attempts("part3"):
+        settings = session.as_attempted().settings("part3")
+        plan = fleet_of(record, settings)
         kept["plan"] = {
             **settings,
             "kept_share": plan.share,

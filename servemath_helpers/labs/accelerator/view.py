@@ -1,13 +1,17 @@
 """Lab 5 on the page: three parts about one machine, and a button that measures yours.
 
->>> lab = AcceleratorLab("ada", "reference")
->>> for asked, option in (("step", "right"), ("gain", "linear"), ("critical", "right")):
-...     lab.predict("part1", asked, option)
+>>> from pathlib import Path
+>>> from tempfile import TemporaryDirectory
+>>> folder = TemporaryDirectory()
+>>> lab = AcceleratorLab("ada", "reference", Ledger(Path(folder.name) / "ledger.json"))
+>>> for asked, place in (("step", 1), ("gain", 2), ("critical", 3)):
+...     lab.predict("part1", asked, place)
 >>> lab.lock("part1")
->>> lab.adjust("part1", batch=8)
+>>> lab.adjust("part1", batch=2)
 >>> lab.attempt("part1")
 >>> lab.session.attempts("part1")[0].passed
-True
+False
+>>> folder.cleanup()
 """
 
 from __future__ import annotations
@@ -52,7 +56,7 @@ from servemath_helpers.labs.accelerator.story import (
     record_of_variant,
 )
 from servemath_helpers.labs.frame.chrome import banner, cards, peek, table
-from servemath_helpers.labs.frame.ledger import Ledger, LedgerError
+from servemath_helpers.labs.frame.ledger import Ledger
 from servemath_helpers.labs.frame.lock import LabError
 from servemath_helpers.labs.frame.numbers import duration, number_text, share
 from servemath_helpers.labs.frame.session import Part, Session
@@ -340,18 +344,14 @@ class AcceleratorLab(LabView):
         self._lay_out()
         self._say("ok", WORDS.say("said.measured"), WORDS.say("said.sealed"))
 
-    def resume(self) -> bool:
-        """Take up the saved run, unless it was about another measurement of this computer."""
-        saved: Mapping[str, Any] = {}
-        with suppress(LedgerError):  # what is wrong with the ledger is told below
-            saved = self.ledger.load(self.engine.key, self.learner) or {}
+    def _refuses(self, variant: str, kept: Mapping[str, Any]) -> str:
+        """Return that a run was about another measurement of this computer, if it was."""
         own = self._yours
-        if own is not None and saved.get("session", {}).get("variant") == YOURS:
-            speeds = own.machine.bw_Bps, own.machine.flops
-            if speeds != (saved.get("bw_Bps"), saved.get("flops")):
-                self._say("fail", WORDS.say("said.refused"), WORDS.say("said.other"))
-                return False
-        return super().resume()
+        if variant != YOURS or own is None:
+            return ""
+        speeds = own.machine.bw_Bps, own.machine.flops
+        same = speeds == (kept.get("bw_Bps"), kept.get("flops"))
+        return "" if same else WORDS.say("said.other")
 
     def _tell(self, doing: str) -> None:
         """Say what is being measured, on the page or in print."""

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from servemath_helpers._files import replace_text
+from servemath_helpers.labs.frame.lock import LabError
 
 __all__ = ["SCHEMA_VERSION", "Ledger", "LedgerError", "Saved", "collect", "default_path"]
 
@@ -152,11 +153,26 @@ class Ledger:
 
         Raises LedgerError, and leaves the file as it was, if it cannot be written.
         """
+        return self.update(lab, learner, lambda _: record, version)
+
+    def update(
+        self,
+        lab: str,
+        learner: str,
+        change: Callable[[dict[str, Any] | None], Mapping[str, Any]],
+        version: str = "1",
+    ) -> Saved:
+        """Write what `change` makes of the record there is (None if there is none).
+
+        Nobody else writes between reading and writing. What `change` raises leaves the file as it
+        was, as does the LedgerError raised if it cannot be written.
+        """
         key, saved_at = self.key(lab, learner), self._clock()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self._alone():
                 records, messages = self.read()
+                record = change(records.get(key))
                 records[key] = {
                     **record,
                     "course": _COURSE,
@@ -168,6 +184,8 @@ class Ledger:
                 _write(self.path, {"schema_version": SCHEMA_VERSION, "records": records})
         except OSError as error:
             raise LedgerError(f"cannot write {self.path}: {error.strerror}") from error
+        except LabError:
+            raise
         except (TypeError, ValueError) as error:
             raise LedgerError(f"the record cannot be kept as JSON: {error}") from error
         return Saved(key, self.path, saved_at, messages)

@@ -31,12 +31,16 @@ class Shown:
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """All that a part's box shows; what is behind the lock is empty before it. Texts are HTML."""
+    """All that a part's box shows; what is behind the lock is empty before it. Texts are HTML.
+
+    A `closed` part shows its task alone: another must be locked first.
+    """
 
     task: str
     questions: Mapping[str, Shown]
     settings: Mapping[str, Any]
     locked: bool = False
+    closed: bool = False
     tables: bool = False
     panes: str = ""
     reality: str = ""
@@ -143,9 +147,8 @@ class PartBox:
         head = [widgets.HTML("<h4>Reflect</h4>")] if reflect else []
         simulate = [widgets.HTML("<h4>Simulate</h4>"), board, buttons, self.panes, self.attempts]
         self.after = widgets.VBox([self.reality, *simulate, *head, *reflect, self.peek])
-        self.widget = widgets.VBox(
-            [self.task, widgets.HTML("<h4>Predict</h4>"), *predict, self.lock, self.after]
-        )
+        self.predict = widgets.VBox([widgets.HTML("<h4>Predict</h4>"), *predict, self.lock])
+        self.widget = widgets.VBox([self.task, self.predict, self.after])
 
     def _button(self, step: str, label: str, style: str, icon: str) -> Any:
         button = widgets.Button(description=label, button_style=style, icon=icon)
@@ -174,6 +177,7 @@ class PartBox:
             self.questions[key].draw(shown, fixed=picture.locked)
         self.lock.layout.display = "none" if picture.locked else None
         self.after.layout.display = None if picture.locked else "none"
+        self.predict.layout.display = "none" if picture.closed else None
         for key, value in picture.settings.items():
             self.controls[key].value = value
         self.tables.value = picture.tables

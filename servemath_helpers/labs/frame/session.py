@@ -13,7 +13,7 @@ so that a lab can be driven from code:
 >>> run.adjust("part1", lam_rps=80)
 Traceback (most recent call last):
     ...
-servemath_helpers.labs.frame.lock.LabError: lock your prediction of part1 first
+servemath_helpers.labs.frame.lock.LabError: lock your prediction of "Requests in flight" first
 >>> run = run.predict("part1", "double", "twice", confidence=4).lock("part1")
 >>> run.adjust("part1", lam_rps=80).settings("part1")["lam_rps"]
 80.0
@@ -26,13 +26,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from servemath_helpers._validate import finite
 from servemath_helpers.labs.frame.lock import LabError, Prediction, Question, freeze, lock_in, thaw
-
-if TYPE_CHECKING:
-    from servemath_helpers.labs.frame.ledger import Ledger, Saved
 
 __all__ = ["Attempt", "Control", "Part", "Session"]
 
@@ -96,9 +93,10 @@ class Control:
 class Part:
     """One part (or act) of a lab, as the engine defines it.
 
-    All `questions` must be answered and locked before `controls` may be touched; `scenario`, a
-    mapping or dataclass, is what they are about, and predictions keep a copy. `reflections` are
-    asked at the end; answering again replaces the answer.
+    All `questions` must be answered and locked before `controls` may be touched, and before those
+    of the next part can be: what a part shows tells of the parts before it. `scenario`, a mapping
+    or dataclass, is what they are about, and predictions keep a copy. `reflections` are asked at
+    the end; answering again replaces the answer.
     """
 
     key: str
@@ -201,7 +199,7 @@ class Session:
         for locked in self._locked.get(part, ()):
             if locked.question == question:
                 return locked
-        raise LabError(f"lock your prediction of {part} first")
+        raise self._unlocked(part)
 
     def predictions(self, part: str) -> tuple[Prediction, ...]:
         """Return the locked predictions of a part, none before it is locked."""
@@ -223,6 +221,31 @@ class Session:
         self.part(part)
         return self._attempts.get(part, ())
 
+    def attempted(self, part: str) -> Attempt | None:
+        """Return the attempt that stands for this part: the last that passed, else the last."""
+        tried = self.attempts(part)
+        return next((one for one in reversed(tried) if one.passed), tried[-1] if tried else None)
+
+    def as_attempted(self) -> Session:
+        """Return this run with the settings that were put to the test, not where sliders stand.
+
+        Parts of which nothing was put to the test keep their defaults.
+        """
+        settings = {part.key: part.defaults() for part in self.parts}
+        for key, mine in settings.items():
+            if (tried := self.attempted(key)) is not None:
+                mine.update(tried.settings)
+        return replace(self, _settings=freeze(settings))
+
+    def is_met(self, part: str) -> bool:
+        """Return whether some attempt has met the mission of this part."""
+        return any(one.passed for one in self.attempts(part))
+
+    @property
+    def missions(self) -> str:
+        """How many of the missions are met, for a footer."""
+        return f"{sum(self.is_met(part.key) for part in self.parts)}/{len(self.parts)}"
+
     @property
     def iterations(self) -> int:
         """Configurations put to the test in the whole lab."""
@@ -234,6 +257,11 @@ class Session:
             f"{part}/{asked.key}" in self._reflected for asked in self.part(part).reflections
         )
 
+    def waits_for(self, part: str) -> Part | None:
+        """Return the part whose predictions must be locked before this one's, if there is one."""
+        place = self.parts.index(self.part(part))
+        return next((one for one in self.parts[:place] if one.key not in self._locked), None)
+
     # --- steps ---------------------------------------------------------------------------
 
     def _next(self, **changes: Any) -> Session:
@@ -243,21 +271,48 @@ class Session:
         self, part: str, question: str, option: str | int, confidence: int | None = None
     ) -> Session:
         """Choose an option by key or place; it can be changed until the part is locked."""
+        self._in_order(part)
+        return self._choose(part, question, option, confidence)
+
+    def _in_order(self, part: str) -> None:
+        if not self.is_locked(part) and (before := self.waits_for(part)) is not None:
+            raise self._unlocked(before.key)
+
+    def _unlocked(self, part: str) -> LabError:
+        return LabError(f'lock your prediction of "{self.part(part).title}" first')
+
+    def _locked_already(self, part: str) -> LabError:
+        return LabError(f'the prediction of "{self.part(part).title}" is locked')
+
+    def _choose(
+        self, part: str, question: str, option: str | int, confidence: int | None
+    ) -> Session:
         asked = self._question(part, question)
         if self.is_locked(part):
-            raise LabError(f"the prediction of {part} is locked")
+            raise self._locked_already(part)
         key = lock_in(asked, option, confidence).chosen  # refuses what could not be locked
         chosen = {f"{part}/{question}": (key, confidence)}
         return self._next(_chosen=MappingProxyType({**self._chosen, **chosen}))
 
     def lock(self, part: str) -> Session:
         """Lock every prediction of a part, with a copy of its scenario."""
+        self._in_order(part)
+        return self._close(part)
+
+    def _close(self, part: str) -> Session:
         here = self.part(part)
         if self.is_locked(part):
-            raise LabError(f"the prediction of {part} is locked")
-        missing = [q.key for q in here.questions if f"{part}/{q.key}" not in self._chosen]
-        if missing:
-            raise LabError(f"answer first: {', '.join(missing)}")
+            raise self._locked_already(part)
+        n = len(here.questions)
+        open_ = [
+            str(place)
+            for place, asked in enumerate(here.questions, 1)
+            if f"{part}/{asked.key}" not in self._chosen
+        ]
+        if n == 1 and open_:
+            raise LabError("answer the question first")
+        if open_:
+            raise LabError(f"of {n} questions, answer first: {', '.join(open_)}")
         locked = tuple(
             lock_in(asked, *self._chosen[f"{part}/{asked.key}"], scenario=here.scenario)
             for asked in here.questions
@@ -266,7 +321,7 @@ class Session:
 
     def _needs_lock(self, part: str) -> Part:
         if not self.is_locked(part):
-            raise LabError(f"lock your prediction of {part} first")
+            raise self._unlocked(part)
         return self.part(part)
 
     def adjust(self, part: str, **settings: Any) -> Session:
@@ -326,16 +381,17 @@ class Session:
         """Return this fresh run taken to the state that `to_dict` gave.
 
         Every step is taken again, so that what no longer fits (an option that a later
-        version of the lab does not have) raises LabError instead of being believed.
+        version of the lab does not have) raises LabError instead of being believed. Earlier
+        versions let parts be locked in any order: theirs is kept.
         """
         run = self
         if state["variant"] != self.variant:
             raise LabError(f"that run was of {state['variant']!r}, this is {self.variant!r}")
         for key, (option, confidence) in state["chosen"].items():
             part, asked = key.split("/", 1)
-            run = run.predict(part, asked, option, confidence)
+            run = run._choose(part, asked, option, confidence)
         for part in state["locked"]:
-            run = run.lock(part)
+            run = run._close(part)
             for tried in state["attempts"].get(part, []):
                 run = run.adjust(part, **tried["settings"])
                 run = run.attempt(part, tried["passed"], tried["figures"])
@@ -345,9 +401,43 @@ class Session:
             run = run.reflect(part, asked, option)
         return run.write(state["text"])
 
+    def holds(self, state: Mapping[str, Any]) -> bool:
+        """Return whether nothing that `to_dict` gave of another run is lost if this one is kept.
+
+        Every answer of that run was given here too, locked ones alike, as many settings were put
+        to the test, and there is a text if it had one.
+        """
+        mine, locked = self.to_dict(), set(state["locked"])
+        tried, text = state["attempts"], state["text"]
+        return (
+            locked <= set(mine["locked"])
+            and set(state["reflected"]) <= set(mine["reflected"])
+            and all(
+                key in mine["chosen"]
+                and (key.split("/", 1)[0] not in locked or mine["chosen"][key] == list(answer))
+                for key, answer in state["chosen"].items()
+            )
+            and all(
+                len(rows) <= len(mine["attempts"].get(part, ())) for part, rows in tried.items()
+            )
+            and bool(self.text or not text)
+        )
+
+    @staticmethod
+    def fullness(state: Mapping[str, Any]) -> int:
+        """Return how much was done in a run that `to_dict` gave: answers, attempts, text."""
+        tried = sum(map(len, state["attempts"].values()))
+        done = len(state["chosen"]) + len(state["locked"]) + len(state["reflected"])
+        return done + tried + bool(state["text"])
+
     def record(self, outcome: Mapping[str, Any] = _NOTHING) -> dict[str, Any]:
-        """Return what the ledger keeps: the engine's `outcome`, this state, and the journey."""
-        return {**thaw(outcome), "session": self.to_dict(), "journey": self._journey()}
+        """Return what the ledger keeps: the engine's `outcome`, missions, state, and journey."""
+        return {
+            **thaw(outcome),
+            "missions": {part.key: self.is_met(part.key) for part in self.parts},
+            "session": self.to_dict(),
+            "journey": self._journey(),
+        }
 
     def _journey(self) -> list[dict[str, Any]]:
         """Return every answer given, in order, as rows that all labs share."""
@@ -369,13 +459,3 @@ class Session:
                     }
                 )
         return rows
-
-    def save(
-        self, ledger: Ledger, outcome: Mapping[str, Any] = _NOTHING, version: str = "1"
-    ) -> tuple[Session, Saved]:
-        """Write the run to a ledger; the session returned knows when it was saved.
-
-        Raises LedgerError, and changes nothing, if it could not be written.
-        """
-        saved = ledger.save(self.lab, self.learner, self.record(outcome), version=version)
-        return replace(self, saved_at=saved.saved_at), saved

@@ -3,13 +3,15 @@
 What a lab computes and says is a `Lab`; its view is a `LabView` with that in `engine`.
 Everything a learner can click is a method too (`choose_variant`, `predict`, `lock`, `adjust`,
 `reset`, `attempt`, `reflect`, `write`, `save`, `resume`), so that a lab works from code and
-with a screen reader. A slider that is dragged sends its newest value only when the picture of
-the last one is finished: ipywidgets holds one message in flight, so nothing queues up as long
-as handlers draw before they return, which they do here.
+with a screen reader. Each step is kept in the ledger, and a lab made anew takes up what is there.
+A slider that is dragged sends its newest value only when the picture of the last one is finished:
+ipywidgets holds one message in flight, so nothing queues up as long as handlers draw before they
+return, which they do here.
 """
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,13 +22,17 @@ from typing import Any, ClassVar
 import ipywidgets as widgets  # type: ignore[import-untyped, unused-ignore]
 
 from servemath_helpers.labs.frame.chrome import CSS, banner, footer, table
-from servemath_helpers.labs.frame.ledger import Ledger, LedgerError
+from servemath_helpers.labs.frame.keeping import FullerRun, present, runs_of, with_run
+from servemath_helpers.labs.frame.ledger import Ledger, LedgerError, Saved
 from servemath_helpers.labs.frame.lock import LabError, Prediction
 from servemath_helpers.labs.frame.part_box import PartBox, Picture, Shown
 from servemath_helpers.labs.frame.session import Attempt, Part, Session
 from servemath_helpers.labs.frame.words import Words
 
 __all__ = ["Lab", "LabView", "whoami"]
+
+#: Controls that rest so long are kept: a drag is a hundred moves, and one write [s].
+_REST_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,9 +94,9 @@ class LabView:
     learner : str, optional
         Who; the login name if not given. Decides the order of options, and the ledger's key.
     variant : str, optional
-        Track or context to begin with.
+        Track or context to begin with; where the learner was last if not given.
     ledger : Ledger, optional
-        Where runs are kept.
+        Where runs are kept, and taken up from.
     """
 
     engine: ClassVar[Lab]
@@ -106,9 +112,12 @@ class LabView:
         self._sessions: dict[str, Session] = {}
         self._boxes: dict[str, dict[str, PartBox]] = {}
         self._widget: Any = None
-        self._notice = ""
+        self._said = ("", "", "")
         self._quiet = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._fuller = False
         self._switch(next(iter(self.engine.variants)) if variant is None else variant)
+        self._take_up(variant, quiet=True)
 
     # --- state ---------------------------------------------------------------------------
 
@@ -120,7 +129,7 @@ class LabView:
     @property
     def notice(self) -> str:
         """What the lab said last, as plain text."""
-        return self._notice
+        return f"{self._said[1]} {self._said[2]}".strip()
 
     def _start(self, variant: str) -> Session:
         known = list(self.engine.variants)
@@ -147,12 +156,14 @@ class LabView:
         if new is not self.session:
             self._sessions[self._variant] = new
             self._say()
+            self._keep()
             self._draw(part)
 
     def _say(self, kind: str = "", title: str = "", text: str = "") -> None:
-        self._notice = f"{title} {text}".strip()
+        self._said = (kind, title, text)
         if self._widget is not None:
             self._notes.value = banner(kind, title, text) if kind else ""
+            self._replace.layout.display = None if self._fuller else "none"
 
     # --- what a learner does -----------------------------------------------------------------
 
@@ -161,7 +172,18 @@ class LabView:
         if variant != self._variant:  # what code chooses, the buttons choose again
             self._switch(variant)
             self._say()
+            if Session.fullness(self.session.to_dict()):
+                self._keep()  # so that the lab comes back to it
             self._lay_out()
+
+    def list_questions(self, variant: str | None = None) -> None:
+        """Print what is asked and the places of the options; going to no other variant for it."""
+        name = self._variant if variant is None else variant
+        for part in (self._sessions.get(name) or self._start(name)).parts:
+            for asked in part.questions:
+                print(f"{part.key} {asked.key}: {asked.prompt}")
+                for place, option in enumerate(asked.options, 1):
+                    print(f"    {place}: {option.label}")
 
     def predict(
         self, part: str, question: str, option: str | int, confidence: int | None = None
@@ -182,6 +204,7 @@ class LabView:
             return
         if run is not self.session:
             self._sessions[self._variant] = run
+            self._soon()
             self._follow(part)
 
     def reset(self, part: str) -> None:
@@ -209,38 +232,102 @@ class LabView:
         """Write the free text."""
         self._step(lambda run: run.write(text))
 
-    def save(self) -> bool:
-        """Write the run to the ledger; return whether that worked."""
-        outcome, version = self.engine.outcome(self.session), self.engine.record_version
-        try:
-            run, saved = self.session.save(self.ledger, outcome, version=version)
-        except LedgerError as error:
-            self._say("fail", "Not saved.", str(error))
-            return False
-        self._sessions[self._variant] = run
-        self._say("ok", "Saved", f"as {saved.key} in {saved.path}. {' '.join(saved.messages)}")
+    def save(self, *, replace: bool = False) -> bool:
+        """Write the run to the ledger; return whether that worked.
+
+        A fuller run there stays, unless `replace` says that this one may take its place.
+        """
+        saved = self._keep(replace=replace)
+        if saved is not None:
+            self._say("ok", "Saved", f"as {saved.key} in {saved.path}. {' '.join(saved.messages)}")
         self._draw(None)
-        return True
+        return saved is not None
 
     def resume(self) -> bool:
-        """Take up the run that the ledger holds; return whether there was one that fits."""
+        """Take up what the ledger holds, for what was done here; return whether there was a run."""
+        return self._take_up(None)
+
+    # --- keeping -----------------------------------------------------------------------------
+
+    def _soon(self) -> None:
+        """Keep the run when its controls have rested; in a script, with the next step."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_later(_REST_S, self._keep_now)
+
+    def _keep_now(self) -> None:
+        self._keep()
+        self._draw(None)
+
+    def _keep(self, *, replace: bool = False) -> Saved | None:
+        """Write the run to the ledger, or say why that cannot be."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        run, engine = self.session, self.engine
+
+        def change(record: Mapping[str, Any] | None) -> dict[str, Any]:
+            return with_run(record, run, engine.outcome(run), replace=replace)
+
+        try:
+            saved = self.ledger.update(engine.key, self.learner, change, engine.record_version)
+        except FullerRun as error:
+            self._fuller = True
+            text = f"{error}. Take that one up, or put this one in its place."
+            self._say("fail", "Not saved:", text)
+            return None
+        except LedgerError as error:
+            self._say("fail", "Not saved.", str(error))
+            return None
+        self._fuller = False
+        self._sessions[run.variant] = _at(run, saved.saved_at)
+        if saved.messages:
+            self._say("info", "Saved.", " ".join(saved.messages))
+        return saved
+
+    def _refuses(self, variant: str, kept: Mapping[str, Any]) -> str:
+        """Return why a run that fits the questions cannot be taken up all the same."""
+        return ""
+
+    def _take_up(self, variant: str | None, *, quiet: bool = False) -> bool:
+        """Take up every run that the ledger holds, and go to the variant, or to the last one."""
+        taken, failed = {}, []
         try:
             record = self.ledger.load(self.engine.key, self.learner)
-            if record is None:
-                self._say("info", "Nothing to take up:", "the ledger holds no run of yours.")
-                return False
-            state = record["session"]
-            variant = state["variant"]
-            # Restored, it is what the ledger holds: saved, until something changes.
-            run = replace(self._start(variant).restore(state), saved_at=record["saved_at"])
-        except (LedgerError, LabError, LookupError, TypeError) as error:
+            kept = runs_of(record)
+        except (LedgerError, LabError) as error:
             self._say("fail", "The saved run cannot be taken up:", str(error))
             return False
-        self._sessions[variant] = run
-        self._switch(variant)
+        if record is None:
+            if not quiet:
+                self._say("info", "Nothing to take up:", "the ledger holds no run of yours.")
+            return False
+        for name, run in kept.items():
+            try:
+                if reason := self._refuses(name, run):
+                    raise LabError(reason)
+                # Restored, it is what the ledger holds: saved, until something changes.
+                taken[name] = _at(self._start(name).restore(run["session"]), record["saved_at"])
+            except (LabError, LookupError, TypeError) as error:
+                failed.append(str(error))
+        self._fuller = False
+        self._sessions.update(taken)
+        last = variant or present(record)
+        if last in taken:
+            self._switch(last)
         self._lay_out()
-        self._say("ok", "Taken up:", f"your run saved at {record['saved_at']}.")
-        return True
+        if failed:
+            self._say("fail", "A saved run cannot be taken up:", "; ".join(failed))
+        else:
+            earlier = record["record_version"] != self.engine.record_version
+            more = " Numbers of some questions have changed since." if earlier else ""
+            text = f"your run saved at {record['saved_at']}. What is locked stays locked.{more}"
+            self._say("ok", "Taken up:", text)
+        return not failed
 
     # --- widgets ---------------------------------------------------------------------------
 
@@ -291,11 +378,16 @@ class LabView:
         self._save.on_click(lambda _: self.save())
         self._resume = widgets.Button(description="Take up my saved run", icon="folder-open")
         self._resume.on_click(lambda _: self.resume())
-        for button in (self._save, self._resume):
+        self._replace = widgets.Button(
+            description="Replace the saved run by this one", button_style="danger", icon="warning"
+        )
+        self._replace.on_click(lambda _: self.save(replace=True))
+        for button in (self._save, self._resume, self._replace):
             button.layout.width = "auto"
         badges = [f'<span class="sm-badge">{escape(text)}</span>' for text in words.get("badges")]
         head = f"{CSS}<h2>{escape(words.say('title'))}</h2>{''.join(badges)}"
-        keep = widgets.HBox([self._save, self._resume])
+        keep = widgets.HBox([self._save, self._resume, self._replace])
+        keep.layout.flex_flow = "row wrap"
         self._widget = widgets.VBox(
             [
                 *(widgets.HTML(head), self._variants, self._story, self._where, self._stage),
@@ -304,6 +396,7 @@ class LabView:
         )
         self._widget.add_class("sm-lab")
         self._lay_out()
+        self._say(*self._said)
 
     def _act(self, where: tuple[str, str], step: str, *what: Any, **settings: Any) -> None:
         """Take the step that a box asks for, unless its variant is not the one shown."""
@@ -380,6 +473,15 @@ class LabView:
         """Return what there is to show of a part."""
         run, engine, before = self.session, self.engine, self.box(part).picture
         here, locked = run.part(part), run.is_locked(part)
+        if not locked and (first := run.waits_for(part)) is not None:
+            text = f'Lock your prediction of "{first.title}" first: what follows tells of it.'
+            closed = {asked.key: Shown() for asked in here.questions}
+            return Picture(
+                task=banner("info", "Not open yet.", text),
+                questions=closed,
+                settings=run.settings(part),
+                closed=True,
+            )
         answers = {
             asked.key: Shown(
                 *run.chosen(part, asked.key),
@@ -407,6 +509,11 @@ class LabView:
             },
             peek=engine.peek(run, part),
         )
+
+
+def _at(run: Session, saved_at: str) -> Session:
+    """Return a run that is in the ledger as it is."""
+    return replace(run, saved_at=saved_at)
 
 
 def _feedback(answer: Prediction) -> str:

@@ -29,7 +29,7 @@ __all__ = ["LAB", "RECORD_VERSION", "hud", "outcome"]
 
 LAB: Final = "lab3"
 #: Layout of what the ledger keeps of this lab.
-RECORD_VERSION: Final = "3.10"
+RECORD_VERSION: Final = "3.11"
 
 
 def hud(session: Session) -> Iterator[tuple[str, str]]:
@@ -62,64 +62,73 @@ def hud(session: Session) -> Iterator[tuple[str, str]]:
     yield "MAX USERS", users
     yield "SLO", slo
     yield "REFLECT", f"{len(thoughts) - thoughts.count(None)}/{len(thoughts)}"
+    yield "MISSIONS", session.missions
     yield "ITERATIONS", str(session.iterations)
     yield "LEDGER", "SAVED" if session.saved_at else "NOT SAVED"
 
 
 def outcome(session: Session) -> dict[str, Any]:
-    """Return what the ledger keeps of a run; what the learner has not done yet is None."""
-    found, asked = memory_plan(session), workload(session)
-    setup = found.setup
+    """Return what the ledger keeps of a run; what the learner has not done yet is None.
+
+    Settings and what follows from them are those that were put to the test, wherever the sliders
+    stand since.
+    """
     locked2 = {p.question: p for p in session.predictions("act2")}
     lever = session.reflection("act1", "lever")
     reason = session.reflection("act2", "reason")
     record: dict[str, Any] = {
         "context": session.variant,
-        "model": setup.model,
-        "n_gpus": setup.n_gpus,
-        "units_convention": setup.units,
-        "model_params_b": model_of(setup.model).n_params / 1e9,
-        "context_length": setup.seq_tokens,
-        **dict.fromkeys(_ACT1 + _ACT2),
+        **dict.fromkeys(_SAID1 + _TRIED1 + _TRIED2),
         "act1_reflection": lever.chosen if lever else None,
         "act1_reflection_correct": lever.correct if lever else None,
         "act2_prediction": {key: p.chosen for key, p in locked2.items()} or None,
         "act2_prediction_correct": {key: p.correct for key, p in locked2.items()} or None,
         "act2_reflection": reason.chosen if reason else None,
         "act2_reflection_correct": reason.correct if reason else None,
-        "config_a": _plain(configuration(session, "a"), asked),
-        "config_b": _plain(configuration(session, "b"), asked),
         "iterations": session.iterations,
         "sim_seed": SEED,
         "library_version": __version__,
     }
     if session.is_locked("act1"):
         locked, reality = session.prediction("act1", "users"), act1_reality(session)
-        act1 = (
-            *(found.user_bytes / 2**30, found.users, locked.to_dict()["scenario"]),
-            *(reality.predicted, reality.users, reality.ratio),
+        said = (
+            *(locked.to_dict()["scenario"], reality.predicted, reality.users, reality.ratio),
             *(locked.correct, reality.mistake, locked.confidence),
         )
-        record.update(zip(_ACT1, act1, strict=True))
-    if session.is_locked("act2"):
-        run, aims = chosen_run(session), goals(session)
+        record.update(zip(_SAID1, said, strict=True))
+    tested = session.as_attempted()
+    if session.attempts("act1"):
+        found = memory_plan(tested)
+        setup = found.setup
+        memory = (
+            *(setup.model, setup.n_gpus, setup.units, model_of(setup.model).n_params / 1e9),
+            *(setup.seq_tokens, found.user_bytes / 2**30, found.users),
+        )
+        record.update(zip(_TRIED1, memory, strict=True))
+    if session.attempts("act2"):
+        run, aims, asked = chosen_run(tested), goals(tested), workload(tested)
         hit, ttft_ms = goal_states(run, aims), _ms(run.ttft_p99_s)
-        act2 = (
+        served = (
+            *(_plain(configuration(tested, name), asked) for name in "ab"),
             *(run.configuration.max_batch, _ms(run.ttft_p50_s), ttft_ms, _ms(run.tpot_p99_s)),
             *(run.tok_s, run.goodput_rps(aims), list(hit), not hit),
             *(ttft_ms, run.configuration.mode),
         )
-        record.update(zip(_ACT2, act2, strict=True))
+        record.update(zip(_TRIED2, served, strict=True))
     return record
 
 
-#: What is None before an act's predictions are locked.
-_ACT1: Final = (
-    *("kv_cache_gib", "max_users", "frozen_scenario"),
-    *("act1_prediction", "act1_reality", "act1_ratio"),
+#: What is None before act I's prediction is locked, and before each act's first test.
+_SAID1: Final = (
+    *("frozen_scenario", "act1_prediction", "act1_reality", "act1_ratio"),
     *("act1_correct", "act1_mistake", "act1_confidence"),
 )
-_ACT2: Final = (
+_TRIED1: Final = (
+    *("model", "n_gpus", "units_convention", "model_params_b"),
+    *("context_length", "kv_cache_gib", "max_users"),
+)
+_TRIED2: Final = (
+    *("config_a", "config_b"),
     *("max_batch_size", "ttft_p50_ms", "ttft_p99_ms", "tpot_p99_ms"),
     *("throughput_tok_s", "goodput_rps", "constraint_hit", "slo_met"),
     *("act2_result", "act2_decision"),

@@ -21,8 +21,9 @@ WORDS: Final = Words.of(__package__)
 class Context:
     """One of the two stories: who asks for what in each act, and what "users" are called.
 
-    `seq_tokens` is the context of each user in act I; act II is about `workload` and `goals`,
-    and its sliders begin with `start_rps`, `modes` and `batches` (of A and B).
+    `seq_tokens` and `n_gpus` are the context of each user and the cards of act I; act II is about
+    `workload` and `goals`, and its sliders begin with `start_rps`, `modes` and `batches` (of A and
+    B). `mission1` and `mission2` are what the missions ask of the settings.
     """
 
     key: str
@@ -32,6 +33,9 @@ class Context:
     act2_message: str
     users_word: str
     seq_tokens: int
+    n_gpus: int
+    mission1: Mapping[str, Any]
+    mission2: Mapping[str, Any]
     workload: Workload
     start_rps: float
     goals: Goals
@@ -41,7 +45,7 @@ class Context:
     @property
     def setup(self) -> MemorySetup:
         """Act I as asked."""
-        return MemorySetup(seq_tokens=self.seq_tokens)
+        return MemorySetup(seq_tokens=self.seq_tokens, n_gpus=self.n_gpus)
 
 
 def _context(key: str) -> Context:

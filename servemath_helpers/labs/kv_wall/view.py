@@ -13,11 +13,13 @@ from servemath_helpers.labs.frame.view import Lab, LabView
 from servemath_helpers.labs.kv_wall import charts
 from servemath_helpers.labs.kv_wall.mission import (
     act1_banner,
-    act2_banners,
     configuration,
     goals,
     memory_plan,
+    promises,
+    side_banners,
     verdict,
+    wants,
     workload,
 )
 from servemath_helpers.labs.kv_wall.model import (
@@ -47,7 +49,9 @@ def _story(session: Session) -> str:
 def _task(session: Session, part: str) -> str:
     context = CONTEXTS[session.variant]
     said = context.act1_message if part == "act1" else context.act2_message
-    return banner("info", "You are asked:", said)
+    wanted = "; ".join([promises(session, part), *(want.text for want in wants(session, part))])
+    mission = f"<p><b>{escape(WORDS.say('mission.asks', wanted=wanted))}</b></p>"
+    return banner("info", "You are asked:", said) + mission
 
 
 # --- reality and derivation ---------------------------------------------------------------------
@@ -168,7 +172,7 @@ def _memory_panes(session: Session, tables: bool) -> dict[str, str]:
         "chart_paging": charts.paging_chart(found),
     }
     panes = {
-        "banner": act1_banner(found),
+        "banner": act1_banner(session),
         "cards": cards(
             [
                 ("KV per token", f"{number_text(found.k / 2**10)} KiB", "all layers, K and V"),
@@ -242,8 +246,8 @@ def _serving_panes(session: Session, tables: bool) -> dict[str, str]:
         setup = done.configuration
         title = f"{which}: {setup.mode}, at most {setup.max_batch} on {setup.n_gpus} GPU"
         sides.append(
-            f'<div data-side="{which}"><h4>{escape(title)}</h4>{act2_banners(done, aims)}'
-            f"{cards(measures)}</div>"
+            f'<div data-side="{which}"><h4>{escape(title)}</h4>'
+            f"{side_banners(session, which.lower(), done)}{cards(measures)}</div>"
         )
     pictures = (
         charts.goals_chart(runs, aims),
@@ -302,12 +306,17 @@ class KVWallLab(LabView):
     --------
     Without widgets, as a test or a screen reader would:
 
-    >>> lab = KVWallLab("ada")
-    >>> lab.predict("act1", "users", "right", confidence=5)
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from servemath_helpers.labs.frame.ledger import Ledger
+    >>> folder = TemporaryDirectory()
+    >>> lab = KVWallLab("ada", ledger=Ledger(Path(folder.name) / "ledger.json"))
+    >>> lab.predict("act1", "users", 2, confidence=5)
     >>> lab.lock("act1")
     >>> lab.adjust("act1", n_gpus=1)
     >>> lab.session.settings("act1")["n_gpus"]
     1
+    >>> folder.cleanup()
     """
 
     engine: ClassVar[Lab] = _LAB

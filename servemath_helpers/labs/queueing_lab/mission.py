@@ -43,6 +43,7 @@ __all__ = [
     "promise_name",
     "setting_text",
     "verdict",
+    "wants",
 ]
 
 #: What a comparison forgives: sums of floats that would be equal on paper.
@@ -80,13 +81,14 @@ def _gauge(lam_rps: float, W_s: float, bytes_each: float, room_bytes: float) -> 
 def gauge(track: str, settings: Mapping[str, Any]) -> Gauge:
     """Return requests in flight and the memory they hold.
 
-    >>> here = gauge("cloud", {"lam_rps": 40, "W_ms": 2000})
+    >>> here = gauge("cloud", {"lam_rps": 40, "W_ms": 1500, "size": 50})
     >>> here.L, round(here.used_bytes / 1e9, 2), here.fits
-    (80.0, 33.55, True)
+    (60.0, 12.58, True)
     """
     story = TRACKS[track]
     lam, W_s = settings["lam_rps"], settings["W_ms"] / 1e3
-    return _gauge(lam, W_s, story.bytes_each, story.room_bytes)
+    each = story.bytes_each * settings.get("size", 100) / 100
+    return _gauge(lam, W_s, each, story.room_bytes)
 
 
 def held(settings: Mapping[str, Any], run: Measured) -> Gauge:
@@ -165,7 +167,7 @@ class Judged:
 def judge(track: str, part: str, settings: Mapping[str, Any]) -> Judged:
     """Return how a setting does; the same object for the same settings.
 
-    >>> seen = judge("edge", "part2", {"sensors": 6, "B": 6})
+    >>> seen = judge("edge", "part2", {"sensors": 9, "B": 3, "accelerators": 1})
     >>> [limit.key for limit in seen.broken], seen.unmet
     (['slo'], [])
     """
@@ -178,8 +180,8 @@ def _judge(track: str, part: str, items: tuple[tuple[str, Any], ...]) -> Judged:
     if part == "part1":
         here = gauge(track, settings)
         used = here.used_bytes / here.room_bytes
-        goal = Goal(WORDS.say("goals.room", fill=FILL), used >= FILL - TIGHT)
-        return Judged((_ram(here, TRACKS[track].thing),), (goal,))
+        room = Goal(WORDS.say("goals.room", fill=FILL), used >= FILL - TIGHT)
+        return Judged((_ram(here, TRACKS[track].thing),), (*wants(track, part, settings), room))
     run = measure(track, part, settings)
     limits, goals = _limits(track, part, settings, run), _goals(track, part, settings, run)
     return Judged(tuple(limits), tuple(goals))
@@ -231,14 +233,25 @@ def _slo(track: str, part: str, run: Measured) -> Limit:
 
 
 def _goals(track: str, part: str, s: Mapping[str, Any], run: Measured) -> Iterator[Goal]:
+    if part == "part3" and track != "edge":
+        yield Goal(WORDS.say("goals.hold", hold=HOLD), run.rho >= HOLD - TIGHT)
+    yield from wants(track, part, s)
+
+
+def wants(track: str, part: str, s: Mapping[str, Any]) -> Iterator[Goal]:
+    """Yield what the mission asks of the settings themselves, whatever comes of them."""
+
     def goal(key: str, met: bool, **values: Any) -> Goal:
         return Goal(WORDS.say(f"goals.{key}", **values), met)
 
-    cameras, jitter_ms, wait_ms, clock_ms = 5, 2.0, 5.0, 3.0
-    requests_rps, frames_rps = 200.0, 100.0
-    if part == "part3" and track != "edge":
-        yield goal("hold", run.rho >= HOLD - TIGHT, hold=HOLD)
+    cameras, accelerators, jitter_ms, clock_ms = 8, 2, 2.0, 3.0
+    wait_ms, pixels, requests_rps, frames_rps = 7.0, 60, 350.0, 100.0
     match track, part:
+        case _, "part1":
+            story = TRACKS[track]
+            rate, stay = story.peak["lam_rps"], story.peak["W_ms"]
+            yield goal("rate", s["lam_rps"] >= rate, least_rps=rate, thing=story.thing)
+            yield goal("stay", s["W_ms"] >= stay, stay_ms=stay)
         case "cloud", "part2":
             yield goal("requests", s["lam_rps"] >= requests_rps, least_rps=requests_rps)
         case "cloud", _:
@@ -246,11 +259,14 @@ def _goals(track: str, part: str, s: Mapping[str, Any], run: Measured) -> Iterat
         case "edge", "part2":
             least_rps = cameras * CAMERA_HZ
             yield goal("cameras", s["sensors"] >= cameras, cameras=cameras, least_rps=least_rps)
+            few = s["accelerators"] <= accelerators
+            yield goal("accelerators", few, accelerators=accelerators)
         case "edge", _:
-            yield goal("more_cameras", s["sensors"] > cameras, cameras=cameras + 1)
+            yield goal("more_cameras", s["sensors"] >= cameras - 2, cameras=cameras - 2)
             yield goal("jitter", s["jitter_ms"] >= jitter_ms, jitter_ms=jitter_ms)
         case "mobile", "part2":
             yield goal("wait", s["wait_ms"] >= wait_ms, wait_ms=wait_ms)
+            yield goal("pixels", s["pixels"] >= pixels, pixels_share=pixels / 100)
         case "mobile", _:
             yield goal("scene", s["scene"] != "calm")
         case _, "part2":

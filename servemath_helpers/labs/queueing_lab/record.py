@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from servemath_helpers.labs.frame.numbers import ms_text, number_text
@@ -15,7 +15,7 @@ __all__ = ["FREE_ITERATIONS", "LAB", "RECORD_VERSION", "hud", "outcome"]
 
 LAB: Final = "lab4"
 #: Layout of what the ledger keeps of this lab.
-RECORD_VERSION: Final = "1.13"
+RECORD_VERSION: Final = "1.14"
 #: Settings that can be put to the test before the badge is lost; nothing else is.
 FREE_ITERATIONS: Final = 10
 
@@ -41,6 +41,7 @@ def hud(session: Session) -> Iterator[tuple[str, str]]:
     yield "ρ", rho
     yield "SLO", kept
     yield "ITER", f"{session.iterations}/{FREE_ITERATIONS}"
+    yield "MISSIONS", session.missions
     yield "PARTS ✓", f"{done}/{len(session.parts)}"
     yield "LEDGER", "SAVED" if session.saved_at else "NOT SAVED"
 
@@ -65,39 +66,80 @@ def _answers(session: Session, part: str) -> dict[str, Any]:
 
 
 def outcome(session: Session) -> dict[str, Any]:
-    """Return what the ledger keeps of a run; infinite times become None when it is written."""
+    """Return what the ledger keeps of a run; infinite times become None when it is written.
+
+    Settings and what follows from them are those that were put to the test, wherever the sliders
+    stand since, and None where nothing was.
+    """
     track, parts = session.variant, [part.key for part in session.parts]
-    first, second, third = (dict(session.settings(part)) for part in parts)
-    here, run = gauge(track, first), measure(track, "part3", third)
-    seen = {part: judge(track, part, session.settings(part)) for part in parts}
+    tested = session.as_attempted()
+    settings = {
+        part: dict(tested.settings(part)) if session.attempts(part) else None for part in parts
+    }
     priority = session.reflection("part3", "priority")
-    policy = second.get("policy", "fixed")
-    passed = [any(tried.passed for tried in session.attempts(part)) for part in parts]
+    hit = {
+        limit.key
+        for part, tried in settings.items()
+        if tried is not None
+        for limit in judge(track, part, tried).broken
+    }
     return {
         "track": track,
         **{part: _answers(session, part) for part in parts},
+        **_law(track, settings["part1"]),
+        **_batches(settings["part2"]),
+        **_results(track, settings["part3"]),
+        "utilization_target": HOLD,
+        "slo_ms": slo_ms(track, "part3"),
+        "iterations": session.iterations,
+        "badge": session.iterations <= FREE_ITERATIONS and all(map(session.is_met, parts)),
+        "priority": priority.chosen if priority else None,
+        "defence_text": session.text,
+        "constraint_hit": sorted(hit),
+        "settings": settings,
+        "sim_seed": SEED,
+    }  # fmt: skip
+
+
+_Settings = Mapping[str, Any] | None
+
+
+def _law(track: str, settings: _Settings) -> dict[str, Any]:
+    if settings is None:
+        return dict.fromkeys(("lam_rps", "W_s", "L", "mem_fraction"))
+    here = gauge(track, settings)
+    return {
         "lam_rps": here.lam_rps,
         "W_s": here.W_s,
         "L": here.L,
         "mem_fraction": here.used_bytes / here.room_bytes,
+    }
+
+
+def _batches(settings: _Settings) -> dict[str, Any]:
+    if settings is None:
+        return dict.fromkeys(("batch_policy", "batch_size", "window_ms"))
+    policy = settings.get("policy", "fixed")
+    return {
         "batch_policy": policy,
-        "batch_size": second.get("B", 1),
-        "window_ms": second["window_ms"] if policy == "window" else None,
+        "batch_size": settings.get("B", 1),
+        "window_ms": settings["window_ms"] if policy == "window" else None,
+    }
+
+
+def _results(track: str, settings: _Settings) -> dict[str, Any]:
+    if settings is None:
+        names = ("throughput_rps", "mean_ms", "p99_ms", "replicas", "rho", "ca2", "cs2", "slo_met")
+        return dict.fromkeys(names)
+    run, seen = measure(track, "part3", settings), judge(track, "part3", settings)
+    servers = (settings[name] for name in ("replicas", "accelerators", "slots") if name in settings)
+    return {
         "throughput_rps": run.throughput_rps,
         "mean_ms": run.mean_ms,
         "p99_ms": run.p99_ms,
-        "replicas": third.get("replicas", third.get("accelerators", third.get("slots", 1))),
+        "replicas": next(servers, 1),
         "rho": run.rho,
-        "ca2": CA2.get(third.get("arrivals", "periodic")),
-        "cs2": 1.0 if third.get("policy") == "single" else run.extra.get("cs", 0.0) ** 2,
-        "utilization_target": HOLD,
-        "slo_ms": slo_ms(track, "part3"),
-        "slo_met": all(limit.key != "slo" for limit in seen["part3"].broken),
-        "iterations": session.iterations,
-        "badge": session.iterations <= FREE_ITERATIONS and all(passed),
-        "priority": priority.chosen if priority else None,
-        "defence_text": session.text,
-        "constraint_hit": sorted({limit.key for part in seen.values() for limit in part.broken}),
-        "settings": {"part1": first, "part2": second, "part3": third},
-        "sim_seed": SEED,
+        "ca2": CA2.get(settings.get("arrivals", "periodic")),
+        "cs2": 1.0 if settings.get("policy") == "single" else run.extra.get("cs", 0.0) ** 2,
+        "slo_met": all(limit.key != "slo" for limit in seen.broken),
     }

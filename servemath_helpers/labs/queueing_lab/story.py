@@ -56,8 +56,9 @@ class Track:
     """One story, with the numbers that its gauge needs.
 
     Who the learner is, what is at stake, who asks for part 3 and what, and what a broken promise
-    is called are texts; `thing` is what is in flight, in the plural, and `room` what holds it.
-    `promise` is "p99" or "worst"; part 1 begins with `lam_rps` and `W_ms`.
+    is called are texts; `thing` is what is in flight, in the plural, `room` what holds it, and
+    `size` what makes one of them large. `promise` is "p99" or "worst"; part 1 begins with `lam_rps`
+    and `W_ms`, and its mission asks for `peak`.
     """
 
     key: str
@@ -76,6 +77,8 @@ class Track:
     lam_max_rps: float
     W_ms: float
     W_max_ms: float
+    size: str
+    peak: Mapping[str, float]
     bytes_each: float
     room_bytes: float
 
@@ -146,6 +149,8 @@ def _gauge(track: Track) -> tuple[Control, ...]:
                 help=f"{track.thing} that arrive per second"),
         Control("W_ms", "Mean stay W", track.W_ms, W, track.W_max_ms, W, unit="ms",
                 help="waiting and execution of one"),
+        Control("size", track.size, 100, 25, 200, 5, unit="% of today's",
+                help="the room that one takes grows with it"),
     )  # fmt: skip
 
 

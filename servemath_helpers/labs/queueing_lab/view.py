@@ -1,12 +1,17 @@
 """Lab 4 on the page: four tracks of three parts.
 
->>> lab = QueueingLab(learner="ada", variant="edge")
->>> lab.predict("part2", "miss", "right", confidence=5)
->>> lab.lock("part2")
->>> lab.adjust("part2", sensors=5, B=5)
->>> lab.attempt("part2")
->>> lab.session.attempts("part2")[0].passed
-True
+>>> from pathlib import Path
+>>> from tempfile import TemporaryDirectory
+>>> from servemath_helpers.labs.frame.ledger import Ledger
+>>> folder = TemporaryDirectory()
+>>> lab = QueueingLab("ada", "edge", Ledger(Path(folder.name) / "ledger.json"))
+>>> lab.predict("part1", "double", 2, confidence=5)
+>>> lab.lock("part1")
+>>> lab.adjust("part1", W_ms=9)
+>>> lab.attempt("part1")
+>>> lab.session.attempts("part1")[0].passed
+False
+>>> folder.cleanup()
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 import json
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
-from servemath_helpers.labs.frame.ledger import Ledger, LedgerError
 from servemath_helpers.labs.frame.lock import LabError, Option, Question
 from servemath_helpers.labs.frame.session import Control, Part, Session
 
@@ -27,8 +26,11 @@ def fresh(learner="ada"):
     return Session.start("lab4", learner, "cloud", parts)
 
 
-def locked(part="part1"):
-    return fresh().predict(part, "double", "twice", 4).lock(part)
+def locked(*parts):
+    run = fresh()
+    for part in parts or ("part1",):
+        run = run.predict(part, "double", "twice", 4).lock(part)
+    return run
 
 
 def test_every_step_gives_a_new_session_and_leaves_the_old_one():
@@ -63,7 +65,7 @@ def test_a_lock_holds_the_answer_and_the_scenario_as_they_were():
     ids=["adjust", "reset", "attempt", "reflect", "prediction"],
 )
 def test_nothing_of_a_part_opens_before_its_lock(step):
-    with pytest.raises(LabError, match="lock your prediction of part1 first"):
+    with pytest.raises(LabError, match='lock your prediction of "One" first'):
         step(fresh())
 
 
@@ -99,9 +101,23 @@ def test_what_is_locked_stays_locked():
         run.lock("part1")
 
 
-def test_an_unanswered_question_is_named():
-    with pytest.raises(LabError, match="answer first: double"):
+def test_an_unanswered_question_is_named_by_its_place_not_by_its_key():
+    with pytest.raises(LabError, match=r"^answer the question first$"):
         fresh().lock("part1")
+    asked = tuple(Question(key, "?", (WRONG, RIGHT), "same") for key in "abc")
+    run = Session.start("lab4", "ada", "cloud", [Part("part1", "One", asked, {})])
+    with pytest.raises(LabError, match=r"^of 3 questions, answer first: 1, 3$"):
+        run.predict("part1", "b", 1).lock("part1")
+
+
+@pytest.mark.parametrize(
+    "step", [lambda run: run.predict("part2", "double", 1), lambda run: run.lock("part2")]
+)
+def test_no_part_can_be_answered_before_the_one_that_it_tells_of(step):
+    with pytest.raises(LabError, match='lock your prediction of "One" first'):
+        step(fresh())
+    assert fresh().waits_for("part2").key == "part1" and fresh().waits_for("part1") is None
+    assert locked().waits_for("part2") is None
 
 
 @pytest.mark.parametrize(
@@ -162,7 +178,7 @@ def test_a_part_is_done_when_all_its_reflections_are_answered():
     assert run.reflection("part1", "sizing") is None
     run = run.reflect("part1", "sizing", "twice").reflect("part1", "sizing", "same")
     assert run.is_done("part1") and run.reflection("part1", "sizing").correct
-    assert locked("part2").is_done("part2")  # nothing to reflect on
+    assert locked("part1", "part2").is_done("part2")  # nothing to reflect on
     assert not run.is_done("part2")
 
 
@@ -179,6 +195,50 @@ def test_a_run_can_be_restored_from_what_was_kept_as_json():
     assert again == run
 
 
+def test_parts_that_an_earlier_version_let_lock_in_any_order_are_taken_up_so():
+    state = locked("part1", "part2").to_dict()
+    state.update(locked=["part2"], chosen={"part2/double": ["same", 2]}, attempts={})
+    again = fresh().restore(state)
+    assert again.is_locked("part2") and not again.is_locked("part1")
+
+
+def test_what_stands_is_what_was_put_to_the_test_and_won():
+    run = locked()
+    assert run.attempted("part1") is None and run.missions == "0/2"
+    assert run.adjust("part1", B=9).as_attempted().settings("part1")["B"] == 8
+    run = run.adjust("part1", B=2).attempt("part1", False).adjust("part1", B=3)
+    assert run.as_attempted().settings("part1")["B"] == 2
+    run = run.attempt("part1", True).adjust("part1", B=4).attempt("part1", False)
+    run = run.adjust("part1", B=64)
+    assert run.as_attempted().settings("part1")["B"] == 3 and run.settings("part1")["B"] == 64
+    assert run.missions == "1/2" and run.record()["missions"] == {"part1": True, "part2": False}
+
+
+#: What another run may have done that this one has not.
+MORE = (
+    lambda run: run.attempt("part1", False),
+    lambda run: run.reflect("part1", "sizing", "same"),
+    lambda run: run.write("because"),
+    lambda run: run.predict("part2", "double", "same"),
+    lambda run: run.predict("part2", "double", "same").lock("part2"),
+)
+
+
+@pytest.mark.parametrize("more", MORE)
+def test_a_run_holds_another_if_nothing_of_it_is_lost(more):
+    run = locked()
+    fuller = more(run)
+    assert run.holds(fresh().to_dict()) and fuller.holds(run.to_dict())
+    assert not run.holds(fuller.to_dict()) and not fresh().holds(run.to_dict())
+    assert Session.fullness(fuller.to_dict()) > Session.fullness(run.to_dict())
+
+
+def test_an_answer_that_is_not_locked_can_be_replaced_and_a_locked_one_cannot():
+    first, other = (fresh().predict("part1", "double", key) for key in ("same", "twice"))
+    assert other.holds(first.to_dict())
+    assert not other.lock("part1").holds(first.lock("part1").to_dict())
+
+
 def test_a_run_that_no_longer_fits_is_refused():
     state = full().to_dict()
     with pytest.raises(LabError, match="that run was of 'edge', this is 'cloud'"):
@@ -187,22 +247,12 @@ def test_a_run_that_no_longer_fits_is_refused():
         fresh().restore({**state, "chosen": {"part1/double": ["gone", None]}})
 
 
-def test_saving_marks_this_very_state_and_any_change_unmarks_it(tmp_path):
-    ledger = Ledger(tmp_path / "ledger.json", clock=lambda: "2030-01-01")
-    run, saved = full().save(ledger, {"L": 80, "p99_ms": float("inf")}, version="1.13")
-    assert run.saved_at == saved.saved_at == "2030-01-01"
+def test_any_change_unmarks_a_saved_run_and_its_record_is_plain_json():
+    run = replace(full(), saved_at="2030-01-01")
     assert run.write("other").saved_at is None
-    kept = ledger.load("lab4", "ada")
-    assert (kept["L"], kept["p99_ms"], kept["record_version"]) == (80, None, "1.13")
+    kept = json.loads(json.dumps(run.record({"L": 80, "p99_ms": float("inf")})))
+    assert (kept["L"], kept["p99_ms"]) == (80, None)
     assert fresh().restore(kept["session"]) == full()
-
-
-def test_a_failed_save_changes_nothing(tmp_path):
-    (tmp_path / "file").write_text("")
-    run = full()
-    with pytest.raises(LedgerError):
-        run.save(Ledger(tmp_path / "file" / "ledger.json"))
-    assert run.saved_at is None
 
 
 def test_a_default_out_of_range_is_refused_where_it_is_written():
