@@ -15,7 +15,7 @@
 # <<% set g = facts.get_accelerator("H100-SXM") -%>>
 # # Lab 3 · The KV-cache memory wall
 #
-# Eight H100 hold << num(8 * g.memory_gb) >> GB. The weights of Llama-3-70B take
+# A node of eight H100 holds << num(8 * g.memory_gb) >> GB. The weights of Llama-3-70B take
 # << num(m.weight_bytes() / 10**9, 3) >> GB of it in 16 bits. What is left must hold the keys and
 # values of every token of every user who is there at the same time.
 #
@@ -33,7 +33,8 @@
 # [glossary](../../docs/glossary.md)
 #
 # Nothing here is graded. A locked prediction cannot be changed: being wrong *before* you look is
-# what makes the lab work. Times are what a roofline model permits; real servers are slower, and
+# what makes the lab work. Each act has a mission: no setting that it opens with meets it, and changing
+# one or two controls does not either. *Test this setting* puts what you have to it. Times are what a roofline model permits; real servers are slower, and
 # their curves have the same shape.
 
 # %%
@@ -48,26 +49,25 @@ lab.show()
 #
 # Everything above can be done from code: for a screen reader, or to try a hundred settings in a
 # loop. `lab.session` is what you have done so far; the steps are `lab.predict`, `lab.lock`,
-# `lab.adjust`, `lab.attempt`, `lab.reflect`, `lab.save` and `lab.resume`. The functions behind the
-# sliders need no lab at all:
+# `lab.adjust`, `lab.attempt`, `lab.reflect` and `lab.save`.
+# `lab.predict("act1", "users", 2, confidence=4)` chooses the second option. What is asked:
 
 # %%
-from servemath_helpers.labs.kv_wall.model import Configuration, MemorySetup, Workload, plan, run
+lab.list_questions()
 
-for cards in (2, 4, 8):
-    print(f"{cards} cards hold {plan(MemorySetup(n_gpus=cards, seq_tokens=32_768)).users} users")
-
-gentle = Workload(lam_rps=4, prompt_tokens=512, mean_output=256)
-for mode in ("static", "continuous"):
-    print(f"{mode}: P99 TTFT {run(gentle, Configuration(mode=mode)).ttft_p99_s:.3f} s")
+# %% [markdown]
+# The functions behind the sliders need no lab at all. Once both acts are locked,
+# `servemath_helpers.labs.kv_wall.model` is worth a look: `plan(MemorySetup(...))` is act I, and
+# `run(Workload(...), Configuration(...))` act II.
 
 # %% [markdown]
 # ## Your ledger
 #
-# *Save to ledger* keeps your run in a file of your own; saving again replaces it, and other labs
-# keep their own records beside it. `lab.ledger.path` says where it is, *Take up my saved run* brings
-# it back after a restart, and `lab.ledger.export(lab.learner)` writes a copy of your records next to
-# this notebook, to hand in.
+# Each step is kept in a file of your own, and a lab that is run again takes up where you were; what
+# is locked stays locked. Settings that count are those that you put to the test. A fuller run in the
+# file is never replaced without asking, and other labs keep their own records beside it.
+# `lab.ledger.path` says where it is, and `lab.ledger.export(lab.learner)` writes a copy of your
+# records next to this notebook, to hand in.
 #
 # ## To think about afterwards
 #

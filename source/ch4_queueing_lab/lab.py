@@ -28,9 +28,10 @@
 # [one table](../../docs/symbols.md), terms in a [glossary](../../docs/glossary.md).
 #
 # **How it works.** In each part you first predict; locking freezes your answer and the scenario it is
-# about. Then the simulator opens. Moving controls is free; *Test this setting* puts what you have
-# to the mission and counts as an iteration. Ten are enough for the badge, more cost nothing else.
-# At the end of each part you reflect, and at the end of the lab you save your run to a ledger.
+# about, and opens the simulator and the next part. Moving controls is free; *Test this setting* puts
+# what you have to the mission and counts as an iteration. No mission is met by changing one or two
+# controls. Ten iterations are enough for the badge, more cost nothing else. At the end of each part
+# you reflect.
 # All charts have alt text, and *Show numbers as tables* writes their numbers below them.
 
 # %%
@@ -48,18 +49,15 @@ lab.show()
 # asked, in a track of your choice:
 
 # %%
-lab.choose_variant("cloud")
-for part in lab.session.parts:
-    for asked in part.questions:
-        print(f"{part.key} {asked.key}: {asked.prompt}")
-        for place, option in enumerate(asked.options, 1):
-            print(f"    {place}: {option.label}")
+lab.list_questions("cloud")
 
 # %% [markdown]
 # ## Your ledger
 #
-# *Save to ledger* keeps your run in a file of your own; saving again replaces it, and other labs
-# keep their own records beside it. `lab.ledger.path` says where it is; `lab.ledger.export(lab.learner)`
+# Each step is kept in a file of your own, and a lab that is run again takes up where you were; what
+# is locked stays locked. Settings that count are those that you put to the test. A fuller run in the
+# file is never replaced without asking, and other labs keep their own records beside it.
+# `lab.ledger.path` says where it is; `lab.ledger.export(lab.learner)`
 # writes a copy of your records next to this notebook, to hand in.
 
 # %% [markdown]

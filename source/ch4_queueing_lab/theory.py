@@ -1390,9 +1390,8 @@ show(
 )
 
 # %% [markdown]
-# Two frames per batch for the glasses? The first would wait a whole period,
-# << fixed(1000 / 60, 1) >> ms, for the second: formation alone eats the budget. Periodic sources
-# with a deadline do not batch over *time*; they batch over *sensors*.
+# A batch over *sensors* that fire together forms at once. In a batch over *time* the first frame of
+# a periodic source waits for the last, and formation counts against its deadline like any wait.
 #
 # **Jitter** is the spread of arrival times around the clock. Without jitter a periodic source with
 # less than a period of work waits for nothing. With jitter $J$ a punctual frame behind a late one

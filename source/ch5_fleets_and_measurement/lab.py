@@ -29,8 +29,9 @@
 #
 # **How it works.** Everything is measured before anything is asked, and only bandwidth and FLOP/s are
 # shown. In each part you first predict; locking freezes your answer and the record it is about. Then
-# you see what came of it, and a simulator of that machine opens. Moving controls is free; *Test this
-# setting* puts what you have to the mission. How fast a machine is is never graded.
+# you see what came of it, a simulator of that machine opens, and so does the next part: what a part
+# shows tells of the one before. Moving controls is free; *Test this setting* puts what you have to
+# the mission, which no change of one or two controls meets. How fast a machine is is never graded.
 # All charts have alt text, and *Show numbers as tables* writes their numbers below them.
 
 # %%
@@ -48,12 +49,7 @@ lab.show()
 # option. What is asked of the recorded run:
 
 # %%
-lab.choose_variant("recorded")
-for part in lab.session.parts:
-    for asked in part.questions:
-        print(f"{part.key} {asked.key}: {asked.prompt}")
-        for place, option in enumerate(asked.options, 1):
-            print(f"    {place}: {option.label}")
+lab.list_questions("recorded")
 
 # %% [markdown]
 # ## The engine, the server and the client
@@ -82,8 +78,10 @@ print([(line.decode, line.prefill) for line in engine.log])
 #
 # ## Your ledger
 #
-# *Save to ledger* keeps your run in a file of your own; saving again replaces it, and other labs
-# keep their own records beside it. `lab.ledger.path` says where it is; `lab.ledger.export(lab.learner)`
+# Each step is kept in a file of your own, and a lab that is run again takes up where you were; what
+# is locked stays locked. Settings that count are those that you put to the test. A fuller run in the
+# file is never replaced without asking, and other labs keep their own records beside it.
+# `lab.ledger.path` says where it is; `lab.ledger.export(lab.learner)`
 # writes a copy of your records next to this notebook, to hand in. What was measured of your machine
 # lies beside it and holds no name of yours or of the machine.
 

@@ -226,13 +226,14 @@ def error_chart(record: Record) -> Drawn:
     return Drawn(chart.render(), lambda: table("Errors", columns))
 
 
-def _fleets(record: Record, load: float) -> list[Fleet]:
-    return [fleet(record, replicas, load) for replicas in range(1, MOST_REPLICAS + 1)]
+def _fleets(record: Record, load: float, max_batch: int) -> list[Fleet]:
+    counts = range(1, MOST_REPLICAS + 1)
+    return [fleet(record, replicas, load, max_batch=max_batch) for replicas in counts]
 
 
-def fleet_chart(record: Record, replicas: int, load: float) -> Drawn:
+def fleet_chart(record: Record, replicas: int, load: float, max_batch: int) -> Drawn:
     """Draw the share of promises kept against the number of machines."""
-    shares = [100 * one.share for one in _fleets(record, load)]
+    shares = [100 * one.share for one in _fleets(record, load, max_batch)]
     counts = [float(r) for r in range(1, MOST_REPLICAS + 1)]
     wanted = 100 * float(KEPT)
     chart = Chart(
@@ -249,9 +250,9 @@ def fleet_chart(record: Record, replicas: int, load: float) -> Drawn:
     return Drawn(chart.render(), lambda: table("Promises kept", columns))
 
 
-def wait_chart(record: Record, replicas: int, load: float) -> Drawn:
+def wait_chart(record: Record, replicas: int, load: float, max_batch: int) -> Drawn:
     """Draw P99 of TTFT against the number of machines."""
-    waits = [one.ttft_p99_s for one in _fleets(record, load)]
+    waits = [one.ttft_p99_s for one in _fleets(record, load, max_batch)]
     counts = [float(r) for r in range(1, MOST_REPLICAS + 1)]
     bound = promises(record)["ttft_s"]
     here = duration(waits[replicas - 1])

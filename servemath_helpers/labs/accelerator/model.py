@@ -586,8 +586,17 @@ def roofline_step(record: Record) -> LinearStep:
 
 
 @cache
-def fleet(record: Record, replicas: int, load: float = LOAD, fitted: bool = True) -> Fleet:
-    """Replay a bursty trace, at `load` times one machine's capacity, through a fleet of it."""
+def fleet(
+    record: Record,
+    replicas: int,
+    load: float = LOAD,
+    fitted: bool = True,
+    max_batch: int = MAX_BATCH,
+) -> Fleet:
+    """Replay a bursty trace, at `load` times one machine's capacity, through a fleet of it.
+
+    `max_batch` is how many share a step of one machine.
+    """
     rng = np.random.default_rng([_SEED, record.seed, 3])
     arrival_s = arrivals.bursty(_SIMULATED, load * record.capacity_rps, 3, rng)
     rows = zip(arrival_s.tolist(), *sizes(_SIMULATED, record.seed), strict=True)
@@ -597,7 +606,7 @@ def fleet(record: Record, replicas: int, load: float = LOAD, fitted: bool = True
         "name": "yours",
         "usd_h": 1,
         "max_replicas": MOST_REPLICAS,
-        "max_batch": MAX_BATCH,
+        "max_batch": max_batch,
         "kv_tokens": MAX_BATCH * ROOM,
         **vars(step),
     }

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from servemath_helpers.labs.accelerator.model import (
-    LOAD,
     MOST_REPLICAS,
     ROOM,
     Record,
@@ -53,5 +52,5 @@ def controls(record: Record, part: str) -> tuple[Control, ...]:
     elif part == "part2":
         defaults = {"kv_tokens": 8 * ROOM}
     else:
-        defaults = {"replicas": MOST_REPLICAS, "load": LOAD}
+        defaults = {"replicas": MOST_REPLICAS}
     return WORDS.controls(f"{part}.controls", defaults=defaults)

@@ -33,6 +33,7 @@ from servemath_helpers.labs.accelerator.mission import (
     played_of,
     step_of,
     verdict,
+    wants,
 )
 from servemath_helpers.labs.accelerator.model import (
     BATCHES,
@@ -99,9 +100,10 @@ def _task(session: Session, part: str) -> str:
         most=MAX_BATCH,
         rows=len(record.steps),
     )
-    # What capacity means is told with the questions of the last part only.
-    wanted = f" <b>Mission:</b> {escape(goal(record, part))}." if part != "part2" else ""
-    return f"<p>{escape(said)}{wanted}</p>"
+    if not session.is_locked(part):  # its numbers would tell of what is to be predicted
+        return f"<p>{escape(said)}</p>"
+    wanted = "; ".join([goal(record, part), *(want.text for want in wants(record, part))])
+    return f"<p>{escape(said)} <b>Mission:</b> {escape(wanted)}.</p>"
 
 
 def _listed(items: Any) -> str:
@@ -249,7 +251,7 @@ def _load_panes(record: Record, settings: Mapping[str, Any]) -> tuple[list[_Card
 
 def _fleet_panes(record: Record, settings: Mapping[str, Any]) -> tuple[list[_Card], list[Drawn]]:
     plan, promised = fleet_of(record, settings), promises(record)
-    replicas, load = settings["replicas"], settings["load"]
+    replicas, load, batch = settings["replicas"], settings["load"], settings["max_batch"]
     shown: list[_Card] = [
         ("kept", share(plan.share), f"promised {share(float(promised['share']))}",
          plan.judged.feasible),
@@ -260,8 +262,8 @@ def _fleet_panes(record: Record, settings: Mapping[str, Any]) -> tuple[list[_Car
     return shown, [
         charts.fit_chart(record),
         charts.error_chart(record),
-        charts.fleet_chart(record, replicas, load),
-        charts.wait_chart(record, replicas, load),
+        charts.fleet_chart(record, replicas, load, batch),
+        charts.wait_chart(record, replicas, load, batch),
     ]
 
 

@@ -129,11 +129,11 @@ def question(
 
     ValueError unless exactly one does, and all differ.
 
-    >>> asked = question("double", "Twice the arrivals?",
-    ...                  [Option("same", "80 in flight", 80), Option("twice", "160", 160)],
+    >>> asked = question("busier", "Twice the arrivals?",
+    ...                  [Option("same", "80 in flight", 80), Option("more", "160", 160)],
     ...                  truth=2 * 80)
     >>> asked.answer
-    'twice'
+    'more'
     """
     options = tuple(options)
     values = [option.value for option in options]

@@ -5,8 +5,8 @@ A `Session` never changes; each step returns a new one. An engine supplies each 
 so that a lab can be driven from code:
 
 >>> from servemath_helpers.labs.frame.lock import Option, Question
->>> asked = Question("double", "Twice the arrivals?",
-...                  (Option("same", "80", 80), Option("twice", "160", 160)), "twice")
+>>> asked = Question("busier", "Twice the arrivals?",
+...                  (Option("same", "80", 80), Option("more", "160", 160)), "more")
 >>> part = Part("part1", "Requests in flight", questions=(asked,), scenario={"lam_rps": 40},
 ...             controls=(Control("lam_rps", "Arrivals", 40.0, low=0.0, high=200.0),))
 >>> run = Session.start("demo", "ada", "cloud", [part])
@@ -14,10 +14,10 @@ so that a lab can be driven from code:
 Traceback (most recent call last):
     ...
 servemath_helpers.labs.frame.lock.LabError: lock your prediction of "Requests in flight" first
->>> run = run.predict("part1", "double", "twice", confidence=4).lock("part1")
+>>> run = run.predict("part1", "busier", "more", confidence=4).lock("part1")
 >>> run.adjust("part1", lam_rps=80).settings("part1")["lam_rps"]
 80.0
->>> run.prediction("part1", "double").correct
+>>> run.prediction("part1", "busier").correct
 True
 """
 
@@ -360,10 +360,17 @@ class Session:
     # --- keeping -------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the state as plain data, enough for `restore`."""
+        """Return the state as plain data, enough for `restore`.
+
+        What is not locked yet is kept by its place: keys say which option is right.
+        """
         return {
             "variant": self.variant,
-            "chosen": {key: list(value) for key, value in self._chosen.items()},
+            "chosen": {
+                key: [option if self.is_locked(part) else self._place(part, asked, option), sure]
+                for key, (option, sure) in self._chosen.items()
+                for part, asked in [key.split("/", 1)]
+            },
             "locked": [part.key for part in self.parts if part.key in self._locked],
             "settings": thaw(self._settings),
             "reflected": {key: answer.chosen for key, answer in self._reflected.items()},
@@ -376,6 +383,10 @@ class Session:
             },
             "text": self.text,
         }
+
+    def _place(self, part: str, question: str, option: str) -> int:
+        keys = [known.key for known in self._question(part, question).options]
+        return 1 + keys.index(option)
 
     def restore(self, state: Mapping[str, Any]) -> Session:
         """Return this fresh run taken to the state that `to_dict` gave.

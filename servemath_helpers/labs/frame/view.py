@@ -177,9 +177,16 @@ class LabView:
             self._lay_out()
 
     def list_questions(self, variant: str | None = None) -> None:
-        """Print what is asked and the places of the options; going to no other variant for it."""
+        """Print what is asked and the places of the options, going to no other variant for it.
+
+        A part is listed when its questions are open: they tell of the parts before it.
+        """
         name = self._variant if variant is None else variant
-        for part in (self._sessions.get(name) or self._start(name)).parts:
+        run = self._sessions.get(name) or self._start(name)
+        for part in run.parts:
+            if (before := run.waits_for(part.key)) is not None:
+                print(f'{part.key} opens when the prediction of "{before.title}" is locked')
+                continue
             for asked in part.questions:
                 print(f"{part.key} {asked.key}: {asked.prompt}")
                 for place, option in enumerate(asked.options, 1):

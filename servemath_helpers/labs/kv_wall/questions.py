@@ -341,8 +341,8 @@ def act2_reality(session: Session) -> tuple[tuple[str, Run], ...]:
 def parts(context: str) -> tuple[Part, ...]:
     """Return the two acts of a context; ValueError if there is no such context.
 
-    >>> [part.questions[0].right.label for part in parts("latency")]
-    ['371 users', '3.11 min and growing for as long as the peak lasts']
+    >>> [asked.key for part in parts("latency") for asked in part.questions]
+    ['users', 'small_batch', 'gets_worse', 'same_configuration']
     """
     story = context_of(context)
     first = _small_batch_question if context == "latency" else _static_question

@@ -305,7 +305,7 @@ def u_curve(
     the queue is unstable.
 
     >>> [round(ms, 1) for ms in u_curve(100.0, "fixed", 0.0, (2, 3, 64))]
-    [inf, 46.3, 399.9]
+    [inf, 45.6, 399.1]
     """
     alpha, beta = ALPHA_MS["cloud"], BETA_MS["cloud"]
     if policy == "fixed":

@@ -131,7 +131,7 @@ def scenario(track: str, part: str) -> Mapping[str, Any]:
     """Return the frozen scenario that a part's questions are about."""
     if part == "part1":
         story = TRACKS[track]
-        return {"lam_rps": 2 * story.lam_rps, "W_ms": story.W_ms}
+        return {"lam_rps": 2 * story.lam_rps, "W_ms": story.W_ms, "size": 100}
     return MappingProxyType(WORDS.get(f"{track}.{part}.scenario"))
 
 

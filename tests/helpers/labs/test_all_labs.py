@@ -82,7 +82,7 @@ def texts_in(value):
     if isinstance(value, dict):
         for key, item in value.items():
             # Numbers that a story gives, and formulas of a derivation, are no results.
-            if key not in ("controls", "scenario", "before", "version"):
+            if key not in ("controls", "scenario", "before", "mission1", "mission2"):
                 yield from texts_in(item)
     elif isinstance(value, list):
         for item in value:

@@ -239,6 +239,13 @@ def test_an_answer_that_is_not_locked_can_be_replaced_and_a_locked_one_cannot():
     assert not other.lock("part1").holds(first.lock("part1").to_dict())
 
 
+def test_what_is_kept_before_the_lock_does_not_tell_the_key():
+    run = fresh().predict("part1", "double", "twice", 4)
+    ((place, sure),) = run.to_dict()["chosen"].values()
+    assert (place, sure) in ((1, 4), (2, 4)) and fresh().restore(run.to_dict()) == run
+    assert run.lock("part1").to_dict()["chosen"] == {"part1/double": ["twice", 4]}
+
+
 def test_a_run_that_no_longer_fits_is_refused():
     state = full().to_dict()
     with pytest.raises(LabError, match="that run was of 'edge', this is 'cloud'"):

@@ -397,7 +397,8 @@ def test_what_is_asked_can_be_read_without_going_there(shown, capsys):
     shown.list_questions()
     shown.list_questions("two")
     told = capsys.readouterr().out
-    assert told.count("p2 double: Twice the arrivals?") == 2 and "    2: " in told
+    assert told.count("p1 double: Twice the arrivals?") == 2 and "    2: " in told
+    assert told.count('p2 opens when the prediction of "First" is locked') == 2
     assert "twice" not in told and shown.session.variant == "one"
 
 
@@ -416,10 +417,11 @@ def test_show_displays_the_widget(lab, monkeypatch):
 
 def test_a_part_that_was_never_shown_can_be_moved_too(shown, ledger):
     unlock(shown)
-    again = Small("ada", ledger=ledger)
+    again = Small("ada", "two", ledger)
     again.widget  # noqa: B018 - builds it
     again._where.value = "p2"
-    assert again.resume() and again._where.value == "p2"
+    again.choose_variant("one")
+    assert again.session.is_locked("p1") and again._where.value == "p2"
     again.adjust("p1", B=3)
     again._where.value = "p1"
     assert again.box("p1").controls["B"].value == 3

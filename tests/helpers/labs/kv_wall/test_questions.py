@@ -45,7 +45,7 @@ def independent(context, key):
     if key == "users":
         k = 2 * model.n_layers * model.n_kv_heads * model.head_dim * 2
         weights = 2 * model.n_params
-        return memory.max_users(8, 80 * 10**9, weights, k, story.seq_tokens)
+        return memory.max_users(story.n_gpus, 80 * 10**9, weights, k, story.seq_tokens)
     if key == "small_batch":
         return simulate(asked, "continuous", 8).percentile("ttft", "0.99")
     if key == "continuous_gain":
@@ -79,7 +79,7 @@ def test_exactly_one_option_is_what_the_library_computes(context, part, key):
 
 
 @pytest.mark.parametrize(
-    ("context", "numbers"), [("latency", [46, 185, 371, 743]), ("throughput", [23, 92, 185, 371])]
+    ("context", "numbers"), [("latency", [13, 53, 106, 213]), ("throughput", [16, 67, 135, 270])]
 )
 def test_the_options_of_act_one_are_the_usual_slips(context, numbers):
     asked = find(context, "act1", "users")
@@ -154,7 +154,7 @@ def test_the_mistake_behind_a_number_is_named(idea):
     found = questions.act1_reality(run)
     assert found.mistake == (None if idea == "right" else idea)
     assert found.predicted == find("latency", "act1", "users").option(idea).value
-    assert found.users == 371 and found.ratio == found.predicted / 371
+    assert found.users == 106 and found.ratio == found.predicted / 106
     assert "320 KiB" in found.text
 
 

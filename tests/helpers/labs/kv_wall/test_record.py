@@ -29,7 +29,7 @@ def answered(context, *, right):
 
 FIELDS = [
     "LAB", "CONTEXT", "ACT I", "ACT II PRED", "TTFT P99 (LAT)", "TPS (BATCH)", "KV/USER",
-    "MAX USERS", "SLO", "REFLECT", "ITERATIONS", "LEDGER",
+    "MAX USERS", "SLO", "REFLECT", "MISSIONS", "ITERATIONS", "LEDGER",
 ]  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def test_the_footer_starts_empty_and_fills():
     assert (shown["MAX USERS"], shown["KV/USER"], shown["LEDGER"]) == ("–", "–", "NOT SAVED")
     run = answered("latency", right=True).reflect("act1", "lever", "heads")
     shown = dict(engine.hud(run))
-    assert (shown["MAX USERS"], shown["KV/USER"]) == ("371", "1.34 GB")
+    assert (shown["MAX USERS"], shown["KV/USER"]) == ("106", "1.68 GB")
     run = run.attempt("act2", True)
     shown = dict(engine.hud(run))
     assert (shown["ACT I"], shown["ACT II PRED"], shown["REFLECT"]) == ("✓", "✓✓✓", "1/2")
@@ -79,8 +79,18 @@ def test_nothing_gives_act_one_away_before_its_lock(context):
 
 
 def test_a_design_without_memory_is_saved_as_such():
-    run = answered("latency", right=True).adjust("act2", a_n_gpus=1)
+    run = answered("latency", right=True).adjust("act2", a_n_gpus=1).attempt("act2", False)
     record = engine.outcome(run)
     assert record["constraint_hit"] == ["oom"] and record["slo_met"] is False
     assert record["ttft_p99_ms"] is None and record["throughput_tok_s"] == 0
     json.dumps(record, allow_nan=False)
+
+
+def test_what_is_kept_is_what_was_put_to_the_test_and_not_where_a_slider_stands():
+    run = answered("latency", right=True).adjust("act1", n_gpus=2)
+    assert engine.outcome(run)["max_users"] is None and engine.outcome(run)["slo_met"] is None
+    run = run.attempt("act1", False).adjust("act1", n_gpus=8)
+    run = run.adjust("act2", a_max_batch=48).attempt("act2", True).reset("act2")
+    record = engine.outcome(run)
+    assert (record["n_gpus"], record["max_users"]) == (2, 11)
+    assert record["max_batch_size"] == 48 and record["config_a"]["max_batch"] == 48

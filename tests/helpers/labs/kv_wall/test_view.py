@@ -27,14 +27,14 @@ def test_the_widget_is_built_and_follows_the_session(lab):
     assert lab.session.settings("act1")["n_gpus"] == 1
     assert "Out of memory." in box.panes.value
     box.controls["n_gpus"].value = 8
-    assert "Viable: 371 users." in box.panes.value
+    assert "Viable: 297 users." in box.panes.value
 
 
 def test_the_reality_of_act_one_says_what_the_number_assumes(lab):
     lab.predict("act1", "users", "query_heads", 2)
     lab.lock("act1")
     before = ENGINE.reality(lab.session, "act1")
-    assert "46 ✗" in before and "0.12×" in before and "sure 2 of 5" in before
+    assert "13 ✗" in before and "0.12×" in before and "sure 2 of 5" in before
     assert "What your number assumes:" in before
 
 
@@ -42,7 +42,7 @@ def test_a_right_prediction_needs_no_explanation(lab):
     lab.predict("act1", "users", "right")
     lab.lock("act1")
     shown = ENGINE.reality(lab.session, "act1")
-    assert "371 ✓" in shown and "assumes" not in shown and "confidence not given" in shown
+    assert "106 ✓" in shown and "assumes" not in shown and "confidence not given" in shown
 
 
 def test_the_reality_of_act_two_counts_right_answers_and_shows_the_runs(lab):
@@ -56,7 +56,7 @@ def test_the_sides_say_what_is_wrong_with_each(lab):
     lab.adjust("act2", b_mode="static", b_max_batch=8)
     html = ENGINE.panes(lab.session, "act2", False)["sides"]
     a, b = html.split('data-side="B"')
-    assert "All goals met." in a and "Unstable queue." in b and "TTFT bound missed." in b
+    assert "Every bound kept." in a and "Unstable queue." in b and "TTFT bound missed." in b
     assert "✗" not in a
 
 

@@ -46,7 +46,11 @@ MEET = [
     ("cloud", "part2", {"lam_rps": 350.0, "B": 16, "policy": "greedy"}),
     ("cloud", "part2", {"lam_rps": 350.0, "B": 32, "policy": "window"}),
     ("cloud", "part3", {"rho": 0.8, "replicas": 8, "arrivals": "bursty"}),
-    ("cloud", "part3", {"rho": 0.8, "replicas": 1, "arrivals": "bursty", "policy": "greedy"}),
+    (
+        "cloud",
+        "part3",
+        {"rho": 0.8, "replicas": 1, "arrivals": "bursty", "policy": "greedy", "prefix_hit": 0.2},
+    ),
     ("edge", "part2", {"sensors": 8, "B": 4, "accelerators": 2}),
     ("edge", "part3", {"sensors": 6, "jitter_ms": 2.0, "trigger": "staggered"}),
     ("edge", "part3", {"sensors": 6, "jitter_ms": 2.0, "accelerators": 2, "batched": True}),

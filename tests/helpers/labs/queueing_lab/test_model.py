@@ -91,10 +91,20 @@ def test_the_cliff_rises(kind):
 
 
 @pytest.mark.parametrize(
-    ("n", "B", "worst"), [(5, 5, 9.5), (6, 6, 11.0), (6, 1, 21.0), (5, 2, 13.5)]
+    ("n", "B", "worst"), [(5, 5, 7.4), (6, 6, 8.4), (6, 1, 20.4), (5, 2, 12.2)]
 )
 def test_cameras_that_fire_together_wait_for_one_another(n, B, worst):
-    assert measure("edge", "part2", {"sensors": n, "B": B}).worst_ms == worst
+    run = measure("edge", "part2", {"sensors": n, "B": B})
+    assert run.worst_ms == pytest.approx(worst)
+
+
+@pytest.mark.parametrize(("n", "c", "worst", "depth"), [(8, 2, 6.4, 1.5), (9, 2, 7.4, 16 / 9)])
+def test_accelerators_share_the_cameras(n, c, worst, depth):
+    run = measure("edge", "part2", {"sensors": n, "B": 12, "accelerators": c})
+    assert run.worst_ms == pytest.approx(worst) and run.depth == pytest.approx(depth)
+    assert run.extra["mean_batch"] == n / c
+    alone = measure("edge", "part2", {"sensors": 1, "B": 1, "accelerators": 4})
+    assert alone.busy == pytest.approx(3.4 * 30 / 1e3 / 4)
 
 
 def test_a_burst_longer_than_a_period_is_unstable():
@@ -116,17 +126,17 @@ def loop(**changes):
 
 def test_staggered_cameras_never_meet_while_jitter_is_small():
     spacing_ms = 1e3 / models.CAMERA_HZ / 6
-    assert loop().worst_ms == pytest.approx(21)
-    assert loop(trigger="staggered").worst_ms == pytest.approx(3.5)
-    assert loop(trigger="staggered", jitter_ms=spacing_ms - 3.5).worst_ms == pytest.approx(3.5)
-    assert loop(trigger="staggered", jitter_ms=10.0).worst_ms > 3.6
+    assert loop().worst_ms == pytest.approx(20.4)
+    assert loop(trigger="staggered").worst_ms == pytest.approx(3.4)
+    assert loop(trigger="staggered", jitter_ms=spacing_ms - 3.4).worst_ms == pytest.approx(3.4)
+    assert loop(trigger="staggered", jitter_ms=10.0).worst_ms > 3.5
 
 
 def test_batches_and_accelerators_shorten_the_worst_case():
-    assert loop(batched=True).worst_ms == pytest.approx(11)
-    assert loop(accelerators=3).worst_ms == pytest.approx(7)
-    assert loop(accelerators=2, batched=True).worst_ms == pytest.approx(6.5)
-    assert loop(sensors=1, accelerators=4, batched=True).worst_ms == pytest.approx(3.5)
+    assert loop(batched=True).worst_ms == pytest.approx(8.4)
+    assert loop(accelerators=3).worst_ms == pytest.approx(6.8)
+    assert loop(accelerators=2, batched=True).worst_ms == pytest.approx(5.4)
+    assert loop(sensors=1, accelerators=4, batched=True).worst_ms == pytest.approx(3.4)
 
 
 def frame(B=1, wait_ms=5.0, pipelined=True):
@@ -138,6 +148,11 @@ def test_pipelining_saves_the_rate_and_not_the_age():
     alone, overlapped = frame(pipelined=False), frame()
     assert (alone.extra["fps"], overlapped.extra["fps"]) == (30.0, 60.0)
     assert alone.worst_ms == overlapped.worst_ms == 20
+
+
+def test_fewer_pixels_are_computed_sooner():
+    s = {"B": 1, "wait_ms": 5.0, "pipelined": True}
+    assert measure("mobile", "part2", {**s, "pixels": 50}).worst_ms == pytest.approx(5 + 9 + 3)
 
 
 def test_a_pair_of_frames_is_a_period_older():

@@ -2,7 +2,6 @@
 
 import pytest
 
-from servemath_helpers.labs.frame.ledger import Ledger
 from servemath_helpers.labs.frame.session import Session
 from servemath_helpers.labs.queueing_lab.mission import verdict
 from servemath_helpers.labs.queueing_lab.questions import parts
@@ -38,16 +37,25 @@ def test_a_mission_met_in_every_part_earns_the_badge(track):
     assert all(kept[part]["correct"] for part in ("part1", "part2", "part3"))
 
 
-def test_a_record_can_be_written_before_anything_is_done_and_in_failure(tmp_path):
-    run = Session.start(LAB, "ada", "cloud", parts("cloud"))
-    kept = outcome(run)
+def test_a_record_can_be_written_before_anything_is_done():
+    kept = outcome(Session.start(LAB, "ada", "cloud", parts("cloud")))
     assert kept["part1"]["prediction"] is None and kept["priority"] is None
-    assert not kept["badge"]
-    run = run.predict("part2", "u_curve", "u").lock("part2")
-    run = run.adjust("part2", lam_rps=400, policy="window", window_ms=50)
-    kept = outcome(run)
+    assert not kept["badge"] and kept["constraint_hit"] == []
+    for name in ("L", "batch_size", "p99_ms", "slo_met"):
+        assert kept[name] is None, "nothing was put to the test"
+
+
+def test_what_is_kept_is_what_was_put_to_the_test_and_not_where_a_slider_stands():
+    run = played("cloud").adjust("part2", lam_rps=400, B=1)
+    assert outcome(run)["settings"]["part2"]["B"] == 16 and outcome(run)["constraint_hit"] == []
+    # A mission that is met stays met, whatever is tried afterwards.
+    assert outcome(run.attempt("part2", False))["settings"]["part2"]["B"] == 16
+    run = Session.start(LAB, "ada", "cloud", parts("cloud"))
+    for part, asked in (("part1", "double"), ("part2", "u_curve")):
+        run = run.predict(part, asked, 1).lock(part)
+    run = run.adjust("part2", lam_rps=400, policy="window", window_ms=50).attempt("part2", False)
+    kept = outcome(run.reset("part2"))
     assert kept["window_ms"] == 50 and kept["constraint_hit"] == ["slo", "unstable"]
-    run.save(Ledger(tmp_path / "ledger.json"), kept)
 
 
 def test_an_eleventh_iteration_costs_the_badge_only():

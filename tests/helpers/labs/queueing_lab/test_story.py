@@ -24,7 +24,9 @@ def test_every_control_starts_on_its_own_grid(track, part):
 @pytest.mark.parametrize("track", TRACKS)
 def test_the_gauge_starts_where_the_story_does(track):
     story = TRACKS[track]
-    assert [control.default for control in controls(track, "part1")] == [story.lam_rps, story.W_ms]
+    assert [control.default for control in controls(track, "part1")] == [
+        *(story.lam_rps, story.W_ms, 100)
+    ]
 
 
 def test_the_pools_promise_is_ten_service_times():
