@@ -75,6 +75,7 @@ def wants(record: Record, part: str) -> tuple[Want, ...]:
     >>> [want.text for want in wants(virtual_record(), "part3")]
     ['at least 2.5× the capacity of one machine']
     """
+    rows: list[tuple[str, float, bool]]
     if part == "part1":
         now = measured(record)
         rows = [("context", LONG_CONTEXT, True)]
