@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -71,7 +72,15 @@ operand type(s) for *: 'NoneType' and 'int'.
         return
     from servemath_helpers.deep import engine
 
-    named = {str(getattr(one, "__name__", one)): one for one in functions}
+    caller = sys._getframe(1).f_globals
+    named = {_name_of(one, asked, caller): one for one in functions}
     if not any(named.keys() <= {*exercise.functions} for exercise in asked.values()):
         raise ValueError(f"functions must be those of one exercise, got {', '.join(named)}")
     print(engine.examine(named).text)
+
+
+def _name_of(function: object, asked: Iterable[str], names: Mapping[str, object]) -> str:
+    """Return a function's own name, or the one that an exercise knows it by among `names`."""
+    own = str(getattr(function, "__name__", function))
+    known = (name for name in asked if name == own or names.get(name) is function)
+    return next(known, own)

@@ -338,11 +338,11 @@ def test_what_a_deep_check_knows_is_not_in_the_jail(result_of):
     outputs, _ = result_of(
         code_cell("from servemath_helpers.notebook import deep_check\ndeep_check(abs)"),
         code_cell("from servemath_helpers import deep\nprint(deep.exercises())"),
-        code_cell("import servemath_helpers.deep.ch1"),
+        *(code_cell(f"import servemath_helpers.deep.{name}") for name in ("ch1", "engine")),
     )
     assert outputs[0][0]["text"] == "The deep check does not run where work is graded.\n"
     assert outputs[1][0]["text"] == "{}\n"
-    assert outputs[2][0]["ename"] == "ModuleNotFoundError"
+    assert [output[0]["ename"] for output in outputs[2:]] == ["ModuleNotFoundError"] * 2
 
 
 def test_a_solution_that_rests_on_the_answer_is_told_from_one_that_does_not(result_of):

@@ -386,6 +386,12 @@ def test_a_function_is_known_by_its_name():
         deep_check(5)
 
 
+def test_a_function_may_have_another_name_of_its_own(capsys):
+    cell = "littles_law = lambda lam=None, W=None, L=None: 0\ndeep_check(littles_law)"
+    exec(cell, {"deep_check": deep_check})
+    assert capsys.readouterr().out.startswith("✗ littles_law: a counter-example.\n")
+
+
 def test_nothing_is_checked_where_the_chapters_are_not(monkeypatch, capsys):
     monkeypatch.setattr(deep, "__path__", [])
     deep_check(abs)

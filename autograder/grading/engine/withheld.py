@@ -12,8 +12,8 @@ from autograder.grading.engine.parsing import parse
 
 PACKAGE = "servemath_helpers"
 
-#: Modules that know answers, and that learners have while they work.
-UNGRADED = ("deep/ch*.py",)
+#: What learners have while they work, and no copy that grading makes: its modules know answers.
+UNGRADED = ("deep/[!_]*.py",)
 
 #: Set in the package, within a jail, when code asked for a withheld answer.
 MARK = "withheld_was_asked"
