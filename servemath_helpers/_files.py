@@ -1,12 +1,18 @@
-"""Writing files so that a reader never sees half of one."""
+"""Writing files so that a reader never sees half of one, and two writers lose nothing."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["replace_bytes", "replace_text"]
+__all__ = ["alone", "replace_bytes", "replace_text"]
+
+#: Whoever holds a file longer is gone: a write takes milliseconds.
+STALE_S = 10.0
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -28,3 +34,22 @@ def replace_bytes(path: Path, data: bytes, mode: int = 0o600) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold a file: two notebooks that read it, change it and write it must not lose a change."""
+    lock = path.with_suffix(path.suffix + ".lock")
+    deadline = time.monotonic() + STALE_S
+    while True:
+        try:
+            os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            break
+        except FileExistsError:
+            if time.monotonic() > deadline:
+                lock.unlink(missing_ok=True)
+            time.sleep(0.02)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)

@@ -30,6 +30,7 @@ from servemath_helpers.checks import (
     header,
 )
 from servemath_helpers.deep import deep_check
+from servemath_helpers.progress import follow, progress
 from servemath_helpers.questions import check_yourself
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ __all__ = [
     "deep_check",
     "header",
     "plt",
+    "progress",
     "rng",
     "show",
 ]
@@ -59,6 +61,7 @@ _SEED: Final = 42
 _DRAWING: Final = ("COLORS", "plt", "show")
 
 np.random.seed(_SEED)
+follow()
 
 #: The notebook's random generator: same seed, same numbers, on every run.
 rng: Final = np.random.default_rng(_SEED)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from servemath_helpers.checks import answer_agrees, shown
+from servemath_helpers.progress import DONE, MISSED, note
 
 __all__ = ["check_yourself"]
 
@@ -127,6 +128,7 @@ def check_yourself(name: str, answer: object) -> None:
     elif isinstance(answer, str) and answer.strip() == ASKED:
         print(f"{asks}: {question['worked']}")
     elif answer_agrees(answer, question["right"]):
+        note("questions", name, DONE)
         print(f"✓ {asks}: right")
     else:
         _tell(name, asks, answer, question)
@@ -139,6 +141,7 @@ def _tell(name: str, asks: str, answer: object, question: dict[str, Any]) -> Non
     if given not in seen:
         seen.append(given)
     kind = _kind(answer, question)
+    note("questions", name, f"{MISSED}: {kind}" if kind else MISSED)
     text = f"✗ {asks}: not yet, you answered {given}{f': {kind}' if kind else ''}."
     if len(seen) > 1:
         text += f' Hint: {question["hint"]} The worked answer: answer = "{ASKED}".'

@@ -25,6 +25,7 @@ from autograder.authoring.exercises import (
     statement,
     with_deep_checks,
 )
+from autograder.authoring.outline import exercise_minutes, reading_minutes, tell_time
 from autograder.authoring.prose import render
 from autograder.authoring.questions import (
     is_questions_file,
@@ -138,6 +139,11 @@ def from_text(path: Path) -> NotebookNode:
             cell.source = _BLANK_BEFORE_HIDDEN.sub(r"\n\1", cell.source)
             cell.outputs = []
             cell.execution_count = None
+    if path.stem == "theory":
+        advice = "Its sections are short: stop after any of them."
+        tell_time(notebook.cells, reading_minutes(notebook.cells), advice)
+    elif records:
+        tell_time(notebook.cells, exercise_minutes(records.values()), "Ten minutes a star.")
     _cell_ids(notebook)
     return notebook
 

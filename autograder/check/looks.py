@@ -14,7 +14,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from autograder.authoring import command_page
+from autograder.authoring import command_page, outline
 from autograder.authoring.build import build_text, from_text, serialise
 from autograder.authoring.questions import questions_file, questions_text
 from autograder.authoring.reference import glossary_page, symbols_page
@@ -87,11 +87,13 @@ def pages(course: Course) -> Finding:
         docs / "glossary.md": glossary_page(),
         command_page.place(course): command_page.page(),
     }
+    if outline.place(course).is_file():
+        wanted[outline.place(course)] = outline.outline(course)
     stale = [str(path.relative_to(course.root)) for path in wanted if _text(path) != wanted[path]]
     if stale:
         found = f"not what they are made from gives: {few(stale)}"
         return Finding("pages", "fault", found, "servemath build --only notebooks")
-    return Finding("pages", "ok", "symbols, glossary and command line are up to date")
+    return Finding("pages", "ok", "symbols, glossary, command line and outline are up to date")
 
 
 def _text(path: Path) -> str | None:

@@ -169,3 +169,4 @@ _add(
 _add(sample.demo, TRYING, **{"ch1": "one chapter", "": "all chapters"})
 _add(sample.clean_demo, TRYING, "clean-demo", **{"": "before a real class comes"})
 _add(machine.lab, TRYING, **{"": "as a learner works"})
+_add(machine.progress, TRYING, **{"": "where you stand, and what comes next"})

@@ -56,6 +56,7 @@ def _notebooks(course: Course, chapters: list[str], stale: bool) -> None:
 
     from autograder.authoring.build import build
     from autograder.authoring.command_page import write_page
+    from autograder.authoring.outline import write_outline
     from autograder.authoring.reference import write_pages
 
     with progress("building notebooks", len(chapters)) as advance:
@@ -69,6 +70,7 @@ def _notebooks(course: Course, chapters: list[str], stale: bool) -> None:
             except (ValueError, CellTimeoutError) as error:
                 raise Mistake(f"{name}: {first_line(error)}") from error
             advance(name)
+        results += write_outline(course)
     for path, changed in results:
         typer.echo(f"{'built' if changed else 'unchanged'}  {shown(path)}")
 

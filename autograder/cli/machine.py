@@ -1,7 +1,8 @@
-"""Commands about this machine: doctor, lab."""
+"""Commands about this machine: doctor, lab, progress."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -40,3 +41,18 @@ def lab(context: typer.Context) -> None:
         open_lab(course)
     except FileNotFoundError as error:
         raise NotHere("jupyter is not installed here: make setup") from error
+
+
+def progress(
+    file: Annotated[
+        Path | None, typer.Argument(help="Another file of progress.", show_default="your own")
+    ] = None,
+) -> None:
+    """Show where a learner stands.
+
+    What is answered and what passes in each chapter, as notebooks kept it on this computer, how
+    long the rest takes, and what comes next.
+    """
+    from servemath_helpers.progress import own_file, progress
+
+    typer.echo(progress(file or own_file()))

@@ -16,6 +16,8 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from servemath_helpers.progress import DONE, MISSED, note
+
 if TYPE_CHECKING:
     from servemath_helpers.deep.engine import Exercise
 
@@ -76,7 +78,12 @@ operand type(s) for *: 'NoneType' and 'int'.
     named = {_name_of(one, asked, caller): one for one in functions}
     if not any(named.keys() <= {*exercise.functions} for exercise in asked.values()):
         raise ValueError(f"functions must be those of one exercise, got {', '.join(named)}")
-    print(engine.examine(named).text)
+    finding = engine.examine(named)
+    broken = finding.state in (engine.BROKEN, engine.SLOW)
+    if finding.state == engine.FINE or broken:
+        said = f"{MISSED}: its deep check finds a counter-example." if broken else DONE
+        note("deep", next(iter(named)), said)
+    print(finding.text)
 
 
 def _name_of(function: object, asked: Iterable[str], names: Mapping[str, object]) -> str:

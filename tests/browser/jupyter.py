@@ -152,6 +152,7 @@ def jupyter_lab(
                 **environment(),
                 **{name: str(folder) for name, folder in folders.items()},
                 "SERVEMATH_LEDGER": str(home / "ledger.json"),
+                "SERVEMATH_PROGRESS": str(home / "progress.json"),
                 "JUPYTER_TOKEN": token,
             },
             stdin=subprocess.DEVNULL,

@@ -11,15 +11,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from servemath_helpers._files import replace_text
+from servemath_helpers._files import alone, replace_text
 from servemath_helpers.labs.frame.lock import LabError
 
 __all__ = ["SCHEMA_VERSION", "Ledger", "LedgerError", "Saved", "collect", "default_path"]
@@ -27,7 +25,6 @@ __all__ = ["SCHEMA_VERSION", "Ledger", "LedgerError", "Saved", "collect", "defau
 #: Version of the file's layout; records carry the version of their own lab beside it.
 SCHEMA_VERSION = 1
 _COURSE = "servemath"
-_STALE_LOCK_S = 10.0
 
 
 class LedgerError(Exception):
@@ -129,25 +126,6 @@ class Ledger:
             ) from error
         return f"The ledger was damaged ({reason}). It is kept as {aside.name}; a new one begins."
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Hold the ledger: two notebooks that save at once must not lose a record."""
-        lock = self.path.with_suffix(self.path.suffix + ".lock")
-        deadline = time.monotonic() + _STALE_LOCK_S
-        while True:
-            try:
-                os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-                break
-            except FileExistsError:
-                if time.monotonic() > deadline:
-                    # Whoever made it is gone: a save takes milliseconds.
-                    lock.unlink(missing_ok=True)
-                time.sleep(0.02)
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
-
     def save(self, lab: str, learner: str, record: Mapping[str, Any], version: str = "1") -> Saved:
         """Write a record, replacing an earlier one of the same lab and learner.
 
@@ -170,7 +148,7 @@ class Ledger:
         key, saved_at = self.key(lab, learner), self._clock()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self._alone():
+            with alone(self.path):
                 records, messages = self.read()
                 record = change(records.get(key))
                 records[key] = {

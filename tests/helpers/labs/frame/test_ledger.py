@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from servemath_helpers import _files
 from servemath_helpers.labs.frame import ledger as module
 from servemath_helpers.labs.frame.ledger import (
     SCHEMA_VERSION,
@@ -147,7 +148,7 @@ def test_two_notebooks_that_save_at_once_lose_nothing(ledger):
 
 
 def test_a_lock_left_by_a_crash_does_not_block_for_ever(ledger, monkeypatch):
-    monkeypatch.setattr(module, "_STALE_LOCK_S", 0.05)
+    monkeypatch.setattr(_files, "STALE_S", 0.05)
     ledger.path.parent.mkdir()
     ledger.path.with_suffix(".json.lock").touch()
     ledger.save("lab4", "ada", {"L": 80})

@@ -1,0 +1,145 @@
+import json
+import subprocess
+import sys
+import threading
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from servemath_helpers import progress as module
+from servemath_helpers.deep import deep_check
+from servemath_helpers.progress import DONE, MISSED, follow, note, own_file, progress
+from servemath_helpers.questions import check_yourself
+
+CHECKS = "littles_law__visible__finds_the_missing_quantity"
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """Somebody learns here."""
+    path = tmp_path / "home" / "progress.json"
+    monkeypatch.setenv(module.VARIABLE, str(path))
+    return path
+
+
+@pytest.fixture
+def shell(kept):
+    InteractiveShell.clear_instance()
+    yield InteractiveShell.instance()
+    InteractiveShell.clear_instance()
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_kept"),
+    [
+        ({}, False),
+        ({"JPY_SESSION_NAME": "ch1/theory.ipynb"}, True),
+        ({"COLAB_RELEASE_TAG": "1"}, True),
+        ({"JPY_SESSION_NAME": "ch1/theory.ipynb", module.VARIABLE: ""}, False),
+    ],
+)
+def test_progress_is_kept_where_somebody_sits_in_front(variables, is_kept, monkeypatch, tmp_path):
+    for name in (*module._SESSIONS, module.VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    note("questions", "1.1", DONE)
+    follow()
+    assert (tmp_path / ".servemath" / "progress.json").is_file() == is_kept
+    assert progress().chapters[0].answered == is_kept
+    note("questions", "1.1", DONE)
+
+
+def test_questions_checks_and_deep_checks_are_counted(shell, kept, capsys):
+    before = progress()
+    check_yourself("1.1", 2500)
+    check_yourself("1.2", "?")
+    assert "question 1.1, mean stay in seconds: that is off by a power" in progress().next[0]
+    check_yourself("1.1", 2.5)
+    check_yourself("1.1", 2500)  # it stays answered
+    follow()
+    follow()
+    shell.run_cell("assert False, 'W is L / lam.\\nand more'", cell_id=CHECKS)
+    one = progress()
+    assert "chapter 1, exercise 1, Little's law: W is L / lam. Theory 1.1 helps." in one.next
+    assert (one.chapters[0].answered, one.chapters[0].passing) == (1, 0)
+    shell.run_cell("assert True", cell_id=CHECKS)
+    shell.run_cell("assert True", cell_id="an-example")
+    shell.run_cell("oops(", cell_id=CHECKS.replace("littles_law", "mm1"))
+
+    def littles_law(lam=None, W=None, L=None):
+        return lam * W
+
+    deep_check(littles_law)
+    assert any("a counter-example" in step for step in progress().next)
+    now = progress().chapters[0]
+    assert (now.answered, now.passing, now.deep, now.done) == (1, 1, 0, False)
+    assert now.minutes < before.chapters[0].minutes
+    assert (
+        json.loads(kept.read_text())["checks"]
+        == {
+            CHECKS: DONE,
+            CHECKS.replace(
+                "littles_law", "mm1"
+            ): f"{MISSED}: '(' was never closed (<string>, line 1)",
+        }
+        or json.loads(kept.read_text())["checks"][CHECKS] == DONE
+    )
+
+
+def test_a_table_can_be_read_and_a_course_can_be_done(kept, capsys):
+    assert progress(kept).chapters[0].answered == 0
+    everything = {"questions": {}, "checks": {}, "deep": {}}
+    for chapter in module._outline():
+        everything["questions"] |= dict.fromkeys(chapter["questions"], DONE)
+        for exercise in chapter["exercises"]:
+            everything["checks"] |= dict.fromkeys(exercise["checks"], DONE)
+            everything["deep"][exercise["functions"][0]] = DONE
+    kept.parent.mkdir()
+    kept.write_text(json.dumps(everything))
+    done = progress()
+    assert all(one.done and one.deep == one.exercises and not one.minutes for one in done.chapters)
+    lines = repr(done).splitlines()
+    assert len({len(line) for line in lines[: len(done.chapters) + 1]}) == 1
+    assert lines[-1] == "Next: nothing: all of it is done."
+    assert "<caption>" in done._repr_html_() and done._repr_html_().count("<tr>") == 6
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"questions": 3}', '{"checks": {"a": 1}}', "\xff"])
+def test_a_damaged_file_is_put_aside(kept, damage, capsys):
+    kept.parent.mkdir()
+    for number in (1, 2):
+        kept.write_bytes(damage.encode("latin-1"))
+        note("questions", "1.1", DONE)
+        aside = kept.with_name(f"progress-damaged-{number}.json")
+        assert aside.read_bytes() == damage.encode("latin-1")
+        assert str(aside) in capsys.readouterr().out
+        assert progress().chapters[0].answered == 1
+
+
+def test_kernels_that_note_at_once_lose_nothing(kept):
+    names = [[f"{one}.{two}" for two in range(15)] for one in range(3)]
+    threads = [
+        threading.Thread(target=lambda mine=mine: [note("questions", name, DONE) for name in mine])
+        for mine in names
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert json.loads(kept.read_text())["questions"].keys() == {*sum(names, [])}
+
+
+def test_a_disk_that_takes_nothing_stops_nobody(kept, capsys):
+    kept.parent.write_text("a file where the folder should be")
+    check_yourself("1.1", 2.5)
+    assert "right" in capsys.readouterr().out
+
+
+def test_a_shell_is_told_the_same(kept):
+    note("questions", "1.1", DONE)
+    command = [sys.executable, "-m", "servemath_helpers.progress"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert told.stdout == f"{progress(own_file())}\n"
