@@ -77,16 +77,9 @@ def test_questions_checks_and_deep_checks_are_counted(shell, kept, capsys):
     now = progress().chapters[0]
     assert (now.answered, now.passing, now.deep, now.done) == (1, 1, 0, False)
     assert now.minutes < before.chapters[0].minutes
-    assert (
-        json.loads(kept.read_text())["checks"]
-        == {
-            CHECKS: DONE,
-            CHECKS.replace(
-                "littles_law", "mm1"
-            ): f"{MISSED}: '(' was never closed (<string>, line 1)",
-        }
-        or json.loads(kept.read_text())["checks"][CHECKS] == DONE
-    )
+    checks = json.loads(kept.read_text())["checks"]
+    assert checks.pop(CHECKS) == DONE
+    assert [state.partition(":")[0] for state in checks.values()] == [MISSED]
 
 
 def test_a_table_can_be_read_and_a_course_can_be_done(kept, capsys):
@@ -129,7 +122,9 @@ def test_kernels_that_note_at_once_lose_nothing(kept):
         thread.start()
     for thread in threads:
         thread.join()
-    assert json.loads(kept.read_text())["questions"].keys() == {*sum(names, [])}
+    assert json.loads(kept.read_text())["questions"].keys() == {
+        name for mine in names for name in mine
+    }
 
 
 def test_a_disk_that_takes_nothing_stops_nobody(kept, capsys):
