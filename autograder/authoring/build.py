@@ -10,7 +10,6 @@ import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import jupytext
 import nbformat
@@ -19,7 +18,9 @@ from nbformat import NotebookNode
 
 from autograder import bank
 from autograder.authoring.exercises import (
+    anchor,
     in_words,
+    lead_to_exercises,
     name_cell,
     overview,
     statement,
@@ -88,8 +89,7 @@ def theory_link(theory: Path, section: str) -> str:
     heading = re.search(rf"^# ## ({re.escape(section)} .+)$", text, re.MULTILINE)
     if heading is None:
         raise ValueError(f"section must be one of {theory.name}, got {section!r}")
-    anchor = quote(heading[1].strip().replace(" ", "-"))
-    return f"[theory {section}]({theory.stem}.ipynb#{anchor})"
+    return f"[theory {section}]({theory.stem}.ipynb#{anchor(heading[1])})"
 
 
 def from_text(path: Path) -> NotebookNode:
@@ -140,9 +140,12 @@ def from_text(path: Path) -> NotebookNode:
             cell.outputs = []
             cell.execution_count = None
     if path.stem == "theory":
-        advice = "Its sections are short: stop after any of them."
-        tell_time(notebook.cells, reading_minutes(notebook.cells), advice)
-    elif records:
+        beside = "Beside it stand the [exercises](exercises.ipynb)"
+        if path.with_name("lab.py").is_file():
+            beside += " and a [lab](lab.ipynb)"
+        tell_time(notebook.cells, reading_minutes(notebook.cells), f"{beside}.")
+        lead_to_exercises(notebook.cells, records.values())
+    elif path.stem == "exercises":
         tell_time(notebook.cells, exercise_minutes(records.values()), "Ten minutes a star.")
     _cell_ids(notebook)
     return notebook

@@ -14,12 +14,14 @@ its own: ``# %% [markdown] reflection__answer points=3``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from urllib.parse import quote
 
 from nbformat import NotebookNode, from_dict
 from nbformat.v4 import new_code_cell
 
 from autograder.authoring.prose import num
+from autograder.authoring.questions import SECTION
 from autograder.bank import Exercise
 from autograder.cells import CellName, grade_id_of, parse_grade_id
 from servemath_helpers.deep import exercises
@@ -31,6 +33,9 @@ _WORDS = (
 
 #: Roles that a learner writes into, and roles that are worth points.
 _WRITTEN, _GRADED = ("solution", "answer"), ("visible", "hidden", "answer")
+
+#: How the line begins that leads from a section to its exercises.
+TO_SOLVE = "To solve:"
 
 _DEEP_CHECK = """\
 # Many random and edge cases, not graded: worth a run once the visible checks pass.
@@ -104,10 +109,34 @@ def with_deep_checks(
 
 def statement(text: str, record: Exercise, link: Callable[[str], str]) -> str:
     """Return a statement between its heading and the sections of theory that help."""
-    worth = num(sum(record.points.values()))
-    heading = f"## {record.number} · {record.title} {'★' * record.stars} ({worth} points)"
     links = " and ".join(link(section) for section in record.sections)
-    return f"{heading}\n\n{text}\n\nHelp: {links}."
+    return f"## {_title(record)}\n\n{text}\n\nHelp: {links}."
+
+
+def _title(record: Exercise) -> str:
+    worth = num(sum(record.points.values()))
+    return f"{record.number} · {record.title} {'★' * record.stars} ({worth} points)"
+
+
+def anchor(heading: str) -> str:
+    """Return the fragment that leads to a heading of a notebook, as JupyterLab reads it.
+
+    >>> anchor("1.1 Little's law, a/b")
+    '1.1-Little%27s-law%2C-a/b'
+    """
+    return quote(heading.strip().replace(" ", "-"))
+
+
+def lead_to_exercises(cells: Sequence[NotebookNode], records: Iterable[Exercise]) -> None:
+    """Say below the text of a section of theory which exercises are about it."""
+    about: dict[str, list[str]] = {}
+    for record in records:
+        link = f"[{record.number} · {record.title}](exercises.ipynb#{anchor(_title(record))})"
+        about.setdefault(record.section, []).append(link)
+    for cell in cells:
+        for section in SECTION.findall(cell.source) if cell.cell_type == "markdown" else ():
+            if links := about.get(section):
+                cell.source += f"\n\n{TO_SOLVE} exercise {' and '.join(links)}."
 
 
 def overview(records: Sequence[Exercise]) -> str:

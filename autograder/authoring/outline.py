@@ -15,6 +15,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from autograder import bank
+from autograder.authoring.exercises import TO_SOLVE
 from autograder.cells import grade_id_of
 from autograder.course import Course
 from autograder.files import write_atomically
@@ -35,7 +36,8 @@ def exercise_minutes(records: Iterable[bank.Exercise]) -> int:
 def reading_minutes(cells: list[NotebookNode]) -> int:
     """Return how long a theory takes: prose, pictures and questions."""
     prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-    words = sum(len(line.split()) for line in prose.splitlines() if not line.startswith(_LINE))
+    added = (_LINE, TO_SOLVE)
+    words = sum(len(line.split()) for line in prose.splitlines() if not line.startswith(added))
     code = [cell.source for cell in cells if cell.cell_type == "code"]
     pictures, questions = (sum(call in text for text in code) for call in ("show(", "yourself("))
     return round(words / WORDS_A_MINUTE + pictures + QUESTION_MINUTES * questions)
@@ -53,7 +55,9 @@ def _about(minutes: int) -> str:
 
 
 def tell_time(cells: list[NotebookNode], minutes: int, advice: str) -> None:
-    """Say below a notebook's title how long it takes."""
+    """Say below a notebook's title, where it has one, how long it takes."""
+    if not cells[0].source.startswith("# "):
+        return
     title, _, rest = cells[0].source.partition("\n")
     cells[0].source = f"{title}\n\n{_LINE} about {_about(minutes)}. {advice}\n{rest}"
 

@@ -40,7 +40,7 @@ from servemath_helpers.checks import answer_agrees
 #: Where a chapter's questions are kept, relative to a course folder.
 FOLDER = Path("servemath_helpers", "data", "questions")
 
-_SECTION = re.compile(r"^## (\d+\.\d+) ", re.MULTILINE)
+SECTION = re.compile(r"^## (\d+\.\d+) ", re.MULTILINE)
 _CALL = "check_yourself"
 
 
@@ -65,7 +65,7 @@ def named(cells: list[NotebookNode]) -> Iterator[tuple[str, int]]:
     section = ""
     for place, cell in enumerate(cells):
         if cell.cell_type == "markdown":
-            section = [section, *_SECTION.findall(cell.source)][-1]
+            section = [section, *SECTION.findall(cell.source)][-1]
         elif cell.cell_type == "code" and _call(cell.source):
             yield section, place
 
