@@ -3,7 +3,8 @@
 Where somebody works in JupyterLab, VS Code or Colab, questions, visible checks and deep checks
 leave what came of them in a file of the learner's own, ``~/.servemath/progress.json``; the variable
 ``SERVEMATH_PROGRESS`` names another one, or none if it is empty. Nothing is kept where notebooks
-are built, tested or graded, nothing is sent anywhere, and grading never looks at it.
+are built, tested or graded, nothing is sent anywhere, and grading never looks at it. A disk that
+takes nothing (`OSError`) stops nobody, and a file that cannot be read is kept aside.
 
 In a notebook `progress`, in a shell ``python -m servemath_helpers.progress``.
 """
@@ -25,7 +26,7 @@ from typing import Any, Final
 
 from servemath_helpers._files import alone, replace_text
 
-__all__ = ["Progress", "Standing", "follow", "note", "own_file", "progress"]
+__all__ = ["Progress", "Standing", "note", "progress"]
 
 VARIABLE: Final = "SERVEMATH_PROGRESS"
 
