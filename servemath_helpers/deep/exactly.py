@@ -10,7 +10,18 @@ from typing import Any
 
 from servemath_helpers.deep.engine import Unasked
 
-__all__ = ["above", "apart", "asked", "even", "few_bits", "from_", "read", "share", "two_to_the"]
+__all__ = [
+    "above",
+    "apart",
+    "asked",
+    "even",
+    "few_bits",
+    "from_",
+    "held",
+    "read",
+    "share",
+    "two_to_the",
+]
 
 #: Numbers that differ by less than this share of them may come out equal, or the other way round.
 _NEAR = Fraction(1, 10**8)
@@ -70,6 +81,11 @@ def few_bits(*values: Any) -> bool:
 def two_to_the(*values: Any) -> bool:
     """Tell whether all are powers of two, by which floats divide without rounding."""
     return all(math.frexp(value)[0] == 0.5 for value in values)
+
+
+def held(*values: Fraction) -> bool:
+    """Tell whether floats hold these numbers without rounding."""
+    return all(Fraction(float(value)) == value for value in values)
 
 
 def apart(one: Any, others: Iterable[Any], exact: bool = False) -> None:
