@@ -18,11 +18,13 @@
 #
 # 1. Read the **statement**: the question, the formula with its units, and what to do at the edges.
 # 2. Write the function in the **solution cell**, in place of `raise NotImplementedError()`.
-# 3. Run the **try-it cell**: it should print the worked number of the statement.
+# 3. Run the **try-it cell**: it compares what you return with the worked number of the statement.
 # 4. Run the **visible checks**. A check prints ✓, or says what was called, what was expected,
 #    what came back, and which mistake is likely.
-# 5. **Hidden tests** run after you hand in. They try the edges that the statement names, and many
-#    more inputs; they ask for nothing that the statement does not say.
+# 5. Run the **deep check**: it looks for an input for which the function is wrong, among many random
+#    ones and at the edges that the statement names. It is not graded, and you need nobody for it.
+# 6. **Hidden tests** run after you hand in. They try those edges, and many more inputs; they ask
+#    for nothing that the statement does not say.
 #
 # << overview >>
 #
@@ -33,6 +35,9 @@
 # that earns no points.
 #
 # [Symbols](../../docs/symbols.md) · [glossary](../../docs/glossary.md)
+
+# %% setup__statement
+from servemath_helpers.notebook import check_close, check_equal
 
 # %% [markdown] token_times__statement
 # *A request was due, and its tokens came. How long did the first take, how long the whole answer,
@@ -92,8 +97,14 @@ def token_times(arrival_s, token_s, tool):
 
 
 # %%
-print(token_times(2, [2.30, 2.34, 2.38, 2.46], "vllm"))
-print(token_times(2, [2.30, 2.34, 2.38, 2.46], "guidellm"))
+reports = [token_times(2, [2.30, 2.34, 2.38, 2.46], tool) for tool in ("vllm", "guidellm")]
+print(*reports, sep="\n")
+check_close(
+    [reports[0]["ttft"], reports[0]["e2e"], *(report["tpot"] for report in reports)],
+    [0.3, 0.46, 0.05333, 0.115],
+    "the worked numbers: TTFT, E2E, and TPOT of vLLM and of GuideLLM",
+    rel_tol=1e-3,
+)
 
 # %% token_times__visible__one_answer_two_tools
 """Visible: one answer with a long last gap, as two tools report it."""
@@ -246,7 +257,14 @@ def mva(N, think_s, demands):
 
 
 # %%
-print(mva(N=2, think_s=3, demands=[1]))
+loop = mva(N=2, think_s=3, demands=[1])
+print(loop)
+check_close(
+    loop,
+    {"X": 0.4706, "R": 1.25, "queue": [0.5882]},
+    "the worked numbers of two users",
+    rel_tol=1e-3,
+)
 
 # %% mva__visible__one_user_and_ten
 """Visible: one user, who never waits, and ten who share a server."""
@@ -389,7 +407,9 @@ def correct_omission(latencies, interval, q="0.99"):
 
 
 # %%
-print(correct_omission(["0.5", "0.5", 2], "0.5", q="0.8"))
+corrected = correct_omission(["0.5", "0.5", 2], "0.5", q="0.8")
+print(corrected)
+check_close(corrected, {"n": 6, "raw": 2, "corrected": 1.5}, "the worked numbers of three times")
 
 # %% correct_omission__visible__one_long_answer
 """Visible: one answer that took three and a half intervals."""
@@ -578,8 +598,16 @@ def moe_step_s(
 
 
 # %%
-print("experts read =", experts_read(E=64, k=4, B=16))
-print(moe_step_s(16, 64, 4, 10, 2e6, 100e6, 200_000_000, 50e6, 1, 1e12, 100e12))
+read = experts_read(E=64, k=4, B=16)
+step = moe_step_s(16, 64, 4, 10, 2e6, 100e6, 200_000_000, 50e6, 1, 1e12, 100e12)
+print("experts read =", read)
+print(step)
+check_close(
+    [read, 1000 * step["step_s"]],
+    [41.21, 0.9742],
+    "the worked numbers: experts read, and ms of the step",
+    rel_tol=1e-3,
+)
 
 # %% experts_read__visible__four_tokens
 """Visible: four tokens of a model with 8 experts, and a step of them on two GPUs."""
@@ -776,7 +804,9 @@ def stored_bytes(n_weights, fmt):
 
 
 # %%
-print(stored_bytes(1024, "int4_g128"), stored_bytes(1024, "nvfp4"))
+stored = [stored_bytes(1024, "int4_g128"), stored_bytes(1024, "nvfp4")]
+print(stored)
+check_equal(stored, [528, 580], "the worked numbers: 1024 weights in INT4 and in NVFP4")
 
 # %% stored_bytes__visible__one_weight_too_many
 """Visible: two bytes a weight, and a block that is hardly begun."""
@@ -946,8 +976,10 @@ shape = {
     "hidden_size": 4096,
     "num_key_value_heads": 8,
 }
-print(kv_bytes(shape, 4096) / 2**20, "MiB")
-print(kv_bytes({**shape, "sliding_window": 1000, "sliding_window_pattern": 4}, 4096) / 2**20, "MiB")
+sliding = {**shape, "sliding_window": 1000, "sliding_window_pattern": 4}
+mib = [kv_bytes(shape, 4096) / 2**20, kv_bytes(sliding, 4096) / 2**20]
+print(mib, "MiB")
+check_close(mib, [512, 221.8], "the worked numbers: MiB without and with windows", rel_tol=1e-3)
 
 # %% kv_bytes__visible__two_published_models
 """Visible: 1000 tokens of Llama-3-70B and of DeepSeek-V3."""
@@ -1236,8 +1268,11 @@ def route(loads, hits, weight):
 
 
 # %%
-print(two_choices_tail(0.8, 1, 3), two_choices_tail(0.8, 2, 3))
-print(route([6, 2], [0.5, 0], 0.25), route([6, 2], [0.5, 0], 0.75))
+tails = [two_choices_tail(0.8, 1, 3), two_choices_tail(0.8, 2, 3)]
+routes = [route([6, 2], [0.5, 0], 0.25), route([6, 2], [0.5, 0], 0.75)]
+print(tails, routes)
+check_close(tails, [0.512, 0.2097], "the worked numbers: one choice and two", rel_tol=1e-3)
+check_equal(routes, [0, 1], "the worked numbers: replicas at two weights")
 
 # %% two_choices_tail__visible__two_queues_and_two_replicas
 """Visible: four requests or more at load 0.9, and two replicas at two weights."""
@@ -1404,8 +1439,10 @@ def prefix_hits(requests, capacity):
 
 
 # %%
-print(prefix_hits([[7, 8], [7, 8, 9], [5], [7, 8, 9]], 9))
-print(prefix_hits([[7, 8], [7, 8, 9], [5], [7, 8, 9]], 2))
+prompts = [[7, 8], [7, 8, 9], [5], [7, 8, 9]]
+hits = [prefix_hits(prompts, 9), prefix_hits(prompts, 2)]
+print(*hits, sep="\n")
+check_equal(hits, [[0, 2, 0, 3], [0, 2, 0, 1]], "the worked numbers: caches of 9 blocks and of 2")
 
 # %% prefix_hits__visible__room_for_all
 """Visible: a cache with room for everything."""
@@ -1597,7 +1634,14 @@ def pd_split(
 
 
 # %%
-print(pd_split(5, 0.1, 101, 0.008, 0.0001, ttft_s=0.2, tpot_s=0.010))
+split = pd_split(5, 0.1, 101, 0.008, 0.0001, ttft_s=0.2, tpot_s=0.010)
+print(split)
+check_close(
+    [split[key] for key in ("prefill", "decode", "ttft", "tpot")],
+    [1, 1, 0.15, 0.008421],
+    "the worked numbers: nodes, TTFT and TPOT of 5 prompts/s",
+    rel_tol=1e-3,
+)
 
 # %% pd_split__visible__ten_prompts_a_second
 """Visible: Llama-3-70B on nodes of eight H100, 10 prompts of 4096 tokens a second."""
@@ -1844,7 +1888,15 @@ log = [
     }
     for n in range(1, 11)
 ]
-print(fit_step(log))
+fit = fit_step(log)
+print(fit)
+check_close(
+    [fit[f"{name}_s"] for name in ("base", "per_decode", "per_prefill", "per_context")],
+    [6e-3, 1e-4, 2e-5, 5e-8],
+    "the worked numbers: what made the ten steps",
+    rel_tol=1e-6,
+    abs_tol=0,
+)
 
 # %% fit_step__visible__steps_without_noise
 """Visible: fourteen steps that the model itself made."""
@@ -2078,7 +2130,9 @@ from servemath_helpers import fleetplans
 
 trace, options, slo = fleetplans.example()
 print(trace[0], options[0], slo, sep="\n")
-print(plan_fleet(trace[:100], options, slo))
+plan = plan_fleet(trace[:100], options, slo)
+print(plan)
+check_equal(plan, {"name": "medium", "replicas": 1}, "the worked plan: the first 100 requests")
 
 # %% plan_fleet__visible__the_example_trace
 """Visible: the plan for one trace of mixed traffic, six requests a second."""
