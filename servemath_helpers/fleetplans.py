@@ -8,7 +8,9 @@ with ``arrival_s``, ``prompt`` and ``output`` (tokens). A kind of replica on off
 ``max_batch``, ``kv_tokens``
     sequences that one serves at a time, and tokens that its cache holds;
 ``base_s``, ``per_decode_s``, ``per_prefill_token_s``, ``per_context_token_s``
-    the time of its iterations, as `sim.LinearStep` has it.
+    the time of its iterations, as `sim.LinearStep` has it;
+``server``
+    in place of these, a `sim.LLMServer` with any step time and policies.
 
 A promise is a dict of ``ttft_s``, ``tpot_s`` and ``share`` (exact): at least that share of all
 requests is answered within both bounds. An answer of one token has no TPOT and keeps any bound
@@ -23,7 +25,7 @@ import copy
 import math
 import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, NamedTuple, TypeAlias
 
@@ -127,7 +129,9 @@ def _short(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _requests(trace: Iterable[Record]) -> Requests:
+def _requests(trace: Requests | Iterable[Record]) -> Requests:
+    if isinstance(trace, Requests):
+        return trace
     records = sequence("trace", trace)
     arrival_s, prompts, outputs = (
         [_field(record, key, f"trace[{i}]") for i, record in enumerate(records)]
@@ -145,6 +149,10 @@ def _most(option: Record, where: str) -> int:
 
 
 def _server(option: Record, where: str) -> LLMServer:
+    if "server" in option:
+        if not isinstance(server := option["server"], LLMServer):
+            raise ValueError(f"server of {where} must be an LLMServer, got {_short(server)}")
+        return replace(server, oversize="reject")
     return LLMServer(
         step_time=LinearStep(**{key: _field(option, key, where) for key in _COEFFICIENTS}),
         max_batch=whole(f"max_batch of {where}", _field(option, "max_batch", where), 1),
@@ -182,7 +190,10 @@ def _chosen(plan: Any, offered: Mapping[str, Record]) -> tuple[Record, str, int]
 
 
 def judge_plan(
-    plan: Record, trace: Iterable[Record], options: Iterable[Record], slo: Record
+    plan: Record,
+    trace: Requests | Iterable[Record],
+    options: Iterable[Record],
+    slo: Record,
 ) -> Judged:
     """Return what a plan does: request i goes to replica i modulo their number.
 
@@ -191,7 +202,8 @@ def judge_plan(
     plan : dict
         ``name`` of an option and ``replicas``, an int from 1 to its ``max_replicas``.
     trace, options, slo
-        Traffic in the order of arrival, what is on offer, and the promise.
+        Traffic in the order of arrival (dicts, or `sim.Requests`), what is on offer, and the
+        promise.
 
     Returns
     -------

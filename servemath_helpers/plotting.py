@@ -24,7 +24,7 @@ from servemath_helpers._validate import same_length
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["COLORS", "show", "use_course_style"]
+__all__ = ["COLORS", "markup", "show", "use_course_style"]
 
 #: Colours by role, from seaborn's "colorblind" palette, as hex text. A colour
 #: never stands alone: give each line its own style, marker or label as well.
@@ -146,6 +146,36 @@ def show(fig: Figure, alt: str, table: Mapping[str, Sequence[Any]] | None = None
     """
     from IPython.display import display
     from matplotlib import pyplot as plt
+
+    shown = _Shown(markup=markup(fig, alt, table), text=f"Figure: {' '.join(alt.split())}")
+    plt.close(fig)
+    display(shown)  # type: ignore[no-untyped-call, unused-ignore]
+
+
+def markup(fig: Figure, alt: str, table: Mapping[str, Sequence[Any]] | None = None) -> str:
+    """Return a figure as the HTML that `show` displays.
+
+    Parameters
+    ----------
+    fig, alt, table
+        As for `show`.
+
+    Returns
+    -------
+    str
+        A ``<figure>``; nothing is displayed or closed.
+
+    Raises
+    ------
+    ValueError
+        As for `show`.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> markup(Figure(), "Nothing yet")[:31]
+    '<figure><img alt="Nothing yet" '
+    """
     from matplotlib.figure import Figure
 
     if not isinstance(fig, Figure):
@@ -155,11 +185,9 @@ def show(fig: Figure, alt: str, table: Mapping[str, Sequence[Any]] | None = None
     details = "" if table is None else _data_table(table)
 
     source = base64.b64encode(_png(fig)).decode("ascii")
-    plt.close(fig)
-    text = " ".join(alt.split())
-    image = f'<img alt="{html.escape(text)}" src="data:image/png;base64,{source}" style="{_CARD}">'
-    shown = _Shown(markup=f"<figure>{image}{details}</figure>", text=f"Figure: {text}")
-    display(shown)  # type: ignore[no-untyped-call, unused-ignore]
+    text = html.escape(" ".join(alt.split()))
+    image = f'<img alt="{text}" src="data:image/png;base64,{source}" style="{_CARD}">'
+    return f"<figure>{image}{details}</figure>"
 
 
 def _png(fig: Figure) -> bytes:

@@ -128,6 +128,18 @@ def test_records_out_of_range_are_named(trace, option, slo, said):
         )
 
 
+def test_an_option_may_be_a_whole_server_and_the_trace_requests():
+    option = EXAMPLE.options[0]
+    step = LinearStep(**{key: option[key] for key in option if key.endswith("_s")})
+    server = LLMServer(step_time=step, max_batch=option["max_batch"], kv_tokens=option["kv_tokens"])
+    own = {"name": "small", "usd_h": option["usd_h"], "max_replicas": 9, "server": server}
+    columns = [[one[key] for one in EXAMPLE.trace] for key in ("arrival_s", "prompt", "output")]
+    judged = judge_plan(plan("small", 3), Requests(*columns), [own], EXAMPLE.slo)
+    assert str(judged) == str(judge_plan(plan("small", 3), *EXAMPLE))
+    with pytest.raises(ValueError, match="server of small must be an LLMServer, got 5"):
+        judge_plan(plan("small", 3), EXAMPLE.trace, [{**own, "server": 5}], EXAMPLE.slo)
+
+
 def test_two_options_of_one_name_are_refused():
     trace, options, slo = one_second()
     with pytest.raises(ValueError, match="a name each"):

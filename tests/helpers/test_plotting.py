@@ -298,4 +298,4 @@ def test_a_refused_table_leaves_the_figure_open_to_try_again():
 
 
 def test_public_names_are_the_documented_ones():
-    assert plotting.__all__ == ["COLORS", "show", "use_course_style"]
+    assert plotting.__all__ == ["COLORS", "markup", "show", "use_course_style"]
