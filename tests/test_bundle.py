@@ -36,10 +36,13 @@ def test_the_bundle_holds_what_a_learner_needs(files):
     assert "servemath/README.md" in files
     assert {name for name in files if name.startswith("servemath/docs/")} == {
         "servemath/docs/glossary.md",
+        "servemath/docs/how-to/simulate.md",
         "servemath/docs/symbols.md",
     }
     assert "servemath/servemath_helpers/queueing.py" in files
     assert any(name.startswith("servemath/servemath_helpers/data/") for name in files)
+    assert "servemath/release/your_service.ipynb" in files
+    assert "](../" not in files["servemath/docs/how-to/simulate.md"]
     for chapter in COURSE.chapters():
         assert f"servemath/release/{chapter}/exercises.ipynb" in files
         assert f"servemath/release/{chapter}/theory.ipynb" in files

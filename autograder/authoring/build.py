@@ -17,6 +17,7 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 from autograder import bank
+from autograder.authoring import colab
 from autograder.authoring.exercises import (
     anchor,
     in_words,
@@ -117,6 +118,7 @@ def from_text(path: Path) -> NotebookNode:
         name_cell(cell, records)
     _check_exercise_cells(notebook, path)
     notebook.cells = with_deep_checks(notebook.cells, records)
+    notebook.cells = colab.with_cell(notebook.cells, colab.repository())
     points = points_by_exercise(notebook)
     theory = functools.partial(theory_link, path.with_name("theory.py"))
     context: dict[str, Any] = {
@@ -195,6 +197,32 @@ def build_text(path: Path, outputs: bool | None = None) -> str:
     if outputs if outputs is not None else path.stem in EXECUTED:
         execute(notebook, path)
     return serialise(notebook)
+
+
+def build_guides(course: Course, only_stale: bool = False) -> list[tuple[Path, bool]]:
+    """Build the notebooks that belong to no chapter, executed, beside their text.
+
+    They are shipped as they are built: nothing in them is graded.
+
+    Parameters
+    ----------
+    course : Course
+        The course folder.
+    only_stale : bool
+        As for `build`.
+
+    Returns
+    -------
+    list of (Path, bool)
+        Each notebook, and whether its content changed.
+    """
+    built = []
+    for text in course.guides():
+        target = text.with_suffix(".ipynb")
+        if not (only_stale and is_current(text)):
+            built.append((target, write_atomically(target, build_text(text, outputs=True))))
+            target.touch()
+    return built
 
 
 def _is_source(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 import zipfile
 from pathlib import Path
@@ -16,6 +17,7 @@ FILES = (
     "LICENSE",
     "LICENSE-TEXT.md",
     "docs/glossary.md",
+    "docs/how-to/simulate.md",
     "docs/symbols.md",
     "environment.yml",
     "requirements-learn.lock",
@@ -28,6 +30,7 @@ GLOBS = (
 )
 EXTRA = ("servemath_helpers/py.typed",)
 
+_LINK = re.compile(r"\[([^\]]+)\]\(\.\./[^)]+\)")
 #: A fixed time stamp: the same course gives the same bytes.
 _TIME = (2026, 1, 1, 0, 0, 0)
 
@@ -60,6 +63,11 @@ def contents(course: Course) -> dict[str, bytes]:
     for chapter in course.chapters():
         for name, text in fresh_release(course, chapter).items():
             files[f"release/{chapter}/{name}"] = text.encode()
+    page = "docs/how-to/simulate.md"
+    # The page stands alone here: what it links to lies elsewhere.
+    files[page] = _LINK.sub(r"\1", files[page].decode()).encode()
+    for guide in (text.with_suffix(".ipynb") for text in course.guides()):
+        files[f"release/{guide.name}"] = guide.read_bytes()
     files["pyproject.toml"] = _learner_project(course).encode()
     files["README.md"] = (course.root / "docs" / "learner-guide.md").read_bytes()
     return files

@@ -16,6 +16,7 @@ from nbformat import NotebookNode
 
 from autograder.authoring import command_page, outline
 from autograder.authoring.build import build_text, from_text, serialise
+from autograder.authoring.colab import readme, repository
 from autograder.authoring.questions import questions_file, questions_text
 from autograder.authoring.reference import glossary_page, symbols_page
 from autograder.check import cells, labs, records, solutions, style, theory, told
@@ -89,11 +90,20 @@ def pages(course: Course) -> Finding:
     }
     if outline.place(course).is_file():
         wanted[outline.place(course)] = outline.outline(course)
+    if (front := course.root / "README.md").is_file():
+        wanted[front] = readme(course, repository())
     stale = [str(path.relative_to(course.root)) for path in wanted if _text(path) != wanted[path]]
+    for text in course.guides():
+        built = text.with_suffix(".ipynb")
+        if not built.is_file() or _without_outputs(nbformat.read(built, as_version=4)) != serialise(
+            from_text(text)
+        ):
+            stale.append(built.name)
     if stale:
         found = f"not what they are made from gives: {few(stale)}"
         return Finding("pages", "fault", found, "servemath build --only notebooks")
-    return Finding("pages", "ok", "symbols, glossary, command line and outline are up to date")
+    found = "symbols, glossary, command line, outline, badges and guides are up to date"
+    return Finding("pages", "ok", found)
 
 
 def _text(path: Path) -> str | None:

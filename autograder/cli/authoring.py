@@ -54,13 +54,18 @@ def build(
 def _notebooks(course: Course, chapters: list[str], stale: bool) -> None:
     from nbclient.exceptions import CellExecutionError, CellTimeoutError
 
-    from autograder.authoring.build import build
+    from autograder.authoring.build import build, build_guides
+    from autograder.authoring.colab import readme, repository
     from autograder.authoring.command_page import write_page
     from autograder.authoring.outline import write_outline
     from autograder.authoring.reference import write_pages
+    from autograder.files import write_atomically
 
     with progress("building notebooks", len(chapters)) as advance:
         results = [*write_pages(course), write_page(course)]
+        results += build_guides(course, only_stale=True)
+        front = course.root / "README.md"
+        results.append((front, write_atomically(front, readme(course, repository()))))
         for name in chapters:
             # A slip in the text, or in the code of theory, is the author's to mend.
             try:

@@ -113,6 +113,10 @@ class Course:
         """Return the assignment names, in order."""
         return sorted(path.name for path in self.source.iterdir() if any(path.glob("*.py")))
 
+    def guides(self) -> list[Path]:
+        """Return the authored text of notebooks that belong to no chapter and are not graded."""
+        return sorted(self.source.glob("*.py"))
+
     def texts(self, chapter: str) -> list[Path]:
         """Return the authored text files of a chapter."""
         folder = self.source / chapter

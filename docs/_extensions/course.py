@@ -25,6 +25,8 @@ _SETUP = re.compile(r"^(import|from) ", re.MULTILINE)
 
 def page_of(notebook: dict[str, Any]) -> dict[str, Any]:
     """Return a chapter's notebook as its page."""
+    elsewhere = [cell for cell in notebook["cells"] if "colab" in cell["metadata"].get("tags", ())]
+    notebook["cells"] = [cell for cell in notebook["cells"] if cell not in elsewhere]
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             text = _TO_PAGES.sub("](../", "".join(cell["source"]))
@@ -40,9 +42,11 @@ def lay_out(app: Sphinx, config: Config) -> None:
     """Write the pages before Sphinx looks for its sources."""
     TARGET.mkdir(exist_ok=True)
     wanted = {}
-    for theory in sorted(SOURCE.glob("ch*/theory.ipynb")):
-        page = page_of(json.loads(theory.read_text(encoding="utf-8")))
-        wanted[f"{theory.parent.name}.ipynb"] = json.dumps(page, indent=1)
+    theory = {path.parent.name: path for path in sorted(SOURCE.glob("ch*/theory.ipynb"))}
+    guides = {path.stem: path for path in sorted(SOURCE.glob("*.ipynb"))}
+    for name, path in (theory | guides).items():
+        page = page_of(json.loads(path.read_text(encoding="utf-8")))
+        wanted[f"{name}.ipynb"] = json.dumps(page, indent=1)
     for old in TARGET.iterdir():
         if old.name not in wanted:
             old.unlink()

@@ -126,7 +126,7 @@ def test_heading_sections_and_overview_come_from_the_record(tmp_path):
         "# %% [markdown]\n# << count >>\n#\n# << overview >>\n\n"
         "# %% [markdown] littles_law__statement\n# No. << exercises.littles_law.number >>.\n"
     )
-    front, asked = (cell.source for cell in from_text(path).cells)
+    front, _, asked = (cell.source for cell in from_text(path).cells)
     assert front.startswith("ten\n\n| # |") and len(front.splitlines()) == 14
     assert asked == (
         "## 1 · Little's law ★ (2 points)\n\nNo. 1.\n\nHelp: [theory 1.1](theory.ipynb#1.1-Law)."
@@ -141,8 +141,9 @@ def test_a_build_is_the_same_byte_for_byte(text):
 def test_cell_ids_come_from_grade_ids_or_content(text):
     ids = [cell.id for cell in from_text(text).cells]
     text.write_text("# %% [markdown]\n# A cell in front.\n\n" + TEXT.partition("# ---\n\n")[2])
-    assert [cell.id for cell in from_text(text).cells][1:] == ids
-    assert ids[1] == "half__solution"
+    # The new cell, then the one for Colab.
+    assert [cell.id for cell in from_text(text).cells][2:] == [ids[0], *ids[2:]]
+    assert ids[2] == "half__solution"
 
 
 def test_equal_cells_get_different_ids(text):
@@ -154,8 +155,8 @@ def test_equal_cells_get_different_ids(text):
 def test_only_executed_notebooks_hold_outputs(text):
     plain = nbformat.reads(build_text(text), as_version=4)
     executed = nbformat.reads(build_text(text, outputs=True), as_version=4)
-    assert plain.cells[2].outputs == []
-    assert executed.cells[2].outputs[0].text == "2.0\n"
+    assert plain.cells[3].outputs == []
+    assert executed.cells[3].outputs[0].text == "2.0\n"
 
 
 def test_a_doubled_grade_id_stops_the_build(text):
