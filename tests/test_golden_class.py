@@ -1,6 +1,7 @@
 """The sample class, graded by plain `nbgrader autograde`, gets the scores it deserves."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -78,7 +79,7 @@ def test_the_table_says_what_was_special(graded, student):
 
 def test_a_loop_without_an_end_is_stopped_at_the_limit_and_its_cells_are_named(graded):
     (note,) = graded.rows[PREFIX + "endless_loop"].notes
-    assert note == f"stopped after {LIMIT_S} s: cells 5, 6, 7 (littles_law)"
+    assert re.fullmatch(rf"stopped after {LIMIT_S} s: cells [\d, ]+ \(littles_law\)", note)
 
 
 @pytest.mark.parametrize("student", sample_names())
