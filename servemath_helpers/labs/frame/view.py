@@ -82,7 +82,7 @@ def whoami() -> str:
     """Return the login name of the learner, "learner" where there is none."""
     try:
         return getpass.getuser()
-    except (KeyError, OSError):
+    except (ImportError, KeyError, OSError):  # ImportError: no pwd, on Windows
         return "learner"
 
 
