@@ -10,10 +10,14 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-__all__ = ["CSS", "banner", "cards", "footer", "peek", "table"]
+__all__ = ["CSS", "SLIDERS", "banner", "cards", "footer", "peek", "table"]
 
 #: How a lab looks. Colours come from the JupyterLab theme, so that both themes read well.
 CSS = f"<style>\n{files(__package__).joinpath('lab.css').read_text(encoding='utf-8')}</style>"
+
+#: What names a page's sliders. It needs an output of its own: a widget's HTML runs no script.
+_NAMING = files(__package__).joinpath("lab.sliders.js").read_text(encoding="utf-8")
+SLIDERS = f"<script>\n{_NAMING}</script>"
 
 _GOOD = {True: (" ✓", " sm-good"), False: (" ✗", " sm-bad"), None: ("", "")}
 

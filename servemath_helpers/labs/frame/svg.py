@@ -9,14 +9,20 @@ what takes less than one here, and knows neither alt text nor a page's theme.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from servemath_helpers.labs.frame.numbers import number_text
 from servemath_helpers.plotting import COLORS
+
+FloatArray = npt.NDArray[np.float64]
 
 __all__ = ["Axis", "Chart", "Drawn", "round_up", "svg", "ticks"]
 
@@ -111,6 +117,14 @@ def _short(value: float) -> str:
     return number_text(value)
 
 
+class _Label(NamedTuple):
+    """A text, and the places that it could have: x, y of its baseline, and its anchor."""
+
+    text: str
+    where: list[tuple[float, float, str]]
+    weight: str = ""
+
+
 class Chart:
     """One chart; add what it shows in data coordinates, then `render` it.
 
@@ -130,6 +144,8 @@ class Chart:
         self._top, self._right = (50 if title else 30), width - self._RIGHT
         self._floor = height - self._BOTTOM
         self._body: list[str] = []
+        self._labels: list[_Label] = []
+        self._segments: list[tuple[float, float, float, float]] = []  # what no label may cross
         self._legend: list[tuple[str, str]] = []  # sample, label
 
     def _at(self, xs: Iterable[float], ys: Iterable[float]) -> tuple[list[float], list[float]]:
@@ -161,6 +177,7 @@ class Chart:
             elif runs[-1]:
                 runs.append([])
         self._body += [f'<polyline {style} points="{_points(run)}"/>' for run in runs if run]
+        self._segments += [(*a, *b) for run in runs for a, b in itertools.pairwise(run)]
         if marker:
             self._body += [_marks(run, marker, color) for run in runs]
         if label:
@@ -228,18 +245,26 @@ class Chart:
     ) -> None:
         """Draw a straight line at an x (or, with up=False, at a y), its text beside it."""
         style = f'stroke="{COLORS[role]}" stroke-width="1.6" stroke-dasharray="{dash}"'
+        top, low = self._top + 12.0, self._floor - 6.0
         if up:
             (x,), _ = self._at((at,), ())
+            line = x, self._top, x, float(self._floor)
             late = x - self._LEFT > 0.6 * (self._right - self._LEFT)
-            ends = f'x1="{x:.1f}" x2="{x:.1f}" y1="{self._top:.1f}" y2="{self._floor}"'
-            beside = x + (-5 if late else 5), self._top + 12.0, label, "end" if late else "start"
+            sides = ((x - 5, "end"), (x + 5, "start"))[:: 1 if late else -1]
+            where = [(side, y, anchor) for y in (top, low) for side, anchor in sides]
         else:
             _, (y,) = self._at((), (at,))
-            below = y - self._top < 16
-            ends = f'x1="{self._LEFT}" x2="{self._right}" y1="{y:.1f}" y2="{y:.1f}"'
-            beside = self._right - 4.0, y + (14 if below else -5), label, "end"
+            line = float(self._LEFT), y, float(self._right), y
+            wide = self._right - self._LEFT
+            between = [(self._LEFT + share * wide, "middle") for share in (0.7, 0.5, 0.3)]
+            sides = (self._right - 4.0, "end"), (self._LEFT + 6.0, "start")
+            places = [y + 14, y - 5][:: 1 if y - self._top < 16 else -1]
+            where = [(x, place, anchor) for x, anchor in (*sides, *between) for place in places]
+        ends = 'x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"'.format(*line)
+        self._segments.append(line)
         self._body.append(f"<line {ends} {style}/>")
-        self._text(*beside)
+        if label:
+            self._labels.append(_Label(label, where))
 
     def dot(
         self, x: float, y: float, *, label: str = "", role: str = "error", marker: str = "o"
@@ -247,26 +272,40 @@ class Chart:
         """Mark one point, held within the chart, with its text beside it."""
         (px,), (py,) = self._at((x,), (y,))
         self._body.append(_marks([(px, py)], marker, COLORS[role], 6.5))
+        self._segments += [(px - 6, py, px + 6, py), (px, py - 6, px, py + 6)]
+        if not label:
+            return
         late = px - self._LEFT > 0.6 * (self._right - self._LEFT)
-        self._text(
-            px + (-11 if late else 11),
-            py + (20 if py - self._top < 24 else -8),
-            label,
-            "end" if late else "start",
-            ' font-weight="600"',
-        )
+        order = -1 if late else 1
+        where = []
+        for away in (11.0, 26.0, 44.0, 75.0):
+            sides = ((px + away, "start"), (px - away, "end"))[::order]
+            rows = [py - 0.75 * away, py + away + 9, py + 4.0]
+            where += [(x, y, anchor) for y in rows for x, anchor in sides]
+            where += [(px, py - away - 3, "middle"), (px, py + away + 12, "middle")]
+        self._labels.append(_Label(label, where, ' font-weight="600"'))
 
     def note(self, x: float, y: float, text: str, anchor: str = "middle") -> None:
         """Write at a point."""
         (px,), (py,) = self._at((x,), (y,))
-        self._text(px, py, text, anchor)
+        self._body.append(_written(text, px, py, anchor))
 
-    def _text(self, x: float, y: float, text: str, anchor: str, weight: str = "") -> None:
-        if text:
-            self._body.append(
-                f'<text x="{x:.1f}" y="{max(y, 12):.1f}" text-anchor="{anchor}"{weight} '
-                f'class="sm-halo">{escape(text)}</text>'
-            )
+    def _placed(self) -> list[str]:
+        """Return the labels, each where it crosses the least: the first such of its places."""
+        frame = self._LEFT, self._top - 4.0, float(self.width), self._floor - 1.0
+        lines = np.array(self._segments or [(0.0, 0.0, 0.0, 0.0)])
+        taken: list[tuple[float, float, float, float]] = []
+        found = []
+        for text, where, weight in self._labels:
+            boxes = np.array([_box(text, *place) for place in where])
+            bad = _crossings(boxes, lines) + 50.0 * _outside(boxes, frame)
+            for x0, y0, x1, y1 in taken:
+                apart = (boxes[:, 2] < x0) | (boxes[:, 0] > x1)
+                bad += 5.0 * ~(apart | (boxes[:, 3] < y0) | (boxes[:, 1] > y1))
+            best = int(np.argmin(bad))
+            taken.append(tuple(boxes[best].tolist()))
+            found.append(_written(text, *where[best], weight))
+        return found
 
     # --- the whole -------------------------------------------------------------------------
 
@@ -295,6 +334,7 @@ class Chart:
             f'<text transform="translate(14 {(self._top + floor) / 2:.1f}) rotate(-90)" '
             f'text-anchor="middle">{escape(self.y.label)}</text>',
             *self._body,
+            *self._placed(),
         ]
         across = float(left)
         for sample, label in self._legend:
@@ -304,6 +344,38 @@ class Chart:
             )
             across += 29 + 6.6 * len(label) + 16
         return svg(self.alt, self.width, self.height, parts)
+
+
+def _box(text: str, x: float, y: float, anchor: str) -> tuple[float, float, float, float]:
+    """Return left, top, right and bottom of a text of twelve pixels, a little room around it."""
+    wide = 6.7 * len(text) + 4
+    left = x - wide * {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor]
+    return left, y - 11, left + wide, y + 3
+
+
+def _crossings(boxes: FloatArray, lines: FloatArray) -> FloatArray:
+    """Return how many segments touch each box: neither lies wholly on one side of the other."""
+    x0, y0, x1, y1 = (boxes[:, k, None] for k in range(4))
+    ax, ay, bx, by = lines.T
+    near = (np.maximum(ax, bx) >= x0) & (np.minimum(ax, bx) <= x1)
+    near &= (np.maximum(ay, by) >= y0) & (np.minimum(ay, by) <= y1)
+    sides = [(bx - ax) * (y - ay) - (by - ay) * (x - ax) for x in (x0, x1) for y in (y0, y1)]
+    crossed = (np.minimum.reduce(sides) <= 0) & (np.maximum.reduce(sides) >= 0)
+    return np.asarray((near & crossed).sum(axis=1), dtype=np.float64)
+
+
+def _outside(boxes: FloatArray, frame: tuple[float, float, float, float]) -> FloatArray:
+    """Return which boxes stick out of a frame."""
+    low, high = np.array(frame[:2]), np.array(frame[2:])
+    out = (boxes[:, :2] < low).any(axis=1) | (boxes[:, 2:] > high).any(axis=1)
+    return np.asarray(out, dtype=np.float64)
+
+
+def _written(text: str, x: float, y: float, anchor: str, weight: str = "") -> str:
+    return (
+        f'<text x="{x:.1f}" y="{max(y, 12):.1f}" text-anchor="{anchor}"{weight} '
+        f'class="sm-halo">{escape(text)}</text>'
+    )
 
 
 def _points(at: Iterable[tuple[float, float]]) -> str:

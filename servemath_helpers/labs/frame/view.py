@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 import ipywidgets as widgets  # type: ignore[import-untyped, unused-ignore]
 
-from servemath_helpers.labs.frame.chrome import CSS, banner, footer, table
+from servemath_helpers.labs.frame.chrome import CSS, SLIDERS, banner, footer, table
 from servemath_helpers.labs.frame.keeping import FullerRun, present, runs_of, with_run
 from servemath_helpers.labs.frame.ledger import Ledger, LedgerError, Saved
 from servemath_helpers.labs.frame.lock import LabError, Prediction
@@ -346,10 +346,11 @@ class LabView:
         return self._widget
 
     def show(self) -> None:
-        """Display the lab."""
-        from IPython.display import display
+        """Display the lab, and give its sliders the names that screen readers need."""
+        from IPython.display import HTML, display
 
-        display(self.widget)  # type: ignore[no-untyped-call, unused-ignore]
+        page = self.widget, HTML(SLIDERS)  # type: ignore[no-untyped-call, unused-ignore]
+        display(*page)  # type: ignore[no-untyped-call, unused-ignore]
 
     def box(self, part: str) -> PartBox:
         """Return the widgets of a part; for tests and for those who want to rearrange them."""

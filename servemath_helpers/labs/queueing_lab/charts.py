@@ -99,7 +99,9 @@ def area_chart(run: Flow, thing: str) -> Drawn:
         f"equals λ times W as observed, {lam} times {W}.",
     )
     chart.steps(run.time_s.tolist(), run.in_flight.tolist(), label="N(t), as it begins", fill=True)
-    chart.rule(run.L, up=False, label=f"whole run: area / time = {L}")
+    # Named in the legend: N(t) crosses its mean all the time, and a label beside it.
+    ends = [0.0, float(run.time_s[-1])]
+    chart.line(ends, [run.L] * 2, label=f"whole run: area / time = {L}", role="error", dash="6 4")
     observed = ["λ (1/s)", "W", "λW", "area / time"]
     values = [lam, W, number_text(run.lam_rps * run.W_s), L]
     return Drawn(

@@ -3,8 +3,10 @@ import math
 import re
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
 
+from servemath_helpers.labs.frame import svg
 from servemath_helpers.labs.frame.svg import Axis, Chart, round_up, ticks
 
 
@@ -116,3 +118,33 @@ def test_axes_end_at_round_numbers(value, nice):
 def test_numbers_on_an_axis_can_be_short():
     axis = Axis(0.1, 1e6, log=True, ticks=(0.1, 500, 20_000, 1e6), short=True)
     assert [name for _, name in axis.shown_ticks()] == ["0.1", "500", "20k", "1M"]
+
+
+def test_a_label_goes_where_neither_a_line_nor_another_label_is():
+    picture = chart()
+    picture.line([0, 10], [2.5, 2.5])
+    picture.line([0, 5], [5, 2.5])
+    for _ in range(2):
+        picture.dot(5, 2.5, label="you: 41.3 ms")
+    first, second = (
+        (float(t.get("x")), float(t.get("y")))
+        for t in drawn(picture)
+        if t.tag == "text" and t.text == "you: 41.3 ms"
+    )
+    boxes = np.array([svg._box("you: 41.3 ms", *at, "start") for at in (first, second)])
+    assert first != second and svg._crossings(boxes, np.array(picture._segments)).sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "touches"),
+    [
+        ((0, 0, 100, 100), True),  # through it
+        ((50, 0, 50, 100), True),
+        ((0, 0, 100, 5), False),  # above
+        ((0, 60, 60, 120), False),  # past its corner
+        ((45, 50, 55, 50), True),  # within
+    ],
+)
+def test_a_segment_touches_a_box_or_not(line, touches):
+    box = np.array([[40.0, 40.0, 60.0, 60.0]])
+    assert bool(svg._crossings(box, np.array([line], dtype=float))[0]) == touches

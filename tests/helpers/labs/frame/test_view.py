@@ -410,9 +410,10 @@ def test_a_damaged_ledger_is_reported_when_saving(shown, ledger):
 
 def test_show_displays_the_widget(lab, monkeypatch):
     seen = []
-    monkeypatch.setattr("IPython.display.display", seen.append)
+    monkeypatch.setattr("IPython.display.display", lambda *what: seen.extend(what))
     lab.show()
-    assert seen == [lab.widget]
+    widget, script = seen
+    assert widget is lab.widget and "aria-label" in script.data
 
 
 def test_a_part_that_was_never_shown_can_be_moved_too(shown, ledger):

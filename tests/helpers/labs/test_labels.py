@@ -1,0 +1,38 @@
+"""What is written into a lab's picture stands beside its curves, not across them."""
+
+import re
+
+import numpy as np
+import pytest
+
+from servemath_helpers.labs.frame import svg
+from servemath_helpers.labs.frame.ledger import Ledger
+
+from .test_all_labs import RUNS, name, unlock
+from .test_missions import win
+
+LABEL = re.compile(r'<text x="([\d.-]+)" y="([\d.-]+)" text-anchor="(\w+)".*?>(.*)</text>')
+
+
+@pytest.mark.parametrize(("lab", "variant"), RUNS, ids=name)
+def test_no_label_crosses_a_curve_at_the_opening_and_where_the_mission_is_won(
+    lab, variant, tmp_path, monkeypatch
+):
+    placed, seen = svg.Chart._placed, []
+
+    def watched(chart):
+        found = placed(chart)
+        for x, y, anchor, text in LABEL.findall("\n".join(found)):
+            box = np.array([svg._box(text, float(x), float(y), anchor)])
+            crossed = svg._crossings(box, np.array(chart._segments)).sum()
+            seen.append((chart.title, text, crossed))
+        return found
+
+    monkeypatch.setattr(svg.Chart, "_placed", watched)
+    lab = unlock(lab("ada", variant, Ledger(tmp_path / "ledger.json")))
+    for part in lab.session.parts:
+        for settings in ({}, win(type(lab), variant, part)):
+            lab.adjust(part.key, **settings)
+            lab.engine.panes(lab.session, part.key, False)
+    assert len(seen) > 4
+    assert [label for label in seen if label[2]] == []
