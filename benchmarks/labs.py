@@ -126,7 +126,8 @@ def p90(values: list[float]) -> float:
 class Stopwatch:
     """One browser on one JupyterLab, and what it measures."""
 
-    def __init__(self, browser, server) -> None:
+    def __init__(self, browser, server, home) -> None:
+        self.ledger = home / "ledger.json"
         from tests.browser.jupyter import Lab
 
         self._browser, self._server, self._kind = browser, server, Lab
@@ -181,6 +182,7 @@ def there_and_back(person, part: str, key: str) -> Iterator[str]:
 
 def slider_ms(watch: Stopwatch, where, presses: int, rounds: int) -> dict[str, dict[str, list]]:
     """Return, by slider of one part, waits in ms of the lab and of the baseline, in turns."""
+    from servemath_helpers.labs.frame.ledger import Ledger
     from servemath_helpers.labs.kv_wall.view import KVWallLab
     from servemath_helpers.labs.queueing_lab.view import QueueingLab
     from tests.browser.labs import LabPage
@@ -188,15 +190,21 @@ def slider_ms(watch: Stopwatch, where, presses: int, rounds: int) -> dict[str, d
     chapter, variant, part, settings, keys = where
     found: dict[str, dict[str, list[float]]] = {}
     with watch.page(f"{chapter}.ipynb") as lab, watch.page("interact.ipynb") as base:
+        watch.ledger.unlink(missing_ok=True)  # no round takes up what the last one did
         lab.run_all()
         base.run_all()
-        oracle = (KVWallLab if chapter == LABS[0] else QueueingLab)()
+        ledger = Ledger(watch.ledger.with_name("oracle.json"))
+        ledger.path.unlink(missing_ok=True)
+        oracle = (KVWallLab if chapter == LABS[0] else QueueingLab)(ledger=ledger)
         person = LabPage(lab, oracle)
         if oracle.session.variant != variant:
             person.choose(variant)
-        person.go_to(part)
-        person.answer(part)
-        person.lock(part)
+        for before in oracle.session.parts:
+            person.go_to(before.key)
+            person.answer(before.key)
+            person.lock(before.key)
+            if before.key == part:
+                break
         person.set(part, **settings)
         # The instruments stand where the banner stands that is not a reader's feedback.
         person.root.locator(".sm-panes:visible").first.evaluate(
@@ -226,14 +234,18 @@ def slider_ms(watch: Stopwatch, where, presses: int, rounds: int) -> dict[str, d
 def calls_of_a_move(where, key: str) -> tuple[int, int, int]:
     """Return calls, files and changes of file that one move of a slider makes."""
     import servemath_helpers
+    from servemath_helpers.labs.frame.ledger import Ledger
     from servemath_helpers.labs.kv_wall.view import KVWallLab
     from servemath_helpers.labs.queueing_lab.view import QueueingLab
 
     chapter, variant, part, settings, _ = where
-    lab = (KVWallLab if chapter == LABS[0] else QueueingLab)("learner", variant)
-    for asked in lab.session.part(part).questions:
-        lab.predict(part, asked.key, asked.options[0].key)
-    lab.lock(part)
+    with tempfile.TemporaryDirectory() as folder:
+        ledger = Ledger(Path(folder) / "ledger.json")
+        lab = (KVWallLab if chapter == LABS[0] else QueueingLab)("learner", variant, ledger)
+        for before in lab.session.parts:
+            for asked in before.questions:
+                lab.predict(before.key, asked.key, 1)
+            lab.lock(before.key)
     lab.adjust(part, **settings)
     slider = lab.box(part).controls[key]
     lab._where.value = part
@@ -280,7 +292,7 @@ def measure(quick: bool) -> dict[str, Any]:
         notebook(root / "interact.ipynb", INTERACT)
         notebook(root / "bare.ipynb", BARE)
         with jupyter_lab(root, home) as server, open_browser() as browser:
-            watch = Stopwatch(browser, server)
+            watch = Stopwatch(browser, server, home)
             paints: dict[str, list[float]] = {name: [] for name in (*LABS, "bare")}
             for _ in range(1 if quick else 5):
                 for name, taken in paints.items():

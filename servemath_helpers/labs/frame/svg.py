@@ -342,7 +342,7 @@ class Chart:
                 f'<g transform="translate({across:.1f} {self._top - 8:.1f})">{sample}'
                 f'<text x="29" y="0">{escape(label)}</text></g>'
             )
-            across += 29 + 6.6 * len(label) + 16
+            across += 29 + 6.3 * len(label) + 12
         return svg(self.alt, self.width, self.height, parts)
 
 
