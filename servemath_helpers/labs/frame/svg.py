@@ -248,7 +248,7 @@ class Chart:
         top, low = self._top + 12.0, self._floor - 6.0
         if up:
             (x,), _ = self._at((at,), ())
-            line = x, self._top, x, float(self._floor)
+            line = x, float(self._top), x, float(self._floor)
             late = x - self._LEFT > 0.6 * (self._right - self._LEFT)
             sides = ((x - 5, "end"), (x + 5, "start"))[:: 1 if late else -1]
             where = [(side, y, anchor) for y in (top, low) for side, anchor in sides]

@@ -272,3 +272,12 @@ def test_an_engine_loads_no_widgets_and_no_plotting_library(lab):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(("lab", "variant", "part"), PARTS, ids=name)
+def test_a_slider_can_stand_where_it_begins(lab, variant, part):
+    """A browser moves a handle to the nearest step: of a run taken up, that would be a move."""
+    for control in part.controls:
+        if control.low is not None:
+            steps = (control.default - control.low) / (control.step or 1)
+            assert steps == pytest.approx(round(steps)), control.key
