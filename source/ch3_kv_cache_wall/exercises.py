@@ -102,8 +102,8 @@ check_close(
     "The factor 2 for key and value stays when an element takes 1 byte.",
 )
 
-# %% kv_bytes_per_token__hidden__published_shapes_and_small_elements
-"""Hidden: published shapes, elements below a byte, refused calls, many shapes."""
+# %% kv_bytes_per_token__hidden__values
+"""Values: published shapes and many others, whole bytes an element."""
 
 pass  # the hidden tests stand here when your notebook is graded
 
@@ -114,40 +114,19 @@ def hidden_tests():
     import random
     from fractions import Fraction
 
-    from servemath_helpers.notebook import check_calls, check_forms, check_refused
+    from servemath_helpers.notebook import check_calls
 
     check_calls(
         kv_bytes_per_token,
         ((80, 8, 128), 327_680, "Only the key/value heads are cached, 8 of them."),
-        ((126, 8, 128), 516_096, "126 layers."),
+        ((126, 8, 128), 516_096, "Each layer keeps a key and a value for every key/value head."),
         ((96, 96, 128), 4_718_592, "Multi-head attention: every head keeps its own."),
         ((26, 4, 256), 106_496, "Heads need not have 128 elements."),
         ((1, 1, 1), 4, "One key and one value of 2 bytes each."),
     )
-
-    check_forms(
-        kv_bytes_per_token,
-        (80, 8, 128, "0.5"),
-        81_920,
-        "Half a byte an element: read every form of input with Fraction(str(x)).",
-    )
     check_calls(
         kv_bytes_per_token,
-        ((3, 1, 1, "0.5625"), 3.375, "The result need not be whole: round nothing."),
-        ((1, 1, 1, "0.000123456789"), 0.000246913578, "Any size above 0 is one: round nothing."),
         ((80, 8, 128, 4), 655_360),
-    )
-
-    check_refused(
-        kv_bytes_per_token,
-        {"n_layers": 80, "n_kv_heads": 8, "head_dim": 128, "bytes_per_elem": 2},
-        {
-            "n_layers": (0, -80),
-            "n_kv_heads": (0, -8),
-            "head_dim": (0, -128),
-            "bytes_per_elem": (0, -2, "-0.5"),
-        },
-        "Counts are at least 1, and an element takes more than 0 bytes.",
     )
 
     dice = random.Random(31)
@@ -159,7 +138,67 @@ def hidden_tests():
         kv_bytes_per_token,
         *((shape, 2 * math.prod(map(Fraction, shape))) for shape in shapes),
         what="many shapes",
-        hint="Linear in each argument.",
+        hint="A key and a value for each layer, key/value head and element, of so many bytes.",
+    )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% kv_bytes_per_token__hidden__edges
+"""Edges: elements below a byte, in every form that `bytes_per_elem` may have."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_calls, check_first, check_forms
+
+    check_first(kv_bytes_per_token, ((80, 8, 128), 327_680), ((80, 8, 128, 4), 655_360))
+
+    check_forms(
+        kv_bytes_per_token,
+        (80, 8, 128, "0.5"),
+        81_920,
+        "Half a byte an element: read every form of input with Fraction(str(x)).",
+    )
+    check_calls(
+        kv_bytes_per_token,
+        (
+            (3, 1, 1, "0.5625"),
+            3.375,
+            "An elem of less than a byte may give bytes that are not whole: round nothing.",
+        ),
+        ((1, 1, 1, "0.000123456789"), 0.000246913578, "Any size above 0 is one: round nothing."),
+    )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% kv_bytes_per_token__hidden__refused
+"""Refused input: a count below 1, `bytes_per_elem` zero or negative."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_first, check_refused
+
+    check_first(kv_bytes_per_token, ((80, 8, 128), 327_680), ((80, 8, 128, 4), 655_360))
+
+    check_refused(
+        kv_bytes_per_token,
+        {"n_layers": 80, "n_kv_heads": 8, "head_dim": 128, "bytes_per_elem": 2},
+        {
+            "n_layers": (0, -80),
+            "n_kv_heads": (0, -8),
+            "head_dim": (0, -128),
+            "bytes_per_elem": (0, -2, "-0.5"),
+        },
+        "Counts are at least 1, and an element takes more than 0 bytes.",
     )
 
 
@@ -230,8 +269,8 @@ check_close(
     "A GiB is larger than a GB, so there are fewer of them.",
 )
 
-# %% kv_cache_size__hidden__batches_zeros_and_the_ratio
-"""Hidden: whole batches, empty ones, refused calls, the ratio of the units."""
+# %% kv_cache_size__hidden__values
+"""Values: bytes, GB and GiB of whole batches."""
 
 pass  # the hidden tests stand here when your notebook is graded
 
@@ -242,7 +281,7 @@ def hidden_tests():
     import random
     from fractions import Fraction
 
-    from servemath_helpers.notebook import check_calls, check_refused
+    from servemath_helpers.notebook import check_calls
 
     check_calls(
         kv_cache_size,
@@ -256,6 +295,41 @@ def hidden_tests():
             {"bytes": 64 * 1_342_177_280, "gb": 85.89934592, "gib": 80},
             "All three are for the whole batch.",
         ),
+    )
+
+    dice = random.Random(32)
+    batches = [[dice.randint(1, top) for top in (131_072, 500, 5_000_000)] for _ in range(15)]
+    check_calls(
+        kv_cache_size,
+        *(
+            (batch, {"bytes": total, "gb": Fraction(total, 10**9), "gib": Fraction(total, 2**30)})
+            for batch, total in ((batch, math.prod(batch)) for batch in batches)
+        ),
+        what="many batches",
+    )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% kv_cache_size__hidden__edges
+"""Edges: no tokens, no sequences, a cache below a byte an element."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_calls, check_first
+
+    check_first(
+        kv_cache_size,
+        ((4096, 1, 327_680), {"bytes": 1_342_177_280, "gb": 1.34217728, "gib": 1.25}),
+        ((4096, 64, 327_680), {"bytes": 64 * 1_342_177_280, "gb": 85.89934592, "gib": 80}),
+    )
+
+    check_calls(
+        kv_cache_size,
         (
             (1, 1, 0.5),
             {"bytes": 0.5, "gb": 5e-10, "gib": 2**-31},
@@ -275,6 +349,26 @@ def hidden_tests():
         ),
         hint="Nothing stored takes 0 bytes; it is no error.",
     )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% kv_cache_size__hidden__refused
+"""Refused input: `seq`, `batch` or `k` negative."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_first, check_refused
+
+    check_first(
+        kv_cache_size,
+        ((4096, 1, 327_680), {"bytes": 1_342_177_280, "gb": 1.34217728, "gib": 1.25}),
+        ((4096, 64, 327_680), {"bytes": 64 * 1_342_177_280, "gb": 85.89934592, "gib": 80}),
+    )
     check_refused(
         kv_cache_size,
         {"seq": 4096, "batch": 8, "k": 327_680},
@@ -282,17 +376,6 @@ def hidden_tests():
         "seq, batch and k are never negative.",
     )
     check_refused(kv_cache_size, {"seq": 0, "batch": 8, "k": 1}, {"k": (-1,)}, "Even for nothing.")
-
-    dice = random.Random(32)
-    batches = [[dice.randint(1, top) for top in (131_072, 500, 5_000_000)] for _ in range(15)]
-    check_calls(
-        kv_cache_size,
-        *(
-            (batch, {"bytes": total, "gb": Fraction(total, 10**9), "gib": Fraction(total, 2**30)})
-            for batch, total in ((batch, math.prod(batch)) for batch in batches)
-        ),
-        what="many batches",
-    )
 
 
 hidden_tests()
@@ -365,8 +448,8 @@ check_equal(
     "8 bits are one byte: 70.6 GB fit on one card.",
 )
 
-# %% min_gpus__hidden__exact_fits_reserves_and_odd_bits
-"""Hidden: large models, exact fits, reserves, odd bit widths, refused calls."""
+# %% min_gpus__hidden__values
+"""Values: large models and small ones, many of them with a reserve."""
 
 pass  # the hidden tests stand here when your notebook is graded
 
@@ -375,24 +458,95 @@ pass  # the hidden tests stand here when your notebook is graded
 def hidden_tests():
     import random
 
-    from servemath_helpers.notebook import check_calls, check_forms, check_refused
+    from servemath_helpers.notebook import check_calls
 
     card = 80 * 10**9
     check_calls(
         min_gpus,
-        ((405_853_388_800, 16, card), 11, "811.7 GB need more than ten cards, and not sixteen."),
-        ((405_853_388_800, 8, card), 6, "Five cards hold 400 GB, and the weights take 405.9."),
-        ((70_553_706_496, 4, card), 1, "4 bits are half a byte, not none."),
-        ((405_853_388_800, 4, card), 3, "4 bits are half a byte."),
-        ((671_026_419_200, 8, card), 9, "Always round up."),
+        (
+            (405_853_388_800, 16, card),
+            11,
+            "The smallest number of GPUs whose usable memory holds the weights, not a power of two.",
+        ),
+        (
+            (405_853_388_800, 8, card),
+            6,
+            "The smallest number of GPUs whose usable memory holds the weights: round up.",
+        ),
+        (
+            (70_553_706_496, 4, card),
+            1,
+            "The weights take n_params times bits: less than 8 bits are a part of a byte, not none.",
+        ),
+        (
+            (405_853_388_800, 4, card),
+            3,
+            "The weights take n_params times bits, over 8 bits a byte.",
+        ),
+        ((671_026_419_200, 8, card), 9, "Weights that do not fit need one more GPU: round up."),
+        exact=True,
+    )
+    check_calls(
+        min_gpus,
+        (
+            (108 * 10**9 + 1, 16, card, "0.1"),
+            4,
+            "reserve is the share of each GPU that stays free: a byte more than the rest needs another.",
+        ),
+        exact=True,
+    )
+
+    dice = random.Random(33)
+    rows = []
+    for _ in range(20):
+        gpus, percent, unit = dice.randint(1, 64), dice.randint(0, 99), dice.randint(1, 10**9)
+        # usable memory is unit * (100 - percent) bytes a card, filled to the last byte
+        weights = gpus * unit * (100 - percent)
+        reserve = f"{percent / 100:.2f}"
+        rows.append(((weights, 8, 100 * unit, reserve), gpus))
+        rows.append(((weights + 1, 8, 100 * unit, reserve), gpus + 1))
+    check_calls(
+        min_gpus,
+        *rows,
+        what="many exact fits, and one byte more",
+        hint="Weights that fill the usable memory exactly fit; a byte more needs one more GPU.",
+        exact=True,
+    )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% min_gpus__hidden__edges
+"""Edges: weights that fit exactly, a byte too many, odd bits, every digit and form of `reserve`."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_calls, check_first, check_forms
+
+    card = 80 * 10**9
+    check_first(min_gpus, ((405_853_388_800, 16, card), 11), ((405_853_388_800, 8, card), 6))
+    check_calls(
+        min_gpus,
         ((40 * 10**9, 16, card), 1, "An exact fit fits: no GPU is added."),
         ((120 * 10**9, 16, card), 3, "An exact fit fits: no GPU is added."),
         ((120 * 10**9 + 1, 16, card), 4, "Two bytes too many need another GPU."),
         ((1, 16, card), 1, "Even a small model needs a GPU."),
-        ((3, 3, 1), 2, "9 bits take 2 bytes."),
-        ((17, 1, 1, 0), 3, "A parameter may take one bit: 17 of them take 3 bytes."),
-        ((8, 5, 5), 1, "40 bits are 5 bytes."),
-        ((3, 4, 3, "0.5"), 2, "12 bits take 2 bytes, and half of 3 bytes is less than that."),
+        ((3, 3, 1), 2, "The weights take n_params times bits, in whole bytes rounded up."),
+        (
+            (17, 1, 1, 0),
+            3,
+            "bits may be as few as one: the weights take n_params times bits, over 8 bits a byte.",
+        ),
+        (
+            (8, 5, 5),
+            1,
+            "Weights that fill the usable memory exactly fit: bits are eighths of a byte.",
+        ),
+        ((3, 4, 3, "0.5"), 2, "Weights that do not fit the usable memory need one more GPU."),
         exact=True,
     )
 
@@ -400,20 +554,40 @@ def hidden_tests():
         min_gpus,
         (108 * 10**9, 16, card, "0.1"),
         3,
-        "Each card keeps a tenth free and offers 72 GB: three of them fit exactly.",
+        "reserve is the share of each GPU that stays free; weights that fill the rest exactly fit.",
         exact=True,
     )
     check_calls(
         min_gpus,
-        ((108 * 10**9 + 1, 16, card, "0.1"), 4, "The reserve leaves 72 GB, not more."),
-        ((12 * 10**9, 16, card, "0.9"), 3, "1 - 0.9 is a little too small as doubles."),
+        (
+            (12 * 10**9, 16, card, "0.9"),
+            3,
+            "reserve means exactly the decimal that one reads: 1 - reserve as a double is too small.",
+        ),
         (
             (9 * 10**19, 8, 10**20, "0.10000000000000000001"),
             2,
-            "Every digit of the reserve counts.",
+            "reserve means exactly the decimal that one reads: every digit counts.",
         ),
         exact=True,
     )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% min_gpus__hidden__refused
+"""Refused input: `n_params` below 1, `bits` or `gpu_bytes` zero or negative, `reserve` outside [0, 1)."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_first, check_refused
+
+    card = 80 * 10**9
+    check_first(min_gpus, ((405_853_388_800, 16, card), 11), ((405_853_388_800, 8, card), 6))
 
     check_refused(
         min_gpus,
@@ -426,17 +600,6 @@ def hidden_tests():
         },
         "n_params is at least 1, bits and gpu_bytes are above 0, reserve is in [0, 1).",
     )
-
-    dice = random.Random(33)
-    rows = []
-    for _ in range(20):
-        gpus, percent, unit = dice.randint(1, 64), dice.randint(0, 99), dice.randint(1, 10**9)
-        # usable memory is unit * (100 - percent) bytes a card, filled to the last byte
-        weights = gpus * unit * (100 - percent)
-        reserve = f"{percent / 100:.2f}"
-        rows.append(((weights, 8, 100 * unit, reserve), gpus))
-        rows.append(((weights + 1, 8, 100 * unit, reserve), gpus + 1))
-    check_calls(min_gpus, *rows, what="many exact fits, and one byte more", exact=True)
 
 
 hidden_tests()
@@ -512,8 +675,8 @@ check_equal(
     "Half of the cards hold far fewer than half of the users: the weights stay as large.",
 )
 
-# %% max_users__hidden__full_cards_reserves_and_exact_room
-"""Hidden: weights that do not fit, reserves, other contexts and units, exact room, errors."""
+# %% max_users__hidden__values
+"""Values: contexts, caches and cards of many sizes, rounded down once."""
 
 pass  # the hidden tests stand here when your notebook is graded
 
@@ -522,25 +685,77 @@ pass  # the hidden tests stand here when your notebook is graded
 def hidden_tests():
     import random
 
-    from servemath_helpers.notebook import check_calls, check_forms, check_refused
+    from servemath_helpers.notebook import check_calls
 
     card, weights, k = 80 * 10**9, 141_107_412_992, 327_680
     check_calls(
         max_users,
-        ((1, card, weights, k, 4096), 0, "The weights do not fit: nobody, not less than nobody."),
-        ((2, card, weights, k, 4096), 14, "Two cards leave 18.9 GB for caches."),
+        (
+            (2, card, weights, k, 4096),
+            14,
+            "Users fill what the weights leave of the usable memory, k bytes a token.",
+        ),
         ((8, card, weights, k, 8192), 185, "Twice the tokens, half the users, rounded down."),
-        ((8, card, weights, k, 32_768), 46, "Users fall as one over the context."),
-        ((8, card, weights, k, 131_072), 11, "Users fall as one over the context."),
-        ((8, card, weights, k, 2_000_000), 0, "One user too long for the memory: 0."),
-        ((8, card, weights, 8 * k, 8192), 23, "Eight times the cache a token."),
+        ((8, card, weights, k, 32_768), 46, "Users fall as one over seq, the tokens of a user."),
+        ((8, card, weights, k, 131_072), 11, "Users fall as one over seq, the tokens of a user."),
+        ((8, card, weights, 8 * k, 8192), 23, "Users fall as one over k, the cache of a token."),
         ((8, card, weights, k // 2, 4096), 743, "Round down once, at the end."),
-        ((8, 80 * 2**30, weights, k, 4096), 406, "Cards of 80 GiB hold more: stay with bytes."),
-        ((8, 80 * 2**30, weights, 8 * k, 4096), 50, "Cards of 80 GiB hold more: stay with bytes."),
+        (
+            (8, 80 * 2**30, weights, k, 4096),
+            406,
+            "gpu_bytes are bytes: stay with the memory as it is given.",
+        ),
+        (
+            (8, 80 * 2**30, weights, 8 * k, 4096),
+            50,
+            "gpu_bytes are bytes: stay with the memory as it is given.",
+        ),
+        ((2, 15, 0, 10, 1), 3, "The memories of all GPUs add up before you round."),
+        exact=True,
+    )
+
+    dice = random.Random(34)
+    rows = []
+    for _ in range(20):
+        users, seq, k = dice.randint(1, 900), dice.randint(1, 9000), dice.randint(1, 500_000)
+        n_gpus, percent = dice.randint(1, 16), dice.randint(0, 99)
+        # a card whose usable part is a whole number of bytes, and weights that leave exact room
+        unit = -(-users * seq * k // (n_gpus * (100 - percent))) + dice.randint(0, 10**6)
+        weights = n_gpus * unit * (100 - percent) - users * seq * k
+        for excess, fits in ((0, users), (1, users - 1)):
+            case = (n_gpus, 100 * unit, weights + excess, k, seq, f"{percent / 100:.2f}")
+            rows.append((case, fits))
+    check_calls(
+        max_users,
+        *rows,
+        what="many exact fits, and one byte less of room",
+        hint="Round down once, at the end, and exactly: users who fill the memory to the last byte fit.",
+        exact=True,
+    )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% max_users__hidden__edges
+"""Edges: weights that do not fit, the last byte, every digit and form of `reserve`."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_calls, check_first, check_forms
+
+    card, weights, k = 80 * 10**9, 141_107_412_992, 327_680
+    check_first(max_users, ((2, card, weights, k, 4096), 14), ((8, card, weights, k, 8192), 185))
+    check_calls(
+        max_users,
+        ((1, card, weights, k, 4096), 0, "The weights do not fit: nobody, not less than nobody."),
+        ((8, card, weights, k, 2_000_000), 0, "One user too long for the memory: 0."),
         ((1, 100, 100, 1, 1), 0, "No byte left, no user."),
         ((1, 101, 100, 1, 1), 1, "The last byte counts."),
         ((1, 100, 0, 10, 1, 0), 10, "Without weights, all memory is cache."),
-        ((2, 15, 0, 10, 1), 3, "The memories of all GPUs add up before you round."),
         exact=True,
     )
 
@@ -565,10 +780,26 @@ def hidden_tests():
         (
             (1, 10**20, 0, 9 * 10**19, 1, "0.10000000000000000001"),
             0,
-            "Every digit of the reserve counts.",
+            "reserve means exactly the decimal that one reads: every digit counts.",
         ),
         exact=True,
     )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% max_users__hidden__refused
+"""Refused input: a count below 1, `k` zero or negative, a negative size, `reserve` outside [0, 1)."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_first, check_refused
+
+    card, weights, k = 80 * 10**9, 141_107_412_992, 327_680
 
     fine = {"n_gpus": 8, "gpu_bytes": card, "weight_bytes": weights, "k": k, "seq": 4096}
     hint = "Counts are at least 1, k is above 0, no size is negative, reserve is in [0, 1)."
@@ -580,22 +811,10 @@ def hidden_tests():
         "seq": (0, -4096),
         "reserve": (1, "1.5", 10, -2, "-0.1"),
     }
+    check_first(max_users, ((2, card, weights, k, 4096), 14), ((8, card, weights, k, 8192), 185))
     check_refused(max_users, fine, broken, hint)
     no_room = {name: values[:1] for name, values in broken.items()}
     check_refused(max_users, fine | {"n_gpus": 1, "gpu_bytes": 10}, no_room, hint, pairs=False)
-
-    dice = random.Random(34)
-    rows = []
-    for _ in range(20):
-        users, seq, k = dice.randint(1, 900), dice.randint(1, 9000), dice.randint(1, 500_000)
-        n_gpus, percent = dice.randint(1, 16), dice.randint(0, 99)
-        # a card whose usable part is a whole number of bytes, and weights that leave exact room
-        unit = -(-users * seq * k // (n_gpus * (100 - percent))) + dice.randint(0, 10**6)
-        weights = n_gpus * unit * (100 - percent) - users * seq * k
-        for excess, fits in ((0, users), (1, users - 1)):
-            case = (n_gpus, 100 * unit, weights + excess, k, seq, f"{percent / 100:.2f}")
-            rows.append((case, fits))
-    check_calls(max_users, *rows, what="many exact fits, and one byte less of room", exact=True)
 
 
 hidden_tests()
@@ -667,8 +886,8 @@ check_close(
     "Three of eight token slots are empty.",
 )
 
-# %% paged_blocks__hidden__full_blocks_empty_sequences_and_bounds
-"""Hidden: full blocks, nothing to store, arrays, errors, less than one block wasted a sequence."""
+# %% paged_blocks__hidden__values
+"""Values: blocks, tokens and the wasted share of many batches."""
 
 pass  # the hidden tests stand here when your notebook is graded
 
@@ -677,28 +896,13 @@ pass  # the hidden tests stand here when your notebook is graded
 def hidden_tests():
     import random
 
-    from servemath_helpers.notebook import check_calls, check_forms, check_refused
+    from servemath_helpers.notebook import check_calls
 
     check_calls(
         paged_blocks,
-        (([4096], 16), (256, 4096, 0), "A multiple of the block gets no further block."),
-        (([16, 32, 48], 16), (6, 96, 0), "A multiple of the block gets no further block."),
         (([1, 1, 1, 1], 16), (4, 64, 60 / 64), "No block is shared between sequences."),
-        (([17], 16), (2, 32, 15 / 32), "One token more opens a new block."),
-        (([5, 9], 1), (14, 14, 0), "Blocks of one token waste nothing."),
         (([3, 5], 4096), (2, 8192, 1 - 8 / 8192), "A block may be longer than any sequence."),
-        (([0, 20], 16), (2, 32, 12 / 32), "A sequence of length 0 takes no block."),
     )
-    check_forms(paged_blocks, ([35, 18], 16), (5, 80, 27 / 80), "Tuples and arrays are fine.")
-    for lengths in ([], [0], [0, 0, 0]):
-        check_forms(paged_blocks, (lengths, 16), (0, 0, 0.0), "Mind the division by 0.")
-    for good in ([5, 40], [], [0, 0]):
-        check_refused(
-            paged_blocks,
-            {"lengths": good, "block": 16},
-            {"block": (0, -16), "lengths": ([-5], [40, -1], [0, -16])},
-            "block is at least 1, and no length is negative.",
-        )
 
     dice = random.Random(35)
     rows = []
@@ -712,7 +916,73 @@ def hidden_tests():
         allocated = blocks * block
         waste = (allocated - sum(lengths)) / allocated if allocated else 0
         rows.append(((lengths, block), (blocks, allocated, waste)))
-    check_calls(paged_blocks, *rows, what="many batches", hint="Round up for each sequence.")
+    check_calls(
+        paged_blocks,
+        *rows,
+        what="many batches",
+        hint="Each sequence takes whole blocks of its own, rounded up; wasted is the share of tokens without use.",
+    )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% paged_blocks__hidden__edges
+"""Edges: full blocks, nothing to store, blocks of one token, tuples and arrays."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_calls, check_first, check_forms
+
+    check_first(paged_blocks, (([35, 18], 16), (5, 80, 27 / 80)))
+
+    check_calls(
+        paged_blocks,
+        (([4096], 16), (256, 4096, 0), "A multiple of the block gets no further block."),
+        (([16, 32, 48], 16), (6, 96, 0), "A multiple of the block gets no further block."),
+        (([17], 16), (2, 32, 15 / 32), "One token more opens a new block."),
+        (([5, 9], 1), (14, 14, 0), "Blocks of one token waste nothing."),
+        (([0, 20], 16), (2, 32, 12 / 32), "A sequence of length 0 takes no block."),
+    )
+    check_forms(
+        paged_blocks,
+        ([35, 18], 16),
+        (5, 80, 27 / 80),
+        "lengths may be a list, a tuple or an array.",
+    )
+    for lengths in ([], [0], [0, 0, 0]):
+        check_forms(
+            paged_blocks,
+            (lengths, 16),
+            (0, 0, 0.0),
+            "Nothing to store: nothing is wasted, and nothing is divided by 0.",
+        )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% paged_blocks__hidden__refused
+"""Refused input: `block` below 1, a negative length."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_first, check_refused
+
+    check_first(paged_blocks, (([35, 18], 16), (5, 80, 27 / 80)))
+    for good in ([5, 40], [], [0, 0]):
+        check_refused(
+            paged_blocks,
+            {"lengths": good, "block": 16},
+            {"block": (0, -16), "lengths": ([-5], [40, -1], [0, -16])},
+            "block is at least 1, and no length is negative.",
+        )
 
 
 hidden_tests()
@@ -786,8 +1056,8 @@ check_close(
     "At the full peak it takes half as long as at half of it.",
 )
 
-# %% prefill_time_s__hidden__both_terms_and_their_bounds
-"""Hidden: each of the two terms by itself, an empty prompt, refused calls, many machines."""
+# %% prefill_time_s__hidden__values
+"""Values: both terms, together and by themselves, of many machines."""
 
 pass  # the hidden tests stand here when your notebook is graded
 
@@ -797,7 +1067,7 @@ def hidden_tests():
     import random
     from fractions import Fraction
 
-    from servemath_helpers.notebook import check_calls, check_close, check_refused
+    from servemath_helpers.notebook import check_calls, check_close
 
     check_calls(
         prefill_time_s,
@@ -807,16 +1077,10 @@ def hidden_tests():
             "A short prompt: nearly all of it is 2 N s.",
         ),
         (
-            (10**9, 1, 1, 1, 1, 1e9, 1),
-            2 + 2e-9,
-            "One token passes every parameter with one multiply-add: 2 FLOP.",
-        ),
-        (
             (1, 1000, 10, 64, 1, 1e9, 1),
             1.280002,
-            "With one parameter, attention is all: 2 n_l d_q s**2.",
+            "With one parameter, attention is all: 2 n_l d_q s**2 FLOP.",
         ),
-        ((1, 1, 1, 1, 1, 0.2, 0.001234), 4 / 0.0002468, "Any peak and any share above 0 will do."),
     )
     twice, once = (prefill_time_s(1, seq, 4, 128, 2, 1e12, 0.25) for seq in (20_000, 10_000))
     check_close(
@@ -824,6 +1088,52 @@ def hidden_tests():
         2 * 4 * 128 * 2 * 10_000**2 / 0.5e12,
         "t(2 s) - 2 t(s), which leaves the quadratic part",
         "Twice the prompt, four times the attention.",
+    )
+
+    dice = random.Random(36)
+    rows = []
+    for _ in range(20):
+        params, seq = dice.randint(1, 10**12), dice.randint(1, 131_072)
+        layers, width, gpus = dice.randint(1, 130), dice.randint(64, 16_384), dice.randint(1, 16)
+        tera, percent = dice.randint(1, 2000), dice.randint(1, 100)
+        flop = 2 * seq * (params + layers * width * seq)
+        seconds = Fraction(100 * flop, gpus * tera * 10**12 * percent)
+        rows.append(((params, seq, layers, width, gpus, tera * 1e12, percent / 100), seconds))
+    check_calls(
+        prefill_time_s,
+        *rows,
+        what="many machines",
+        hint="FLOP of parameters and of attention, over the share mfu of the peak of all GPUs.",
+    )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% prefill_time_s__hidden__edges
+"""Edges: an empty prompt, one token, any peak and any share above 0."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_calls, check_first
+
+    check_first(
+        prefill_time_s,
+        ((70_553_706_496, 512, 80, 8192, 8, 989.4e12), 0.01834207419536689),
+        ((1, 1000, 10, 64, 1, 1e9, 1), 1.280002),
+    )
+
+    check_calls(
+        prefill_time_s,
+        (
+            (10**9, 1, 1, 1, 1, 1e9, 1),
+            2 + 2e-9,
+            "One token passes every parameter with one multiply-add: 2 FLOP.",
+        ),
+        ((1, 1, 1, 1, 1, 0.2, 0.001234), 4 / 0.0002468, "Any peak and any share above 0 will do."),
     )
     check_calls(
         prefill_time_s,
@@ -837,6 +1147,20 @@ def hidden_tests():
         hint="No prompt, no time.",
     )
 
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% prefill_time_s__hidden__refused
+"""Refused input: a count below 1, `seq` negative, no peak, `mfu` outside (0, 1]."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_first, check_refused
+
     fine = {"n_params": 10**9, "seq": 100, "layers": 10, "d_attn": 64, "n_gpus": 2}
     fine |= {"peak_flops": 1e12, "mfu": 0.5}
     hint = "Counts are at least 1, seq at least 0, peak_flops above 0, mfu a share in (0, 1]."
@@ -849,20 +1173,14 @@ def hidden_tests():
         "peak_flops": (0, -1e12),
         "mfu": (0, -3, -0.5, 1.0001, 50),
     }
+    check_first(
+        prefill_time_s,
+        ((70_553_706_496, 512, 80, 8192, 8, 989.4e12), 0.01834207419536689),
+        ((1, 1000, 10, 64, 1, 1e9, 1), 1.280002),
+    )
     check_refused(prefill_time_s, fine, broken, hint)
     no_prompt = {name: values[:1] for name, values in broken.items() if name != "seq"}
     check_refused(prefill_time_s, fine | {"seq": 0}, no_prompt, hint, pairs=False)
-
-    dice = random.Random(36)
-    rows = []
-    for _ in range(20):
-        params, seq = dice.randint(1, 10**12), dice.randint(1, 131_072)
-        layers, width, gpus = dice.randint(1, 130), dice.randint(64, 16_384), dice.randint(1, 16)
-        tera, percent = dice.randint(1, 2000), dice.randint(1, 100)
-        flop = 2 * seq * (params + layers * width * seq)
-        seconds = Fraction(100 * flop, gpus * tera * 10**12 * percent)
-        rows.append(((params, seq, layers, width, gpus, tera * 1e12, percent / 100), seconds))
-    check_calls(prefill_time_s, *rows, what="many machines")
 
 
 hidden_tests()
@@ -969,8 +1287,8 @@ check_close(
     "The weights are read once for all, the cache once for each sequence.",
 )
 
-# %% decode_step_s__hidden__compute_bound_steps_and_ties
-"""Hidden: compute-bound steps, where the bound changes, ties, no context, errors, many nodes."""
+# %% decode_step_s__hidden__values
+"""Values: steps, what bounds them, and the two shares, of many nodes."""
 
 pass  # the hidden tests stand here when your notebook is graded
 
@@ -980,7 +1298,7 @@ def hidden_tests():
     import random
     from fractions import Fraction
 
-    from servemath_helpers.notebook import check_calls, check_equal, check_refused
+    from servemath_helpers.notebook import check_calls
 
     llama = {"n_params": 70_553_706_496, "weight_bytes": 141_107_412_992, "k": 327_680}
     node = {"n_gpus": 8, "bw_Bps": 3.35e12, "peak_flops": 989.4e12}
@@ -1010,8 +1328,80 @@ def hidden_tests():
                 (512, 128, "Short contexts, many users: multiplying outlasts reading the weights."),
                 (371, 4096, "The larger of the two matrix terms counts, and the cache on top."),
                 (371, 32_768, "What bounds the matrices does not depend on the cache."),
-                (8, 0, "Without context there is no cache to read."),
             )
+        ),
+    )
+
+    dice = random.Random(37)
+    nodes = []
+    for _ in range(20):
+        params = dice.randint(10**8, 10**12)
+        nodes.append(
+            {
+                "batch": dice.randint(1, 1000),
+                "seq": dice.randint(0, 32_768),
+                "n_params": params,
+                "weight_bytes": params * dice.choice((1, 2)),
+                "k": dice.randint(1, 10**6),
+                "n_gpus": dice.randint(1, 16),
+                "bw_Bps": dice.randint(1, 80) * 10**11,
+                "peak_flops": dice.randint(1, 200) * 10**13,
+            }
+        )
+    check_calls(
+        decode_step_s,
+        *((case, by_hand(**case)) for case in nodes),
+        what="many nodes",
+        hint="The larger of reading the weights and multiplying, and reading the cache on top, on all GPUs.",
+    )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% decode_step_s__hidden__edges
+"""Edges: where the bound changes, a tie, no context, no cache."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from fractions import Fraction
+
+    from servemath_helpers.notebook import check_calls, check_equal, check_first
+
+    llama = {"n_params": 70_553_706_496, "weight_bytes": 141_107_412_992, "k": 327_680}
+    node = {"n_gpus": 8, "bw_Bps": 3.35e12, "peak_flops": 989.4e12}
+
+    def by_hand(batch, seq, n_params, weight_bytes, k, n_gpus, bw_Bps, peak_flops):
+        """Return the answer in exact fractions."""
+        bandwidth, peak = n_gpus * Fraction(bw_Bps), n_gpus * Fraction(peak_flops)
+        cache, flop = batch * seq * Fraction(k), 2 * Fraction(n_params) * batch
+        weights = Fraction(weight_bytes)
+        if flop / peak > weights / bandwidth:
+            bound, matrix_s = "compute", flop / peak
+        else:
+            bound, matrix_s = "memory", weights / bandwidth
+        step_s = cache / bandwidth + matrix_s
+        mbu = (weights + cache) / bandwidth / step_s
+        return {"step_s": step_s, "bound": bound, "mfu": flop / peak / step_s, "mbu": mbu}
+
+    check_first(
+        decode_step_s,
+        ({"batch": 512, "seq": 128, **llama, **node}, by_hand(512, 128, **llama, **node)),
+        ({"batch": 64, "seq": 4096, **llama, **node}, by_hand(64, 4096, **llama, **node)),
+    )
+
+    check_calls(
+        decode_step_s,
+        *(
+            (
+                {"batch": batch, "seq": seq, **llama, **node},
+                by_hand(batch, seq, **llama, **node),
+                hint,
+            )
+            for batch, seq, hint in ((8, 0, "Without context there is no cache to read."),)
         ),
     )
 
@@ -1042,8 +1432,45 @@ def hidden_tests():
         ),
     )
 
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% decode_step_s__hidden__refused
+"""Refused input: a count below 1, no bandwidth or peak, a negative size."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from fractions import Fraction
+
+    from servemath_helpers.notebook import check_first, check_refused
+
+    llama = {"n_params": 70_553_706_496, "weight_bytes": 141_107_412_992, "k": 327_680}
+    node = {"n_gpus": 8, "bw_Bps": 3.35e12, "peak_flops": 989.4e12}
+
+    def by_hand(batch, seq, n_params, weight_bytes, k, n_gpus, bw_Bps, peak_flops):
+        """Return the answer in exact fractions."""
+        bandwidth, peak = n_gpus * Fraction(bw_Bps), n_gpus * Fraction(peak_flops)
+        cache, flop = batch * seq * Fraction(k), 2 * Fraction(n_params) * batch
+        weights = Fraction(weight_bytes)
+        if flop / peak > weights / bandwidth:
+            bound, matrix_s = "compute", flop / peak
+        else:
+            bound, matrix_s = "memory", weights / bandwidth
+        step_s = cache / bandwidth + matrix_s
+        mbu = (weights + cache) / bandwidth / step_s
+        return {"step_s": step_s, "bound": bound, "mfu": flop / peak / step_s, "mbu": mbu}
+
     fine = {"batch": 4, "seq": 10, "n_params": 100, "weight_bytes": 200, "k": 8, "n_gpus": 2}
     fine |= {"bw_Bps": 1e6, "peak_flops": 1e9}
+    check_first(
+        decode_step_s,
+        ({"batch": 512, "seq": 128, **llama, **node}, by_hand(512, 128, **llama, **node)),
+        ({"batch": 64, "seq": 4096, **llama, **node}, by_hand(64, 4096, **llama, **node)),
+    )
     check_refused(
         decode_step_s,
         fine,
@@ -1059,24 +1486,6 @@ def hidden_tests():
         },
         "Counts are at least 1, bandwidth and peak above 0, nothing is negative.",
     )
-
-    dice = random.Random(37)
-    nodes = []
-    for _ in range(20):
-        params = dice.randint(10**8, 10**12)
-        nodes.append(
-            {
-                "batch": dice.randint(1, 1000),
-                "seq": dice.randint(0, 32_768),
-                "n_params": params,
-                "weight_bytes": params * dice.choice((1, 2)),
-                "k": dice.randint(1, 10**6),
-                "n_gpus": dice.randint(1, 16),
-                "bw_Bps": dice.randint(1, 80) * 10**11,
-                "peak_flops": dice.randint(1, 200) * 10**13,
-            }
-        )
-    check_calls(decode_step_s, *((case, by_hand(**case)) for case in nodes), what="many nodes")
 
 
 hidden_tests()
@@ -1165,8 +1574,8 @@ check_equal(
     "Half the context, so half the cache to read for each sequence.",
 )
 
-# %% best_batch__hidden__tight_loose_and_exact_bounds
-"""Hidden: bounds that nobody meets, that all meet, that one meets exactly; compute; errors."""
+# %% best_batch__hidden__values
+"""Values: the largest batch within the bound and the memory, of many nodes."""
 
 pass  # the hidden tests stand here when your notebook is graded
 
@@ -1176,7 +1585,7 @@ def hidden_tests():
     import random
     from fractions import Fraction
 
-    from servemath_helpers.notebook import check_calls, check_refused
+    from servemath_helpers.notebook import check_calls
 
     llama = {"n_params": 70_553_706_496, "weight_bytes": 141_107_412_992, "k": 327_680}
     node = {"n_gpus": 8, "bw_Bps": 3.35e12, "peak_flops": 989.4e12}
@@ -1185,66 +1594,34 @@ def hidden_tests():
         *(
             ({"tpot_slo_s": slo_s, "seq": seq, "mem_cap": cap, **llama, **node}, batch, hint)
             for slo_s, seq, cap, batch, hint in (
-                (0.005, 4096, 371, 0, "Reading the weights alone takes longer: 0, not 1."),
-                (0, 4096, 371, 0, "No step takes no time."),
-                (0.006, 4096, 371, 14, "The largest within the bound, not a power of two."),
-                (0.008, 4096, 371, 54, "The largest within the bound."),
-                (0.020, 4096, 371, 294, "The largest within the bound."),
+                (
+                    0.006,
+                    4096,
+                    371,
+                    14,
+                    "The largest batch whose step is within the bound, not a power of two.",
+                ),
+                (0.008, 4096, 371, 54, "The largest batch whose step is within the bound."),
+                (0.020, 4096, 371, 294, "The largest batch whose step is within the bound."),
                 (0.050, 4096, 371, 371, "The bound leaves room for more than memory has."),
-                (0.050, 4096, 1, 1, "Memory has room for one."),
-                (0.050, 4096, 0, 0, "Memory has room for nobody."),
-                (0.010, 0, 2000, 560, "Without a cache to read, arithmetic sets the limit."),
-                (0.030, 1024, 1486, 988, "Beyond 295 arithmetic outlasts reading the weights."),
-                (1000.0, 4096, 371, 371, "Memory is the limit now."),
+                (
+                    0.030,
+                    1024,
+                    1486,
+                    988,
+                    "The largest batch within the bound, also where arithmetic outlasts reading the weights.",
+                ),
+                (
+                    1000.0,
+                    4096,
+                    371,
+                    371,
+                    "The largest batch is at most mem_cap, which memory has room for.",
+                ),
             )
         ),
         exact=True,
     )
-
-    # one second for the weights, a quarter more for each sequence: exact in doubles
-    exact = {"n_params": 2**10, "weight_bytes": 2**20, "k": 2**10, "n_gpus": 1}
-    exact |= {"bw_Bps": 2**20, "peak_flops": 2**40}
-    check_calls(
-        best_batch,
-        *(
-            ({"tpot_slo_s": slo_s, "seq": 256, "mem_cap": 8, **exact}, batch)
-            for slo_s, batch in ((1, 0), (1.2499999, 0), (1.25, 1), (1.625, 2), (3, 8), (3.25, 8))
-        ),
-        hint="Steps take 1 + B / 4 s; a bound that is met exactly is met.",
-        exact=True,
-    )
-    tiny = {"n_params": 1, "weight_bytes": 0.5, "n_gpus": 1, "bw_Bps": 0.5, "peak_flops": 0.5}
-    check_calls(
-        best_batch,
-        (
-            {"tpot_slo_s": 15, "seq": 1, "mem_cap": 8, "k": 0.5, **tiny},
-            3,
-            "Steps take 5 B s, bound by arithmetic; a bound that is met exactly is met.",
-        ),
-        (
-            {"tpot_slo_s": 15, "seq": 1, "mem_cap": 8, "k": 0, **tiny},
-            3,
-            "Without a cache steps take 4 B s.",
-        ),
-        exact=True,
-    )
-
-    fine = {"tpot_slo_s": 0.01, "seq": 10, "mem_cap": 5, "n_params": 100, "weight_bytes": 200}
-    fine |= {"k": 8, "n_gpus": 2, "bw_Bps": 1e6, "peak_flops": 1e9}
-    hint = "Refuse bad arguments before the search, even if there is nothing to search."
-    broken = {
-        "tpot_slo_s": (-0.01, -3),
-        "seq": (-1, -10),
-        "mem_cap": (-1, -5),
-        "n_params": (0, -100),
-        "weight_bytes": (-0.5, -200),
-        "k": (-0.5, -8),
-        "n_gpus": (0, -2),
-        "bw_Bps": (0, -1e6),
-        "peak_flops": (0, -1e9),
-    }
-    check_refused(best_batch, fine, broken, hint)
-    check_refused(best_batch, fine | {"mem_cap": 0}, broken, hint, pairs=False)
 
     dice = random.Random(38)
     rows = []
@@ -1262,8 +1639,113 @@ def hidden_tests():
                 break
             fits = batch
         rows.append((case, fits))
-    hint = "Largest B in 0..mem_cap within the SLO."
+    hint = "The largest batch from 0 to mem_cap whose step is within the SLO."
     check_calls(best_batch, *rows, what="many nodes", hint=hint, exact=True)
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% best_batch__hidden__edges
+"""Edges: a bound met exactly, too slow for one, room for one and for none, no cache."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_calls, check_first
+
+    llama = {"n_params": 70_553_706_496, "weight_bytes": 141_107_412_992, "k": 327_680}
+    node = {"n_gpus": 8, "bw_Bps": 3.35e12, "peak_flops": 989.4e12}
+    check_first(
+        best_batch,
+        ({"tpot_slo_s": 0.006, "seq": 4096, "mem_cap": 371, **llama, **node}, 14),
+        ({"tpot_slo_s": 0.05, "seq": 4096, "mem_cap": 20, **llama, **node}, 20),
+        ({"tpot_slo_s": 0.02, "seq": 4096, "mem_cap": 371, **llama, **node}, 294),
+    )
+    check_calls(
+        best_batch,
+        *(
+            ({"tpot_slo_s": slo_s, "seq": seq, "mem_cap": cap, **llama, **node}, batch, hint)
+            for slo_s, seq, cap, batch, hint in (
+                (0.005, 4096, 371, 0, "If even one sequence is too slow: 0, not 1."),
+                (0, 4096, 371, 0, "If even one sequence is too slow: 0. No step takes no time."),
+                (0.050, 4096, 1, 1, "Memory has room for one."),
+                (0.050, 4096, 0, 0, "Memory has room for nobody."),
+                (0.010, 0, 2000, 560, "Without a cache to read, arithmetic sets the limit."),
+            )
+        ),
+        exact=True,
+    )
+
+    # one second for the weights, a quarter more for each sequence: exact in doubles
+    exact = {"n_params": 2**10, "weight_bytes": 2**20, "k": 2**10, "n_gpus": 1}
+    exact |= {"bw_Bps": 2**20, "peak_flops": 2**40}
+    check_calls(
+        best_batch,
+        *(
+            ({"tpot_slo_s": slo_s, "seq": 256, "mem_cap": 8, **exact}, batch)
+            for slo_s, batch in ((1, 0), (1.2499999, 0), (1.25, 1), (1.625, 2), (3, 8), (3.25, 8))
+        ),
+        hint="A bound that is met exactly is met by the step; if even one sequence is too slow: 0.",
+        exact=True,
+    )
+    tiny = {"n_params": 1, "weight_bytes": 0.5, "n_gpus": 1, "bw_Bps": 0.5, "peak_flops": 0.5}
+    check_calls(
+        best_batch,
+        (
+            {"tpot_slo_s": 15, "seq": 1, "mem_cap": 8, "k": 0.5, **tiny},
+            3,
+            "A bound that is met exactly is met, also where a step is bound by arithmetic.",
+        ),
+        (
+            {"tpot_slo_s": 15, "seq": 1, "mem_cap": 8, "k": 0, **tiny},
+            3,
+            "Without a cache a step is the larger of reading the weights and multiplying.",
+        ),
+        exact=True,
+    )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% best_batch__hidden__refused
+"""Refused input: `tpot_slo_s` or `mem_cap` negative, whatever a decode step refuses, also for no room."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_first, check_refused
+
+    llama = {"n_params": 70_553_706_496, "weight_bytes": 141_107_412_992, "k": 327_680}
+    node = {"n_gpus": 8, "bw_Bps": 3.35e12, "peak_flops": 989.4e12}
+
+    fine = {"tpot_slo_s": 0.01, "seq": 10, "mem_cap": 5, "n_params": 100, "weight_bytes": 200}
+    fine |= {"k": 8, "n_gpus": 2, "bw_Bps": 1e6, "peak_flops": 1e9}
+    hint = "Refuse bad arguments before the search, even if there is nothing to search."
+    broken = {
+        "tpot_slo_s": (-0.01, -3),
+        "seq": (-1, -10),
+        "mem_cap": (-1, -5),
+        "n_params": (0, -100),
+        "weight_bytes": (-0.5, -200),
+        "k": (-0.5, -8),
+        "n_gpus": (0, -2),
+        "bw_Bps": (0, -1e6),
+        "peak_flops": (0, -1e9),
+    }
+    check_first(
+        best_batch,
+        ({"tpot_slo_s": 0.006, "seq": 4096, "mem_cap": 371, **llama, **node}, 14),
+        ({"tpot_slo_s": 0.05, "seq": 4096, "mem_cap": 20, **llama, **node}, 20),
+        ({"tpot_slo_s": 0.02, "seq": 4096, "mem_cap": 371, **llama, **node}, 294),
+    )
+    check_refused(best_batch, fine, broken, hint)
+    check_refused(best_batch, fine | {"mem_cap": 0}, broken, hint, pairs=False)
 
 
 hidden_tests()
@@ -1344,8 +1826,8 @@ check_equal(
     "Each further token is less likely to be reached, and costs as much as the first.",
 )
 
-# %% speculative_speedup__hidden__sure_and_hopeless_drafts
-"""Hidden: certain, useless and empty drafts, best drafts and ties, thrown dice, errors."""
+# %% speculative_speedup__hidden__values
+"""Values: tokens and speed-ups of many drafts, the best length of a draft."""
 
 pass  # the hidden tests stand here when your notebook is graded
 
@@ -1357,55 +1839,34 @@ def hidden_tests():
 
     import numpy as np
 
-    from servemath_helpers.notebook import check_calls, check_close, check_refused
+    from servemath_helpers.notebook import check_calls, check_close
 
     check_calls(
         speculative_speedup,
         ((0.8, 8, 0.05), (4.32891136, 4.32891136 / 1.4), "A geometric sum, not alpha * gamma."),
-        ((0.8, 4, 0.05), (3.3616, 3.3616 / 1.2), "The draft takes time too."),
-        ((0, 4, 0.1), (1, 1 / 1.4), "A useless draft still yields the large model's own token."),
-        ((0.0, 0, 0.1), (1, 1), "No draft: as before."),
-        ((1, 4, 0.1), (5, 5 / 1.4), "All accepted, and one token on top: gamma + 1."),
-        ((1.0, 0, 0.1), (1, 1), "No draft: as before."),
-        ((0.5, 1, 0), (1.5, 1.5), "A draft that costs nothing."),
-        ((0.5, 3, 2), (1.875, 1.875 / 7), "A slow draft makes everything slower."),
         (
-            (0.1234567, 1, 0.7654321),
-            (1.1234567, 1.1234567 / 1.7654321),
-            "Round nothing.",
+            (0.8, 4, 0.05),
+            (3.3616, 3.3616 / 1.2),
+            "The speed-up counts the time of the draft too, c for each of its tokens.",
+        ),
+        (
+            (0.5, 3, 2),
+            (1.875, 1.875 / 7),
+            "The speed-up counts the time of the draft: a slow one makes everything slower.",
         ),
     )
 
     check_calls(
         best_gamma,
-        ((0.8, 0.05, 32), 8, "A longer draft is not always better."),
-        ((0.5, 0.05, 32), 3, "A longer draft is not always better."),
+        ((0.8, 0.05, 32), 8, "The largest speed-up decides: a longer draft is not always better."),
+        ((0.5, 0.05, 32), 3, "The largest speed-up decides: a longer draft is not always better."),
         ((0.3, 0.5, 32), 0, "Here the best is not to speculate."),
-        ((0.9, 0.02, 32), 19, "Good and cheap drafts may be long."),
+        ((0.9, 0.02, 32), 19, "The largest speed-up decides: good and cheap drafts may be long."),
         ((0.8, 0.05, 8), 8, "gmax itself may be chosen."),
         ((0.8, 0.05, 5), 5, "gmax limits the draft."),
-        ((0.8, 0.05, 0), 0, "Only 0 is left."),
-        ((1, 0.5, 10), 10, "If all is accepted, the longest draft is best."),
-        ((0, 0.1, 10), 0, "A useless draft only costs."),
-        ((0.5, 0.5, 10), 0, "A tie of 0 and 1: take the smallest."),
-        ((0, 0, 10), 0, "All are equal: take the smallest."),
-        ((1, 1, 10), 0, "All are equal: take the smallest."),
-        ((1, 0.5, 1), 1, "gmax itself may be chosen, 1 too."),
-        ((0.5, 0, 10), 10, "A draft that costs nothing may be as long as allowed."),
         ((0.9, 2, 10), 0, "A draft that is slower than the large model only costs."),
         exact=True,
     )
-
-    hint = "alpha is a probability, and nothing else is negative."
-    check_refused(
-        speculative_speedup,
-        {"alpha": 0.8, "gamma": 4, "c": 0.1},
-        {"alpha": (-2, -0.1, 1.0001, 80), "gamma": (-4, -1), "c": (-3, -0.1)},
-        hint,
-    )
-    broken = {"alpha": (-2, -0.1, 1.0001, 80), "c": (-3, -0.1), "gmax": (-4, -1)}
-    check_refused(best_gamma, {"alpha": 0.8, "c": 0.1, "gmax": 4}, broken, hint)
-    check_refused(best_gamma, {"alpha": 0.8, "c": 0.1, "gmax": 0}, broken, hint, pairs=False)
 
     rng = np.random.default_rng(39)
     for alpha, gamma in ((0.7, 5), (0.35, 3)):
@@ -1429,7 +1890,91 @@ def hidden_tests():
             tokens = 1 + Fraction(percent, 100) * tokens
         speedup = tokens / (1 + gamma * Fraction(cost, 100))
         rows.append(((percent / 100, gamma, cost / 100), (tokens, speedup)))
-    check_calls(speculative_speedup, *rows, what="many drafts")
+    check_calls(
+        speculative_speedup,
+        *rows,
+        what="many drafts",
+        hint="E is a geometric sum in alpha; the speed-up divides it by the time of draft and large model.",
+    )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% speculative_speedup__hidden__edges
+"""Edges: drafts that are all accepted, useless ones, none; equal speed-ups."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_calls, check_first
+
+    check_first(
+        speculative_speedup,
+        ((0.8, 8, 0.05), (4.32891136, 4.32891136 / 1.4)),
+        ((0.8, 4, 0.05), (3.3616, 3.3616 / 1.2)),
+    )
+    check_first(best_gamma, ((0.8, 0.05, 32), 8), ((0.5, 0.05, 32), 3))
+
+    check_calls(
+        speculative_speedup,
+        ((0, 4, 0.1), (1, 1 / 1.4), "A useless draft still yields the large model's own token."),
+        ((0.0, 0, 0.1), (1, 1), "No draft: as before."),
+        ((1, 4, 0.1), (5, 5 / 1.4), "All accepted, and one token on top: gamma + 1."),
+        ((1.0, 0, 0.1), (1, 1), "No draft: as before."),
+        ((0.5, 1, 0), (1.5, 1.5), "A draft that costs nothing."),
+        (
+            (0.1234567, 1, 0.7654321),
+            (1.1234567, 1.1234567 / 1.7654321),
+            "Round nothing.",
+        ),
+    )
+
+    check_calls(
+        best_gamma,
+        ((0.8, 0.05, 0), 0, "Only 0 is left."),
+        ((1, 0.5, 10), 10, "If all is accepted, the longest draft is best."),
+        ((0, 0.1, 10), 0, "A useless draft only costs."),
+        ((0.5, 0.5, 10), 0, "A tie of 0 and 1: take the smallest."),
+        ((0, 0, 10), 0, "All are equal: take the smallest."),
+        ((1, 1, 10), 0, "All are equal: take the smallest."),
+        ((1, 0.5, 1), 1, "gmax itself may be chosen, 1 too."),
+        ((0.5, 0, 10), 10, "A draft that costs nothing may be as long as allowed."),
+        exact=True,
+    )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% speculative_speedup__hidden__refused
+"""Refused input: `alpha` outside [0, 1], `gamma`, `c` or `gmax` negative."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_first, check_refused
+
+    hint = "alpha is a probability, and nothing else is negative."
+    check_first(
+        speculative_speedup,
+        ((0.8, 8, 0.05), (4.32891136, 4.32891136 / 1.4)),
+        ((0.8, 4, 0.05), (3.3616, 3.3616 / 1.2)),
+    )
+    check_first(best_gamma, ((0.8, 0.05, 32), 8), ((0.5, 0.05, 32), 3))
+    check_refused(
+        speculative_speedup,
+        {"alpha": 0.8, "gamma": 4, "c": 0.1},
+        {"alpha": (-2, -0.1, 1.0001, 80), "gamma": (-4, -1), "c": (-3, -0.1)},
+        hint,
+    )
+    broken = {"alpha": (-2, -0.1, 1.0001, 80), "c": (-3, -0.1), "gmax": (-4, -1)}
+    check_refused(best_gamma, {"alpha": 0.8, "c": 0.1, "gmax": 4}, broken, hint)
+    check_refused(best_gamma, {"alpha": 0.8, "c": 0.1, "gmax": 0}, broken, hint, pairs=False)
 
 
 hidden_tests()
@@ -1506,8 +2051,8 @@ check_close(
     "A slow link takes more than a second: computing again is sooner.",
 )
 
-# %% resume_plan__hidden__missing_paths_latency_and_ties
-"""Hidden: missing paths, latency on short conversations, the break-even link, ties, errors."""
+# %% resume_plan__hidden__values
+"""Values: the soonest of the three, with latency on both paths, of many conversations."""
 
 pass  # the hidden tests stand here when your notebook is graded
 
@@ -1517,52 +2062,47 @@ def hidden_tests():
     import random
     from fractions import Fraction
 
-    from servemath_helpers.notebook import check_calls, check_refused
+    from servemath_helpers.notebook import check_calls
 
     k, prefill_s = 327_680, 0.15159849306922174
     check_calls(
         resume_plan,
-        ((4096, k, 12.5e9, None, prefill_s, 0), ("transfer", 0.1073741824), "100 Gbit/s."),
-        ((4096, k, 8.8e9, None, prefill_s, 0), ("recompute", prefill_s), "Just too slow a link."),
-        ((4096, k, 8.9e9, None, prefill_s, 0), ("transfer", 4096 * k / 8.9e9), "Just fast enough."),
-        ((4096, k, 12.5e9, 64e9, prefill_s, 0), ("host", 0.02097152), "The host is faster."),
-        ((4096, k, None, 64e9, prefill_s, 0), ("host", 0.02097152), "No machine has the cache."),
-        ((4096, k, None, None, prefill_s, 0), ("recompute", prefill_s), "No path at all."),
-        ((4096, k, 50e9, 64e9, prefill_s, 0.2), ("recompute", prefill_s), "Latency comes first."),
-        ((4096, k, 50e9, None, prefill_s, 0.01), ("transfer", 0.0368435456), "Latency is added."),
-        ((4096, k, None, 64e9, prefill_s, 0.01), ("host", 0.03097152), "Latency on both paths."),
-        ((64, k, 50e9, 64e9, 0.0023, 0.005), ("recompute", 0.0023), "Short: latency decides."),
-        ((0, k, 50e9, 64e9, 0.0, 0.001), ("recompute", 0), "The latency remains for 0 tokens."),
-        ((0, k, 50e9, 64e9, 0.1, 0.001), ("transfer", 0.001), "prefill_s counts as given."),
-        ((4096, 0, 50e9, 64e9, 0.1, 0), ("transfer", 0), "Nothing to move."),
-        ((2, 4, 8, 8, 1, 0), ("transfer", 1), "A tie of all three: transfer."),
-        ((2, 4, 8, None, 1, 0), ("transfer", 1), "A tie with recompute: transfer."),
-        ((2, 4, 4, 8, 1, 0), ("host", 1), "A tie of host and recompute: host."),
-        ((2, 4, 8, 8, 5, 0.5), ("transfer", 1.5), "A tie of both paths: transfer."),
-        ((2, 4, None, 8, 1, 0), ("host", 1), "A tie of host and recompute: host."),
-        ((2, 4, 8, 8, 0.5, 0), ("recompute", 0.5), "Sooner than both."),
-        ((1, 1, 0.5, None, 9, 2), ("transfer", 4), "Any bandwidth above 0 is one."),
-        ((1, 1, None, 0.5, 9, 2), ("host", 4), "Any bandwidth above 0 is one."),
-        ((1000, 1234, 1e9, None, 1, 1.23456e-5), ("transfer", 0.0012463456), "Round nothing."),
+        (
+            (4096, k, 12.5e9, None, prefill_s, 0),
+            ("transfer", 0.1073741824),
+            "The time to transfer is the bytes of all tokens over the bandwidth, in bytes/s.",
+        ),
+        (
+            (4096, k, 12.5e9, 64e9, prefill_s, 0),
+            ("host", 0.02097152),
+            "The sooner of both paths: here the host is faster.",
+        ),
+        (
+            (4096, k, 50e9, 64e9, prefill_s, 0.2),
+            ("recompute", prefill_s),
+            "latency_s is added to the time of transfer and of host.",
+        ),
+        (
+            (4096, k, 50e9, None, prefill_s, 0.01),
+            ("transfer", 0.0368435456),
+            "latency_s is added to the time of transfer and of host.",
+        ),
+        (
+            (4096, k, None, 64e9, prefill_s, 0.01),
+            ("host", 0.03097152),
+            "latency_s is added to the time of transfer and of host.",
+        ),
+        (
+            (64, k, 50e9, 64e9, 0.0023, 0.005),
+            ("recompute", 0.0023),
+            "A short conversation: latency decides, and recompute is sooner.",
+        ),
+        (
+            (2, 4, 8, 8, 0.5, 0),
+            ("recompute", 0.5),
+            "recompute is an answer where it is sooner than both paths.",
+        ),
     )
-
-    fine = {"tokens": 4096, "k": k, "prefill_s": 0.1, "latency_s": 0}
-    hint = "Nothing is negative, a bandwidth is above 0 or None. Check before you choose."
-    broken = {
-        "tokens": (-4096, -1),
-        "k": (-0.5, -k),
-        "link_Bps": (0, -0.5, -50e9),
-        "host_Bps": (0, -0.5, -25e9),
-        "prefill_s": (-3, -0.1),
-        "latency_s": (-0.001, -3),
-    }
-    check_refused(resume_plan, fine | {"link_Bps": 50e9, "host_Bps": 25e9}, broken, hint)
-    last = {name: values[-1:] for name, values in broken.items()}
-    for tokens, link, host in ((0, 50e9, 25e9), (4096, 50e9, None), (0, None, 25e9)):
-        good = fine | {"tokens": tokens, "link_Bps": link, "host_Bps": host}
-        check_refused(resume_plan, good, last, hint, pairs=False)
-    # without any path tokens and k play no part, and two wrong signs of theirs cancel
-    check_refused(resume_plan, fine | {"link_Bps": None, "host_Bps": None}, last, hint)
 
     dice = random.Random(40)
     rows = []
@@ -1578,7 +2118,116 @@ def hidden_tests():
                 if seconds <= soonest:
                     best, soonest = name, seconds
         rows.append((case, (best, soonest)))
-    check_calls(resume_plan, *rows, what="many conversations", hint="The soonest of the three.")
+    check_calls(
+        resume_plan,
+        *rows,
+        what="many conversations",
+        hint="The soonest of transfer, host and recompute; equal times: in this order.",
+    )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% resume_plan__hidden__edges
+"""Edges: a path that does not exist, ties, no tokens, a link at the break-even."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_calls, check_first
+
+    k, prefill_s = 327_680, 0.15159849306922174
+    check_first(
+        resume_plan,
+        ((4096, k, 12.5e9, 64e9, prefill_s, 0), ("host", 0.02097152)),
+        ((4096, k, 50e9, None, prefill_s, 0.01), ("transfer", 0.0368435456)),
+        ((2, 4, 8, 8, 0.5, 0), ("recompute", 0.5)),
+    )
+    check_calls(
+        resume_plan,
+        (
+            (4096, k, 8.8e9, None, prefill_s, 0),
+            ("recompute", prefill_s),
+            "Whichever is sooner: recompute where the link is just too slow.",
+        ),
+        (
+            (4096, k, 8.9e9, None, prefill_s, 0),
+            ("transfer", 4096 * k / 8.9e9),
+            "Whichever is sooner: transfer where the link is just fast enough.",
+        ),
+        (
+            (4096, k, None, 64e9, prefill_s, 0),
+            ("host", 0.02097152),
+            "A path whose bandwidth is None does not exist.",
+        ),
+        (
+            (4096, k, None, None, prefill_s, 0),
+            ("recompute", prefill_s),
+            "A path whose bandwidth is None does not exist; recompute always does.",
+        ),
+        ((0, k, 50e9, 64e9, 0.0, 0.001), ("recompute", 0), "The latency remains for 0 tokens."),
+        ((0, k, 50e9, 64e9, 0.1, 0.001), ("transfer", 0.001), "prefill_s counts as given."),
+        ((4096, 0, 50e9, 64e9, 0.1, 0), ("transfer", 0), "0 tokens or bytes take no time to move."),
+        ((2, 4, 8, 8, 1, 0), ("transfer", 1), "A tie of all three: transfer."),
+        ((2, 4, 8, None, 1, 0), ("transfer", 1), "A tie with recompute: transfer."),
+        ((2, 4, 4, 8, 1, 0), ("host", 1), "A tie of host and recompute: host."),
+        ((2, 4, 8, 8, 5, 0.5), ("transfer", 1.5), "A tie of both paths: transfer."),
+        ((2, 4, None, 8, 1, 0), ("host", 1), "A tie of host and recompute: host."),
+        (
+            (1, 1, 0.5, None, 9, 2),
+            ("transfer", 4),
+            "Any bandwidth above 0 is one, also below one byte/s.",
+        ),
+        (
+            (1, 1, None, 0.5, 9, 2),
+            ("host", 4),
+            "Any bandwidth above 0 is one, also below one byte/s.",
+        ),
+        ((1000, 1234, 1e9, None, 1, 1.23456e-5), ("transfer", 0.0012463456), "Round nothing."),
+    )
+
+
+hidden_tests()
+### END HIDDEN TESTS
+
+# %% resume_plan__hidden__refused
+"""Refused input: a negative argument, a bandwidth zero or negative, also where it plays no part."""
+
+pass  # the hidden tests stand here when your notebook is graded
+
+
+### BEGIN HIDDEN TESTS
+def hidden_tests():
+    from servemath_helpers.notebook import check_first, check_refused
+
+    k, prefill_s = 327_680, 0.15159849306922174
+
+    fine = {"tokens": 4096, "k": k, "prefill_s": 0.1, "latency_s": 0}
+    hint = "Nothing is negative, a bandwidth is above 0 or None. Check before you choose."
+    broken = {
+        "tokens": (-4096, -1),
+        "k": (-0.5, -k),
+        "link_Bps": (0, -0.5, -50e9),
+        "host_Bps": (0, -0.5, -25e9),
+        "prefill_s": (-3, -0.1),
+        "latency_s": (-0.001, -3),
+    }
+    check_first(
+        resume_plan,
+        ((4096, k, 12.5e9, 64e9, prefill_s, 0), ("host", 0.02097152)),
+        ((4096, k, 50e9, None, prefill_s, 0.01), ("transfer", 0.0368435456)),
+        ((2, 4, 8, 8, 0.5, 0), ("recompute", 0.5)),
+    )
+    check_refused(resume_plan, fine | {"link_Bps": 50e9, "host_Bps": 25e9}, broken, hint)
+    last = {name: values[-1:] for name, values in broken.items()}
+    for tokens, link, host in ((0, 50e9, 25e9), (4096, 50e9, None), (0, None, 25e9)):
+        good = fine | {"tokens": tokens, "link_Bps": link, "host_Bps": host}
+        check_refused(resume_plan, good, last, hint, pairs=False)
+    # without any path tokens and k play no part, and two wrong signs of theirs cancel
+    check_refused(resume_plan, fine | {"link_Bps": None, "host_Bps": None}, last, hint)
 
 
 hidden_tests()
