@@ -12,7 +12,7 @@ import copy
 import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any, Self
@@ -599,6 +599,7 @@ def check_calls(
     hint: str = "",
     what: str = "",
     exact: bool = False,
+    abs_tol: float = 1e-12,
 ) -> None:
     """Check a table of calls: what each returns, and that none changes its arguments.
 
@@ -615,6 +616,8 @@ def check_calls(
         The whole table in words, said once instead of a line for each call.
     exact : bool, optional
         Compare like `check_equal`; otherwise numbers may differ like in `check_close`.
+    abs_tol : float, optional
+        By how much numbers may differ, however small they are, unless `exact`.
 
     Raises
     ------
@@ -647,7 +650,7 @@ argument 1.
     Hint: Work on a copy, such as list(x), dict(x) or sorted(x).
     """
     __tracebackhide__ = True
-    comparison = _Comparison() if exact else _CLOSE
+    comparison = _Comparison() if exact else replace(_CLOSE, abs_tol=abs_tol)
     done = []
     for call, expected, *own in rows:
         asked = _Asked(function, call)
@@ -664,7 +667,9 @@ argument 1.
         print(f"✓ {_name_of(function)}: {what}")
 
 
-def check_first(function: Callable[..., object], *rows: Sequence[Any]) -> None:
+def check_first(
+    function: Callable[..., object], *rows: Sequence[Any], abs_tol: float = 1e-12
+) -> None:
     """Check plain values before a table that a wrong function could pass.
 
     Where only edges or refusals are tested, a function whose values are wrong would earn what
@@ -675,6 +680,8 @@ def check_first(function: Callable[..., object], *rows: Sequence[Any]) -> None:
     function : callable
         The learner's function.
     *rows : (call, expected)
+        As for `check_calls`.
+    abs_tol : float, optional
         As for `check_calls`.
 
     Raises
@@ -688,7 +695,7 @@ def check_first(function: Callable[..., object], *rows: Sequence[Any]) -> None:
     ✓ divmod: plain values
     """
     __tracebackhide__ = True
-    check_calls(function, *(row[:2] for row in rows), hint=FIRST, what="plain values")
+    check_calls(function, *(row[:2] for row in rows), hint=FIRST, what="plain values", abs_tol=abs_tol)
 
 
 def check_refused(

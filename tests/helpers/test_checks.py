@@ -488,6 +488,10 @@ def test_a_row_that_fails_says_the_call_and_its_hint(row, given, said):
 
 def test_a_table_is_close_or_exact():
     check_calls(divmod, ((7.0, 2), (3, 1 + 1e-11)))
+    for check in (check_calls, check_first):
+        check(divmod, ((7.0, 2), (3, 1.04)), abs_tol=0.05)
+        with pytest.raises(AssertionError):
+            check(divmod, ((7.0, 2), (3, 1.04)), abs_tol=0.03)
 
 
 def test_a_table_calls_by_name_too(capsys):
