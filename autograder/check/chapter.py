@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -12,6 +13,7 @@ from autograder import bank
 from autograder.authoring.fresh import fresh_release
 from autograder.bank import runner
 from autograder.cells import grade_id_of, points_by_exercise
+from autograder.check.transcripts import transcript
 from autograder.course import Course
 
 EXERCISES, THEORY = "exercises", "theory"
@@ -63,6 +65,11 @@ class Chapter:
     def trial(self, slug: str, code: str) -> runner.Trial:
         """Return what `code` earns as the solution of exercise `slug`."""
         return runner.run(self.exercises, slug, code)
+
+    @functools.cache  # noqa: B019 - a chapter lives as long as one check
+    def transcript(self, slug: str, code: str) -> dict[str, Any]:
+        """Return what the tests ask of `code` as the solution of exercise `slug`."""
+        return transcript(self.exercises, {slug: code})
 
     def statement(self, slug: str) -> str:
         """Return the statement of exercise `slug` as built, empty if there is none."""

@@ -68,6 +68,8 @@ def shares(chapter: Chapter) -> Iterator[str]:
     """Right values earn most of the hidden points, refused input few."""
     for record in chapter.records:
         if not record.parts:
+            if not record.scenarios:
+                yield f"{record.slug}: hidden points must be split: values, edges, refused"
             continue
         hidden = record.hidden_points
         if any(record.points[part] % STEP or not record.points[part] for part in record.parts):

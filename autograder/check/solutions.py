@@ -15,7 +15,6 @@ from autograder import bank
 from autograder.bank import runner
 from autograder.cells import parse_grade_id
 from autograder.check.chapter import Chapter
-from autograder.check.transcripts import transcript
 from autograder.feedback.misconceptions import match
 from autograder.grading.engine.withheld import PACKAGE, package_without
 from servemath_helpers.checks import STOPPED
@@ -194,8 +193,7 @@ def feedback(chapter: Chapter) -> Iterator[str]:
 
 
 def _named(chapter: Chapter, record: bank.Exercise, code: str) -> list[str]:
-    asked = transcript(chapter.exercises, {record.slug: code})
-    return [found.name for found in match(record, asked)]
+    return [found.name for found in match(record, chapter.transcript(record.slug, code))]
 
 
 def own_work(chapter: Chapter) -> Iterator[str]:

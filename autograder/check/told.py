@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.console import Console
 
@@ -18,8 +18,9 @@ from autograder import bank
 from autograder.cells import grade_id_of, iter_test_cells, points_of
 from autograder.check.chapter import Chapter
 from autograder.course import Course
-from autograder.feedback.facts import Result
-from autograder.feedback.hidden import CellSource, HiddenTests, split_source
+from autograder.feedback.facts import Played, Result
+from autograder.feedback.hidden import HiddenTests, split_source
+from autograder.feedback.played import played
 from autograder.feedback.results import result_of
 from autograder.feedback.said import sayable
 from autograder.gradebook.reader import CellGrade
@@ -64,6 +65,8 @@ def is_specific(result: Result, statement: str) -> bool:
     statement : str
         The statement of its exercise.
     """
+    if result.played is not None:
+        return len(words_of(result.played.said) & words_of(statement)) >= COMMON_WORDS
     if not result.hidden:
         return bool(_CHECKED.search(result.message))
     if result.fell in (FIRST, COPY):
@@ -83,41 +86,51 @@ class Told:
 
 def told(chapter: Chapter) -> Iterator[Told]:
     """Yield what feedback says of each wrong solution, its name in the bank left out."""
-    sources = _sources(chapter)
-    allowed = sayable(sources)
-    hidden = HiddenTests(sources.values(), {text for texts in allowed.values() for text in texts})
+    page = _Page(chapter)
     for record in chapter.records:
         statement = chapter.statement(record.slug)
         for wrong in record.wrong:
-            trial = chapter.trial(record.slug, wrong.code)
-            lost = tuple(
-                result_of(
-                    grade_id,
-                    CellGrade(trial.points[grade_id], points_of(cell)),
-                    sources,
-                    {grade_id: trial.error(grade_id)},
-                    hidden,
-                    allowed.get(grade_id, ()),
-                )
-                for _, cell in iter_test_cells(chapter.exercises)
-                if (grade_id := str(grade_id_of(cell))) in trial.failures
-            )
+            lost = tuple(page.lost(record, wrong.code))
             specific = any(is_specific(result, statement) for result in lost)
             yield Told(record.slug, wrong, specific, lost)
 
 
-def _sources(chapter: Chapter) -> dict[str, CellSource]:
-    return {
-        grade_id: split_source(cell.source)
-        for cell in chapter.exercises.cells
-        if (grade_id := grade_id_of(cell)) and cell.metadata.nbgrader["locked"]
-    }
+class _Page:
+    """Says of code what a feedback page says of it as a solution, misconceptions aside."""
+
+    def __init__(self, chapter: Chapter) -> None:
+        self._chapter = chapter
+        self._sources = {
+            grade_id: split_source(cell.source)
+            for cell in chapter.exercises.cells
+            if (grade_id := grade_id_of(cell)) and cell.metadata.nbgrader["locked"]
+        }
+        self._sayable = sayable(self._sources)
+        said = {text for texts in self._sayable.values() for text in texts}
+        self._hidden = HiddenTests(self._sources.values(), said)
+
+    def lost(self, record: bank.Exercise, code: str) -> Iterator[Result]:
+        """Yield what is said of each test that took points."""
+        trial = self._chapter.trial(record.slug, code)
+        plans: dict[str, Played] = {}
+        if record.scenarios:
+            plans = played(record, self._chapter.transcript(record.slug, code))
+        for _, cell in iter_test_cells(self._chapter.exercises):
+            grade_id = str(grade_id_of(cell))
+            if grade_id in trial.failures:
+                result = result_of(
+                    grade_id,
+                    CellGrade(trial.points[grade_id], points_of(cell)),
+                    self._sources,
+                    {grade_id: trial.error(grade_id)},
+                    self._hidden,
+                    self._sayable.get(grade_id, ()),
+                )
+                yield replace(result, played=plans.get(grade_id))
 
 
 def specific(chapter: Chapter) -> Iterator[str]:
     """Feedback says of nine wrong solutions in ten what fell, in the statement's words."""
-    if not any(record.parts for record in chapter.records):
-        return
     found = list(told(chapter))
     silent = [f"{one.slug}: {one.wrong.name}" for one in found if not one.specific]
     if len(silent) > (1 - LEAST_TOLD) * len(found):

@@ -148,6 +148,7 @@ BREAKS = [
     (RECORD, "0.75, edges = 0.5", "0.7, edges = 0.55", "hidden points must come in steps of 0.25"),
     (RECORD, "0.75, edges = 0.5", "0.5, edges = 0.75", "values must have half of the 1.5 hidden"),
     (RECORD, "edges = 0.5, refused = 0.25", "edges = 0.25, refused = 0.5", "refused must have a q"),
+    (RECORD, "values = 0.75, edges = 0.5, refused = 0.25", "hidden = 1.5", "points must be split"),
     (RECORD, ", refused = 0.25", "", "a hidden cell of idle_share must be one of values, edges"),
     (RECORD, "values = 0.75", "volumes = 0.75", "points must be { visible = ..., values = ..., "),
     (RECORD, r'\["idle_share"\]', '["idle"]', "functions must begin with idle_share"),
