@@ -695,7 +695,9 @@ def check_first(
     ✓ divmod: plain values
     """
     __tracebackhide__ = True
-    check_calls(function, *(row[:2] for row in rows), hint=FIRST, what="plain values", abs_tol=abs_tol)
+    check_calls(
+        function, *(row[:2] for row in rows), hint=FIRST, what="plain values", abs_tol=abs_tol
+    )
 
 
 def check_refused(
