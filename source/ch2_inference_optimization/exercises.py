@@ -1187,8 +1187,14 @@ import math
 from servemath_helpers.notebook import check_first, check_refused
 
 free = {"fields": {}, "ctx": 10}
+fields = {
+    "prompt_tokens": {"type": "int", "required": True},
+    "max_new_tokens": {"type": "int", "required": True},
+    "top_p": {"type": "float", "required": False},
+}
 check_first(
     validate_request,
+    (({"prompt_tokens": 6, "max_new_tokens": 4}, {"fields": fields, "ctx": 10}), []),
     (({"x": 1}, free), ["unknown_field"]),
     (({"prompt_tokens": 11}, free), ["token_budget", "unknown_field"]),
 )
@@ -2784,14 +2790,14 @@ check_first(
     goodput,
     (
         (
-            [a_request(1, 0.25), a_request(9, 0.125), a_request(0.5, 9), a_request(0, 0, "shed")],
+            [a_request(1, 0.25), a_request(1, None), a_request(0.5, 9), a_request(0, 0, "shed")],
             1,
             0.25,
         ),
-        0.25,
+        0.5,
     ),
 )
-check_first(replicas_for_slo, ((10, 3, 0.1), 5), ((120, 30, 0.005), 6))
+check_first(replicas_for_slo, ((10, 3, 0.4), 4), ((120, 30, 0.005), 6))
 agreed = [(0.99, 25), (0.999, 10), (0.95, 100)]
 check_first(sla_credit, ((0.9899, agreed), 25), ((0.5, agreed), 100))
 check_calls(
@@ -2883,14 +2889,14 @@ check_first(
     goodput,
     (
         (
-            [a_request(1, 0.25), a_request(9, 0.125), a_request(0.5, 9), a_request(0, 0, "shed")],
+            [a_request(1, 0.25), a_request(1, None), a_request(0.5, 9), a_request(0, 0, "shed")],
             1,
             0.25,
         ),
-        0.25,
+        0.5,
     ),
 )
-check_first(replicas_for_slo, ((10, 3, 0.1), 5), ((120, 30, 0.005), 6))
+check_first(replicas_for_slo, ((10, 3, 0.4), 4), ((120, 30, 0.005), 6))
 agreed = [(0.99, 25), (0.999, 10), (0.95, 100)]
 check_first(sla_credit, ((0.9899, agreed), 25), ((0.5, agreed), 100))
 for lam, refused in ((10, (0, -0.001, -1)), (0, (-0.001, -1))):
