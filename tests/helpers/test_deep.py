@@ -386,6 +386,19 @@ def test_a_function_is_known_by_its_name():
         deep_check(5)
 
 
+def test_what_is_not_solved_yet_says_so(capsys):
+    def littles_law(lam=None, W=None, L=None):
+        raise NotImplementedError
+
+    deep_check(littles_law)
+    assert capsys.readouterr().out == "littles_law is not solved yet: come back then.\n"
+
+
+def test_every_exercise_offers_a_check():
+    records = [record for chapter in COURSE.chapters() for record in bank.load(chapter)]
+    assert {name for record in records for name in record.functions} == {*deep.exercises()}
+
+
 def test_a_function_may_have_another_name_of_its_own(capsys):
     cell = "littles_law = lambda lam=None, W=None, L=None: 0\ndeep_check(littles_law)"
     exec(cell, {"deep_check": deep_check})
