@@ -57,6 +57,8 @@ def test_the_bundle_holds_nothing_of_staff(files):
         "README.md",
         "docs",
         "environment.yml",
+        "jupyter",
+        "jupyter_lab_config.py",
         "pyproject.toml",
         "release",
         "requirements-learn.lock",

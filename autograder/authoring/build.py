@@ -20,6 +20,7 @@ from autograder import bank
 from autograder.authoring import colab
 from autograder.authoring.exercises import (
     anchor,
+    cell_id,
     in_words,
     lead_to_exercises,
     name_cell,
@@ -30,6 +31,7 @@ from autograder.authoring.exercises import (
 from autograder.authoring.outline import exercise_minutes, reading_minutes, tell_time
 from autograder.authoring.prose import render
 from autograder.authoring.questions import (
+    SECTION,
     is_questions_file,
     questions_file,
     questions_text,
@@ -46,16 +48,17 @@ TIMEOUT_S = 120
 
 _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 _BLANK_BEFORE_HIDDEN = re.compile(r"\n+(### BEGIN HIDDEN TESTS)")
-_NOT_IN_CELL_ID = re.compile(r"[^A-Za-z0-9_-]")
 
 
 def _cell_ids(notebook: NotebookNode) -> None:
-    """Give each cell an id that depends on its content alone."""
+    """Give each cell an id that depends on its content alone; links name those of sections."""
     seen: dict[str, int] = {}
     for cell in notebook.cells:
         grade_id = grade_id_of(cell)
         if grade_id is not None:
-            identity = _NOT_IN_CELL_ID.sub("-", grade_id)[:56]
+            identity = cell_id(grade_id)
+        elif section := SECTION.match(cell.source):
+            identity = cell_id(f"section-{section[1]}")
         else:
             digest = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode())
             identity = digest.hexdigest()[:12]
@@ -90,16 +93,18 @@ def theory_link(theory: Path, section: str) -> str:
     heading = re.search(rf"^# ## ({re.escape(section)} .+)$", text, re.MULTILINE)
     if heading is None:
         raise ValueError(f"section must be one of {theory.name}, got {section!r}")
-    return f"[theory {section}]({theory.stem}.ipynb#{anchor(heading[1])})"
+    return f"[theory {section}]({theory.stem}.ipynb#{anchor(f'section-{section}')})"
 
 
-def from_text(path: Path) -> NotebookNode:
+def from_text(path: Path, **more: object) -> NotebookNode:
     """Return the notebook that the py:percent file at `path` describes, not executed.
 
     Parameters
     ----------
     path : Path
         A file of ``source/<chapter>/``.
+    **more
+        What else expressions in its prose may name.
 
     Raises
     ------
@@ -128,6 +133,7 @@ def from_text(path: Path) -> NotebookNode:
         "points": {**points, "total": sum(points.values())},
         "symbols": symbol_table,
         "theory": theory,
+        **more,
     }
     for position, cell in enumerate(notebook.cells, start=1):
         if cell.cell_type == "markdown":

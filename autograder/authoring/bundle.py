@@ -8,6 +8,7 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+from autograder.authoring import learner_lab
 from autograder.authoring.fresh import fresh_release
 from autograder.course import Course
 
@@ -68,6 +69,11 @@ def contents(course: Course) -> dict[str, bytes]:
     files[page] = _LINK.sub(r"\1", files[page].decode()).encode()
     for guide in (text.with_suffix(".ipynb") for text in course.guides()):
         files[f"release/{guide.name}"] = guide.read_bytes()
+    if course.start.is_file():
+        files["release/start.ipynb"] = learner_lab.start_notebook(course).encode()
+        config = learner_lab.lab_config("jupyter", f"release/{learner_lab.START}")
+        files[learner_lab.CONFIG] = config.encode()
+        files |= {name: text.encode() for name, text in learner_lab.settings("jupyter").items()}
     files["pyproject.toml"] = _learner_project(course).encode()
     files["README.md"] = (course.root / "docs" / "learner-guide.md").read_bytes()
     return files

@@ -14,8 +14,8 @@ its own: ``# %% [markdown] reflection__answer points=3``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from urllib.parse import quote
 
 from nbformat import NotebookNode, from_dict
 from nbformat.v4 import new_code_cell
@@ -36,6 +36,8 @@ _WRITTEN, _GRADED = ("solution", "answer"), ("visible", "hidden", "answer")
 
 #: How the line begins that leads from a section to its exercises.
 TO_SOLVE = "To solve:"
+
+_NOT_IN_CELL_ID = re.compile(r"[^A-Za-z0-9_-]")
 
 _DEEP_CHECK = """\
 # Many random and edge cases, not graded: worth a run once the visible checks pass.
@@ -118,20 +120,33 @@ def _title(record: Exercise) -> str:
     return f"{record.number} · {record.title} {'★' * record.stars} ({worth} points)"
 
 
-def anchor(heading: str) -> str:
-    """Return the fragment that leads to a heading of a notebook, as JupyterLab reads it.
+def cell_id(name: str) -> str:
+    """Return the id of a cell that is known by a name: its `grade_id`, or its section.
 
-    >>> anchor("1.1 Little's law, a/b")
-    '1.1-Little%27s-law%2C-a/b'
+    >>> cell_id("section-4.3")
+    'section-4-3'
     """
-    return quote(heading.strip().replace(" ", "-"))
+    return _NOT_IN_CELL_ID.sub("-", name)[:56]
+
+
+def anchor(name: str) -> str:
+    """Return the fragment that leads to a cell.
+
+    JupyterLab finds a cell by its id before anything of a notebook is drawn, a heading by its
+    text only afterwards; pages that nbconvert makes give their cells the same names.
+
+    >>> anchor("section-4.3")
+    'cell-id=section-4-3'
+    """
+    return f"cell-id={cell_id(name)}"
 
 
 def lead_to_exercises(cells: Sequence[NotebookNode], records: Iterable[Exercise]) -> None:
     """Say below the text of a section of theory which exercises are about it."""
     about: dict[str, list[str]] = {}
     for record in records:
-        link = f"[{record.number} · {record.title}](exercises.ipynb#{anchor(_title(record))})"
+        place = anchor(f"{record.slug}__statement")
+        link = f"[{record.number} · {record.title}](exercises.ipynb#{place})"
         about.setdefault(record.section, []).append(link)
     for cell in cells:
         for section in SECTION.findall(cell.source) if cell.cell_type == "markdown" else ():

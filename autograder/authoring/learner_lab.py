@@ -8,19 +8,63 @@ from __future__ import annotations
 
 import json
 
+from autograder.authoring.build import from_text, serialise
+from autograder.authoring.outline import about, place
+from autograder.course import Course
+
 #: The notebook that is opened first, beside the folders of the chapters.
 START = "start.ipynb"
 
 #: Where a folder that Jupyter looks for configuration in keeps the page's.
 PAGE = "labconfig/page_config.json"
 
+#: Where it keeps the settings that are the same for all, unless somebody changes their own.
+SETTINGS = "labconfig/default_setting_overrides.json"
+
+#: The configuration that JupyterLab reads in the folder where it is started.
+CONFIG = "jupyter_lab_config.py"
+
 _STAFF = ("assignment-list", "course-list", "create-assignment", "formgrader", "menu")
 
 
-def page_config() -> str:
-    """Return the configuration that leaves out what only staff need, as JSON text."""
+#: Only so does JupyterLab 4.6 know how tall what stands above a section is when a link opens
+#: the notebook: in its other modes it ends a screen beside the section, or at the top.
+_DEFAULTS = {"@jupyterlab/notebook-extension:tracker": {"windowingMode": "defer"}}
+
+
+def settings(folder: str) -> dict[str, str]:
+    """Return the files that leave out what only staff need and let links land, by their path.
+
+    Parameters
+    ----------
+    folder : str
+        The folder that they are to stand in; Jupyter has to look for configuration there.
+    """
     disabled = {f"@jupyter/nbgrader:{name}": True for name in _STAFF}
-    return json.dumps({"disabledExtensions": disabled}, indent=1) + "\n"
+    files = {PAGE: {"disabledExtensions": disabled}, SETTINGS: _DEFAULTS}
+    return {f"{folder}/{name}": json.dumps(held, indent=1) + "\n" for name, held in files.items()}
+
+
+def start_notebook(course: Course) -> str:
+    """Return the notebook that a learner meets first, beside the folders of the chapters.
+
+    Parameters
+    ----------
+    course : Course
+        A course whose notebooks are built.
+    """
+    rows = ["| chapter | read | solve | play |", "|:--|:--|:--|:--|"]
+    for number, chapter in enumerate(json.loads(place(course).read_text("utf-8")), start=1):
+        name = chapter["name"]
+        plays = (course.source / name / "lab.py").is_file()
+        solving = sum(exercise["minutes"] for exercise in chapter["exercises"])
+        rows.append(
+            f"| {number} · {chapter['title']} "
+            f"| [theory]({name}/theory.ipynb), {about(chapter['minutes']['theory'])} "
+            f"| [exercises]({name}/exercises.ipynb), {about(solving)} "
+            f"| {f'[lab]({name}/lab.ipynb)' if plays else '–'} |"
+        )
+    return serialise(from_text(course.start, chapters="\n".join(rows)))
 
 
 def lab_config(folder: str, start: str) -> str:
@@ -29,7 +73,7 @@ def lab_config(folder: str, start: str) -> str:
     Parameters
     ----------
     folder : str
-        The folder with `PAGE` in it, relative to the file.
+        The folder with `settings` in it, relative to the file.
     start : str
         The notebook to open, relative to the file.
     """

@@ -43,10 +43,10 @@ def reading_minutes(cells: list[NotebookNode]) -> int:
     return round(words / WORDS_A_MINUTE + pictures + QUESTION_MINUTES * questions)
 
 
-def _about(minutes: int) -> str:
+def about(minutes: int) -> str:
     """Return minutes as people say them.
 
-    >>> _about(47), _about(130)
+    >>> about(47), about(130)
     ('45 minutes', '2 hours 10 minutes')
     """
     hours, rest = divmod(max(5, 5 * round(minutes / 5)), 60)
@@ -59,7 +59,7 @@ def tell_time(cells: list[NotebookNode], minutes: int, advice: str) -> None:
     if not cells[0].source.startswith("# "):
         return
     title, _, rest = cells[0].source.partition("\n")
-    cells[0].source = f"{title}\n\n{_LINE} about {_about(minutes)}. {advice}\n{rest}"
+    cells[0].source = f"{title}\n\n{_LINE} about {about(minutes)}. {advice}\n{rest}"
 
 
 def place(course: Course) -> Path:

@@ -32,6 +32,11 @@ class Course:
         return self.root / "source"
 
     @property
+    def start(self) -> Path:
+        """Text of the notebook that learners open first, which is made when they receive it."""
+        return self.source / "start.py"
+
+    @property
     def release(self) -> Path:
         """Notebooks as learners receive them."""
         return self.root / "release"
@@ -115,7 +120,7 @@ class Course:
 
     def guides(self) -> list[Path]:
         """Return the authored text of notebooks that belong to no chapter and are not graded."""
-        return sorted(self.source.glob("*.py"))
+        return sorted(path for path in self.source.glob("*.py") if path != self.start)
 
     def texts(self, chapter: str) -> list[Path]:
         """Return the authored text files of a chapter."""

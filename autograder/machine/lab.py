@@ -6,11 +6,16 @@ import os
 import shutil
 from pathlib import Path
 
+from autograder.authoring import learner_lab
 from autograder.course import Course
 from autograder.course.commands import environment
+from autograder.files import write_atomically
 
 #: Where `make lab` works; git ignores it.
 FOLDER = "my_work"
+
+#: Where its JupyterLab, and no other, finds a learner's configuration.
+CONFIGURATION = ".jupyter"
 
 
 def copy_missing(course: Course) -> list[Path]:
@@ -28,6 +33,16 @@ def copy_missing(course: Course) -> list[Path]:
 def open_lab(course: Course) -> None:
     """Become JupyterLab, opened on the copies; ``release/`` itself is never worked in."""
     copy_missing(course)
+    for name, text in learner_lab.settings(CONFIGURATION).items():
+        write_atomically(course.root / FOLDER / name, text)
+    start = ""
+    if course.start.is_file():
+        start = f"/{learner_lab.START}"
+        if not (first := course.root / FOLDER / learner_lab.START).exists():
+            write_atomically(first, learner_lab.start_notebook(course))
     os.chdir(course.root)
-    command = ["jupyter", "lab", f"--LabApp.default_url=/lab/tree/{FOLDER}"]
-    os.execvpe(command[0], command, environment())
+    here = environment()
+    folders = [str(course.root / FOLDER / CONFIGURATION), here.get("JUPYTER_CONFIG_PATH")]
+    here["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, folders))
+    command = ["jupyter", "lab", f"--LabApp.default_url=/lab/tree/{FOLDER}{start}"]
+    os.execvpe(command[0], command, here)

@@ -129,7 +129,8 @@ def test_heading_sections_and_overview_come_from_the_record(tmp_path):
     front, _, asked = (cell.source for cell in from_text(path).cells)
     assert front.startswith("ten\n\n| # |") and len(front.splitlines()) == 14
     assert asked == (
-        "## 1 · Little's law ★ (2 points)\n\nNo. 1.\n\nHelp: [theory 1.1](theory.ipynb#1.1-Law)."
+        "## 1 · Little's law ★ (2 points)\n\nNo. 1.\n\n"
+        "Help: [theory 1.1](theory.ipynb#cell-id=section-1-1)."
     )
 
 
@@ -184,7 +185,7 @@ def test_a_formula_with_braces_is_left_alone():
 def test_a_link_to_theory_names_a_section_that_is_there(tmp_path):
     theory = tmp_path / "theory.py"
     theory.write_text("# %% [markdown]\n# ## 1.1 Little's law\n")
-    assert theory_link(theory, "1.1") == "[theory 1.1](theory.ipynb#1.1-Little%27s-law)"
+    assert theory_link(theory, "1.1") == "[theory 1.1](theory.ipynb#cell-id=section-1-1)"
     with pytest.raises(ValueError, match=r"section must be one of theory\.py, got '1\.9'"):
         theory_link(theory, "1.9")
 

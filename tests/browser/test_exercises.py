@@ -1,7 +1,5 @@
 """The released exercises, validated with nbgrader's button before and after solving them."""
 
-from urllib.parse import unquote
-
 import pytest
 from playwright.sync_api import expect
 
@@ -57,15 +55,3 @@ def test_run_all_ends_at_an_unsolved_exercise_and_says_so(exercises):
     }
     assert violations(exercises.page, "critical", "serious") == []
     assert exercises.page_errors == []
-
-
-def test_a_statement_leads_to_its_section_of_the_theory(exercises):
-    """The section is asked for by name: JupyterLab 4.6 does not scroll to it by itself."""
-    page = exercises.page
-    link = page.locator(".jp-RenderedMarkdown a[href*='theory.ipynb'][href*='#']").first
-    _, _, section = unquote(link.get_attribute("href")).partition("#")
-    link.click()
-    heading = page.locator(f'.jp-NotebookPanel:visible h2[data-jupyter-id="{section}"]')
-    expect(heading).to_have_count(1)
-    path = page.evaluate("() => window.jupyterapp.shell.currentWidget.context.path")
-    assert path == f"release/{CHAPTER}/theory.ipynb"
