@@ -21,7 +21,7 @@ PAGE = "labconfig/page_config.json"
 #: Where it keeps the settings that are the same for all, unless somebody changes their own.
 SETTINGS = "labconfig/default_setting_overrides.json"
 
-#: The configuration that JupyterLab reads in the folder where it is started.
+#: What ``jupyter lab --config`` reads; Jupyter looks for none in the folder where it is started.
 CONFIG = "jupyter_lab_config.py"
 
 _STAFF = ("assignment-list", "course-list", "create-assignment", "formgrader", "menu")
@@ -68,7 +68,7 @@ def start_notebook(course: Course) -> str:
 
 
 def lab_config(folder: str, start: str) -> str:
-    """Return a ``jupyter_lab_config.py``, which JupyterLab reads where it is started.
+    """Return a file for ``jupyter lab --config``, which works in the file's folder.
 
     Parameters
     ----------
@@ -78,7 +78,8 @@ def lab_config(folder: str, start: str) -> str:
         The notebook to open, relative to the file.
     """
     return f"""\
-# JupyterLab reads this where it is started: it opens the start page, and has no menus for staff.
+# jupyter lab --config=jupyter_lab_config.py: it opens the start page, has no menus for staff, and
+# a link to a section lands on it.
 import os
 from pathlib import Path
 

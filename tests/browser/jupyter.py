@@ -120,11 +120,12 @@ def jupyter_lab(
     home: Path,
     settings: dict[str, dict[str, Any]] | None = None,
     nbgrader_config: str = "",
+    *arguments: str,
 ) -> Iterator[Server]:
     """Run JupyterLab in the folder `root`, with everything it remembers under `home`.
 
     `settings` are added to those of a JupyterLab that asks nothing; `nbgrader_config` is
-    what stands in this person's own nbgrader configuration.
+    what stands in this person's own nbgrader configuration; `arguments` are typed after the rest.
     """
     folders = {
         "JUPYTER_CONFIG_DIR": home / "config",
@@ -143,7 +144,7 @@ def jupyter_lab(
     token, log = secrets.token_hex(16), home / "server.log"
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", "--port=0"]
     command += ["--allow-root", "--LabApp.expose_app_in_browser=True"]
-    command += [f"--ServerApp.root_dir={root}"]
+    command += [f"--ServerApp.root_dir={root}", *arguments]
     with log.open("w", encoding="utf-8") as stream:
         process = subprocess.Popen(
             command,

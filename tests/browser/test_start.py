@@ -31,7 +31,8 @@ def unpacked(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundle")
     with zipfile.ZipFile(bundle(Course.at(HOME), folder)) as archive:
         archive.extractall(folder)
-    with jupyter_lab(folder / "servemath", tmp_path_factory.mktemp("home")) as server:
+    home, asked = tmp_path_factory.mktemp("home"), "--config=jupyter_lab_config.py"
+    with jupyter_lab(folder / "servemath", home, None, "", asked) as server:
         yield server
 
 
@@ -45,7 +46,7 @@ def learner(unpacked, browser):
 
 def test_the_bundle_opens_at_the_start_page_without_what_is_for_staff(learner):
     page = learner.page
-    page.goto(f"{learner.server.url}/lab?token={learner.server.token}")
+    page.goto(f"{learner.server.url}/?token={learner.server.token}")
     expect(page.get_by_role("heading", name=re.compile("Start here"))).to_be_visible()
     expect(page.locator(".validate-button:visible")).to_have_count(1)
     learner.run_all()
