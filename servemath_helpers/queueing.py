@@ -491,8 +491,8 @@ def mmc_sojourn_quantile_s(q: Exact, lam: float, mu: float, c: int) -> float:
     a, mu, c = _mmc(lam, mu, c)
     if a >= c:
         return math.inf
-    if c == 1 or a == 0:
-        return means / (mu if a == 0 else mu - lam)
+    if c == 1 or lam == 0:
+        return means / (mu - lam)
     waiting = erlang_c(c, a)
     low, high = means, 2 * means  # in service times; waiting only adds
     while _tail(high, a, c, waiting) > tail:

@@ -591,15 +591,17 @@ def test_closed_loops_that_cannot_be(values, name):
         queueing.mva(*values)
 
 
-@given(st.floats(0.1, 40), st.integers(1, 12), st.integers(0, 30))
-def test_a_finite_queue_balances_loses_less_with_more_room_and_knows_its_limits(a, c, room):
-    one, more = (queueing.mmck(a, 1, c, c + extra) for extra in (room, room + 1))
-    assert one["lam_in"] == pytest.approx(a * (1 - one["loss"]), rel=1e-9)
+@given(st.floats(0.1, 40), st.sampled_from((0.25, 1, 3)), st.integers(1, 12), st.integers(0, 30))
+def test_a_finite_queue_balances_loses_less_with_more_room_and_knows_its_limits(a, mu, c, room):
+    one, more = (queueing.mmck(a * mu, mu, c, c + extra) for extra in (room, room + 1))
+    assert one["lam_in"] == pytest.approx(a * mu * (1 - one["loss"]), rel=1e-9)
     assert one["L"] == pytest.approx(one["lam_in"] * one["W"], rel=1e-9)
     assert one["L"] - one["Lq"] == pytest.approx(one["rho"] * c, rel=1e-9)
-    assert one["W"] == pytest.approx(one["Wq"] + 1, rel=1e-9)
+    assert one["W"] == pytest.approx(one["Wq"] + 1 / mu, rel=1e-9)
     assert more["loss"] <= one["loss"] * (1 + 1e-12)
-    assert queueing.mmck(a, 1, c, c)["loss"] == pytest.approx(queueing.erlang_b(c, a), rel=1e-9)
+    assert queueing.mmck(a * mu, mu, c, c)["loss"] == pytest.approx(
+        queueing.erlang_b(c, a), rel=1e-9
+    )
 
 
 def test_a_finite_queue_with_endless_room_is_m_m_c_and_thousands_of_servers_work():
