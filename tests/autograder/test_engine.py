@@ -270,7 +270,7 @@ def test_nothing_of_the_grader_is_in_the_learners_environment(result_of, monkeyp
         code_cell("import os; print(sorted(os.environ))"), code_cell("pass", "a__visible__x")
     )
     assert "SECRET" not in outputs[0][0]["text"]
-    places = {"LC_CTYPE", "LOGNAME", "TMPDIR"}
+    places = {"LC_CTYPE", "LOGNAME", "PYTHONPATH", "TMPDIR"}  # the package without answers
     assert set(eval(outputs[0][0]["text"])) <= {*clean_environment(), *places}
 
 
