@@ -75,7 +75,8 @@ operand type(s) for *: 'NoneType' and 'int'.
     from servemath_helpers.deep import engine
 
     caller = sys._getframe(1).f_globals
-    named = {_name_of(one, asked, caller): one for one in functions}
+    known = [name for exercise in asked.values() for name in exercise.functions]
+    named = {_name_of(one, known, caller): one for one in functions}
     if not any(named.keys() <= {*exercise.functions} for exercise in asked.values()):
         raise ValueError(f"functions must be those of one exercise, got {', '.join(named)}")
     finding = engine.examine(named)
