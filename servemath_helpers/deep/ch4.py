@@ -49,8 +49,6 @@ def _littles_gauge(deep: Deep) -> None:
         if rate == 0:
             return rate
         every, present, age = 1 / rate, Fraction(0), Fraction(0)
-        if stay > 400 * every:
-            raise Unasked
         while age < stay:
             present += min(every, stay - age)
             age += every
@@ -271,10 +269,8 @@ def _kingman_wait(deep: Deep) -> None:
             wait = mean * dice.choice((0, 0.5, 3))
         return {"wait": wait, "rho": load, "ES": mean, "ca2": ca2}
 
-    @asked(wait=from_(0), rho=above(0), ES=above(0), ca2=from_(0))
+    @asked(wait=from_(0), rho=lambda load: 0 < load < 1, ES=above(0), ca2=from_(0))
     def solved(wait: float, rho: float, ES: float, ca2: float) -> float | None:
-        if rho >= 1:
-            raise Unasked
         square = even(lambda cs2: _uneven_wait(rho, ES, ca2, cs2) - Fraction(wait))
         exact = few_bits(wait, ca2) and two_to_the(rho, ES) and rho == 0.5
         apart(square + Fraction(ca2), [Fraction(ca2)], exact)
@@ -350,8 +346,6 @@ def _batch_latency(deep: Deep) -> None:
 
     @asked(lam=above(0), alpha=from_(0), beta=from_(0), b_max=from_(1))
     def least(lam: float, alpha: float, beta: float, b_max: int = 128) -> int | None:
-        if b_max > 260:
-            raise Unasked
         best, shortest = None, Fraction(10**30)
         for size in range(b_max, 0, -1):
             latency = members(B=size, lam=lam, alpha=alpha, beta=beta)
@@ -387,8 +381,6 @@ def _erlang_b(deep: Deep) -> None:
     @asked(c=from_(0), a=from_(0))
     def full_house(c: int, a: float) -> float:
         """Weigh every number of busy servers: as many move up from it as move down to it."""
-        if c > 4000:
-            raise Unasked
         with localcontext(Context(prec=30)):
             weight = together = Decimal(1)
             for busy in range(c):
@@ -528,14 +520,9 @@ def _achieved_fps(deep: Deep) -> None:
         period, left = 1000 / Fraction(refresh_hz), Fraction(compute_ms)
         if not pipelined:
             left += Fraction(wait_ms)
-        if left > 1000 * period:
-            raise Unasked
         shown_at = 1
         while left > period:
-            over = left / period - 1
-            if Fraction(1, 2 * 10**9) < over < Fraction(2, 10**9):
-                raise Unasked
-            if over < Fraction(1, 10**9):
+            if left - period < period / 10**9:
                 break
             left -= period
             shown_at += 1

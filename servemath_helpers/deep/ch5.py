@@ -102,8 +102,6 @@ def _mva(deep: Deep) -> None:
         took = [Fraction(float(demand)) for demand in demands]
         if N < 1 or think_s < 0 or min(took, default=0) < 0 or not any(took):
             raise ValueError("users, something to do for them, and no negative time")
-        if N > 6 or len(took) > 4:
-            raise Unasked
         shares: dict[tuple[int, ...], Fraction] = {}
         for spread in itertools.product(range(N + 1), repeat=len(took)):
             thinking = N - sum(spread)
@@ -163,8 +161,6 @@ def _correct_omission(deep: Deep) -> None:
         measured, every, part = [read(time) for time in latencies], read(interval), read(q)
         if not measured or min(measured) < 0 or every <= 0 or not 0 < part <= 1:
             raise ValueError("times, an interval above 0, and a share in (0, 1]")
-        if max(measured) > 100 * every:
-            raise Unasked
         missed = []
         for took in measured:
             due = every  # since this request was sent
@@ -570,8 +566,6 @@ def _two_choices_tail(deep: Deep) -> None:
         cached = [Fraction(float(hit)) for hit in hits]
         if not busy or len(busy) != len(cached) or min(busy) < 0 or weight < 0:
             raise ValueError("each replica has a load and a hit")
-        if any(not 0 <= hit <= 1 for hit in cached):
-            raise ValueError("a hit is a share")
         mean = sum(busy) / Fraction(len(busy))
         unit = mean if mean > 1 else Fraction(1)
         scores = [
@@ -763,31 +757,39 @@ def _pd_split(deep: Deep) -> None:
 
         if prefill_s > ttft_s or (prefill_s >= ttft_s and rate * P):
             return None
-        for prefill in range(1, 300):
-            ttft = first(prefill)
-            if ttft is not None and within(ttft, ttft_s, rate * P / prefill):
-                break
-        else:
-            raise Unasked
+
+        def prompt_in_time(node: int) -> bool:
+            found = first(node)
+            return found is not None and within(found, ttft_s, rate * P / node)
+
+        prefill = next(filter(prompt_in_time, itertools.count(1)))
+        ttft = first(prefill)
         if n_out == 1:
             return {"prefill": prefill, "decode": 0, "ttft": ttft, "tpot": None, "batch": 0}
         delay = Fraction(transfer_s) / (n_out - 1)
         if not within(base + each + delay, tpot_s, delay):
             return None
-        for decode in range(1, 300):
-            many = batch(decode)
-            if many is None or not within(many, b_max):
-                continue
-            tpot = base + each * (many if many > 1 else 1) + delay
-            if within(tpot, tpot_s, many, delay):
-                return {
-                    "prefill": prefill,
-                    "decode": decode,
-                    "ttft": ttft,
-                    "tpot": tpot,
-                    "batch": many,
-                }
-        raise Unasked
+
+        def step_of(many: Fraction) -> Fraction:
+            return base + each * max(many, Fraction(1)) + delay
+
+        def tokens_in_time(node: int) -> bool:
+            many = batch(node)
+            return (
+                many is not None
+                and within(many, b_max)
+                and within(step_of(many), tpot_s, many, delay)
+            )
+
+        decode = next(filter(tokens_in_time, itertools.count(1)))
+        many = batch(decode) or Fraction(0)
+        return {
+            "prefill": prefill,
+            "decode": decode,
+            "ttft": ttft,
+            "tpot": step_of(many),
+            "batch": many,
+        }
 
     words = (
         "nodes are added one by one until both bounds are kept, exactly met included: prompts "
@@ -870,13 +872,11 @@ def _fit_step(deep: Deep) -> None:
         given = np.array([float(found[name]) for name in _FITTED])
         off = parts[::2] @ given - 1
         for place in range(4):
-            if size[place] == 0:
-                if given[place] != 0:
-                    return False
-                continue
-            slope = (off @ parts[::2, place]) / (parts[::2, place] @ parts[::2, place])
+            own = parts[::2, place]
+            slope = (off @ own) / (own @ own or 1.0)
             moved = max(0.0, given[place] - slope)
-            if given[place] < 0 or abs(moved - given[place]) * size[place] > 1e-6:
+            wrong = abs(moved - given[place]) * size[place] > 1e-6
+            if wrong or given[place] < 0 or (size[place] == 0 and given[place] != 0):
                 return False
         return sorted(found) == sorted((*_FITTED, "train_error", "held_out_error"))
 
