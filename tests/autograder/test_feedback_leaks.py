@@ -45,7 +45,7 @@ class Submitted:
 
     def __init__(self, built, codes):
         self.notebook, self.codes = nbformat.from_dict(json.loads(json.dumps(built))), codes
-        self.points, self.messages = {}, {}
+        self.points, self.messages, self.tried = {}, {}, []
         for slug, code in codes.items():
             solution_cell(self.notebook, slug).source = code
         namespace = {"__name__": "__main__"}
@@ -62,18 +62,21 @@ class Submitted:
                 points = run_test(cell, namespace)
         except Exception as error:
             cell.outputs = [code_error(error, cell.source)]
-            self.messages[grade_id] = str(error)
+            if grade_id:
+                self.messages[grade_id] = str(error)
+            else:
+                self.tried.append(str(error))
         else:
             self.points[grade_id] = points
         cell.outputs.insert(0, nbformat.v4.new_output("stream", text=printed.getvalue()))
 
     def visible_messages(self):
-        """Return what the visible tests said; learners have those tests."""
+        """Return what visible tests and cells to try things in said; learners have those."""
         return [
             message
             for grade_id, message in self.messages.items()
-            if grade_id and parse_grade_id(grade_id).role == "visible"
-        ]
+            if parse_grade_id(grade_id).role == "visible"
+        ] + self.tried
 
     def hand_in(self, course, chapter, student):
         released = nbformat.read(course.release / chapter / "exercises.ipynb", as_version=4)
