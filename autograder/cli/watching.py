@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated
 
 import typer
@@ -31,7 +32,7 @@ def watch(
     ] = False,
     poll: Annotated[
         float, typer.Option(min=0.1, help="Seconds between two looks at the exchange.")
-    ] = 2.0,
+    ] = 1.0,
 ) -> None:
     """Grade what learners submit as it comes, and give feedback back.
 
@@ -46,7 +47,9 @@ def watch(
         raise Mistake("name what is to be watched: servemath watch <chapter>")
     named = [meant(one, course.chapters(), "assignment") for one in assignments]
     for one in named:
-        need_gradebook(course, one)
+        # One that cannot be reached now is waited for.
+        with contextlib.suppress(NotHere):
+            need_gradebook(course, one)
     need_jail(course)
 
     from autograder.watch.grader import NotNow

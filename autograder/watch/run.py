@@ -26,7 +26,7 @@ PATIENCE_S = 5.0
 
 
 def watch(
-    course: Course, assignments: Sequence[str], *, once: bool = False, poll_s: float = 2.0
+    course: Course, assignments: Sequence[str], *, once: bool = False, poll_s: float = 1.0
 ) -> bool:
     """Watch a course's exchange until a signal ends it; return whether nothing is left.
 

@@ -75,7 +75,7 @@ class Watcher:
         work: Work,
         log: logging.Logger,
         *,
-        poll_s: float = 2.0,
+        poll_s: float = 1.0,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:

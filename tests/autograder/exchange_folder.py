@@ -8,6 +8,7 @@ import nbformat
 from nbgrader.utils import notebook_hash
 
 from autograder.course import Course
+from autograder.watch.run import watch
 
 from . import small_course
 
@@ -61,6 +62,11 @@ class Exchange:
         """Do what ``nbgrader submit`` does last."""
         (self.inbound / name / "submission_secret.txt").write_text(self._secrets[name])
         (self.inbound / name).chmod(0o777)
+
+    def watch(self, monkeypatch):
+        """Have a watcher deal with what is there."""
+        monkeypatch.chdir(self.course.root)
+        assert watch(self.course, [NAME], once=True, poll_s=0.05)
 
     def fetch(self, name):
         """Return the page that a learner fetches for a submission, None if there is none."""

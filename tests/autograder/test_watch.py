@@ -34,7 +34,9 @@ def points(exchange):
         return {who: one.total for who, one in grades_of(gradebook, NAME).items()}
 
 
-def test_what_is_submitted_comes_back_graded_and_the_best_attempt_stays(released, tmp_path):
+def test_what_is_submitted_comes_back_graded_and_the_best_attempt_stays(
+    released, tmp_path, monkeypatch
+):
     exchange = Exchange(
         released, tmp_path, 'c.Attempts.counts = "best"\nc.Attempts.pause_minutes = 0'
     )
@@ -49,7 +51,7 @@ def test_what_is_submitted_comes_back_graded_and_the_best_attempt_stays(released
     worse = exchange.submit("u1", **WRONG)
     nothing = exchange.submit("u2")
     (exchange.inbound / nothing / "exercises.ipynb").write_text("{")
-    assert watch(exchange, NAME, "--once").returncode == 0
+    exchange.watch(monkeypatch)
     assert points(exchange) == {"u1": 5.0, "u2": 2.0}  # and not what was tried last
     page = exchange.fetch(worse)
     assert "<strong>2</strong> of 5 points" in page
