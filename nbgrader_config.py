@@ -58,3 +58,9 @@ c.GenerateFeedback.preprocessors = []
 # Seconds a cell may run; the whole notebook has a limit of its own.
 c.ExecuteGraded.timeout = 10
 c.ExecuteGraded.notebook_timeout_s = 120
+
+# Attempts under servemath watch: what could be found out of hidden tests is bounded by `most`
+# (docs/background/threat-model.md), how fast by the others. All options: docs/how-to/watch.md.
+c.Attempts.per_day = 3
+c.Attempts.pause_minutes = 10
+c.Attempts.most = 12

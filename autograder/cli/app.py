@@ -145,6 +145,7 @@ _add(
         "ch1": "until it is stopped",
         "ch1 --once": "what is there now",
         "--status": "how it stands",
+        "ch1 --attempts u123": "what a learner has tried",
     },
 )
 _add(

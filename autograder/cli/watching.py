@@ -30,6 +30,10 @@ def watch(
     status: Annotated[
         bool, typer.Option("--status", help="Show how the watcher of this course stands.")
     ] = False,
+    attempts: Annotated[
+        str | None,
+        typer.Option(metavar="STUDENT", help="Show a learner's attempts.", show_default=False),
+    ] = None,
     poll: Annotated[
         float, typer.Option(min=0.1, help="Seconds between two looks at the exchange.")
     ] = 1.0,
@@ -46,6 +50,9 @@ def watch(
     if not assignments:
         raise Mistake("name what is to be watched: servemath watch <chapter>")
     named = [meant(one, course.chapters(), "assignment") for one in assignments]
+    if attempts is not None:
+        _show_attempts(course, named, attempts)
+        return
     for one in named:
         # One that cannot be reached now is waited for.
         with contextlib.suppress(NotHere):
@@ -71,3 +78,17 @@ def _show_status(course: Course) -> None:
     if found is None:
         raise Mistake("no watcher has been at work in this course")
     typer.echo("\n".join(found.lines(is_at_work(course))))
+
+
+def _show_attempts(course: Course, assignments: list[str], student: str) -> None:
+    from rich.console import Console
+
+    from autograder.attempts.record import Records
+    from autograder.attempts.table import attempts_table
+    from autograder.gradebook.table import TABLE_WIDTH
+
+    records = Records(course)
+    for assignment in assignments:
+        student = meant(student, records.students(assignment), "student with attempts", begun=False)
+        console = Console(width=max(TABLE_WIDTH, Console().width))
+        console.print(attempts_table(records, assignment, student))

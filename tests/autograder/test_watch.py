@@ -62,6 +62,10 @@ def test_what_is_submitted_comes_back_graded_and_the_best_attempt_stays(
     made = Records(exchange.course).of(NAME, "u1")
     assert [(one.number, one.points, one.is_open) for one in made] == [(1, 5, False), (2, 2, False)]
 
+    told = " ".join(watch(exchange, NAME, "--attempts", "u1").stdout.split())
+    assert "1* " in told
+    assert "5 of 5 graded attempts/ch9_small/u1/001 2 " in told
+
     told = watch(exchange, "--status").stdout
     assert "NOT at work: ch9_small" in told
     assert "Waiting: 0" in told
