@@ -13,6 +13,7 @@ import pytest
 
 import servemath_helpers
 from autograder import exports
+from autograder.attempts.policy import Attempts
 from autograder.course import HOME, Course
 
 from . import markdown_pages as markdown
@@ -49,7 +50,7 @@ def test_a_configuration_shown_on_a_page_is_accepted(block):
     exec(compile(block.text, block.where, "exec"), {"c": config, "get_config": lambda: config})
     assert config
     known = {cls.__name__: cls for cls in NbGraderApp().all_configurable_classes()}
-    known |= {cls.__name__: cls for cls in plug_ins()}
+    known |= {cls.__name__: cls for cls in [*plug_ins(), Attempts]}
     known |= {name: getattr(exports, name) for name in exports.__all__}
     for name, options in config.items():
         assert set(options) <= set(known[name].class_trait_names(config=True)), name
