@@ -27,6 +27,10 @@ ROLES = ("statement", "solution", "visible", "hidden", "answer")
 PARTS = {"values": "Values", "edges": "Edges", "refused": "Refused input"}
 
 
+#: In the statement of what a person grades: the line above the list of what counts.
+RUBRIC = "**What a reader looks for**"
+
+
 @dataclass(frozen=True)
 class CellName:
     """The parts of a `grade_id`: exercise slug, role, tested property."""
@@ -90,3 +94,31 @@ def points_by_exercise(notebook: NotebookNode) -> dict[str, float]:
     for name, cell in iter_test_cells(notebook):
         points[name.slug] = points.get(name.slug, 0.0) + points_of(cell)
     return points
+
+
+def is_graded_by_hand(cell: NotebookNode) -> bool:
+    """Tell whether a learner writes in the cell and a person grades it."""
+    metadata = nbgrader_metadata(cell)
+    return bool(metadata.get("grade") and metadata.get("solution"))
+
+
+def rubric_of(notebook: NotebookNode, slug: str) -> tuple[str, ...]:
+    r"""Return what counts where a person grades the answer to `slug`, as its statement lists it.
+
+    >>> from nbformat.v4 import new_markdown_cell, new_notebook
+    >>> cell = new_markdown_cell(f"Why?\n\n{RUBRIC}\n\n- a reason\n- a number,\n  with its unit")
+    >>> cell.metadata.nbgrader = {"grade_id": "reflection__statement"}
+    >>> rubric_of(new_notebook(cells=[cell]), "reflection")
+    ('a reason', 'a number, with its unit')
+    """
+    wanted = f"{slug}__statement"
+    text = next((str(c.source) for c in notebook.cells if grade_id_of(c) == wanted), "")
+    items: list[str] = []
+    for line in text.partition(RUBRIC)[2].strip().splitlines():
+        if line.startswith("- "):
+            items.append(line.removeprefix("- ").strip())
+        elif line.startswith("  ") and items:
+            items[-1] += f" {line.strip()}"
+        else:
+            break
+    return tuple(items)

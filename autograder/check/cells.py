@@ -11,12 +11,15 @@ from nbformat import NotebookNode
 from autograder.authoring.exercises import overview
 from autograder.cells import (
     PARTS,
+    RUBRIC,
     grade_id_of,
+    is_graded_by_hand,
     is_test_cell,
     iter_test_cells,
     nbgrader_metadata,
     parse_grade_id,
     points_of,
+    rubric_of,
 )
 from autograder.check.chapter import Chapter
 from servemath_helpers.deep import exercises
@@ -141,4 +144,15 @@ def reflection(chapter: Chapter) -> Iterator[str]:
         yield "exercises.py lacks a reflection__statement that says it is optional"
 
 
-RULES = (rhythm, parts, front, statements, purposes, names, reflection)
+def rubrics(chapter: Chapter) -> Iterator[str]:
+    """Where a person grades, the statement lists what counts."""
+    for cell in filter(is_graded_by_hand, chapter.exercises.cells):
+        slug = parse_grade_id(str(grade_id_of(cell))).slug
+        if len(rubric_of(chapter.exercises, slug)) < 2:
+            yield (
+                f"{slug}: a person grades it, so its statement must end in {RUBRIC!r} and a list "
+                "of two or more things that count"
+            )
+
+
+RULES = (rhythm, parts, front, statements, purposes, names, reflection, rubrics)

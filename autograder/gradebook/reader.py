@@ -161,12 +161,19 @@ def due_of(gradebook: Gradebook, assignment: str, student: str) -> datetime | No
     return due.replace(tzinfo=UTC) if due is not None else None
 
 
+#: What nbgrader notes where a learner left a cell as it was.
+NO_ANSWER = "No response."
+
+
 def comments_of(
     gradebook: Gradebook, assignment: str, student: str, notebook: str
 ) -> dict[str, str]:
-    """Return what graders wrote to a learner, by `grade_id`."""
+    """Return what graders wrote to a learner, by `grade_id`; where there is no answer, that.
+
+    nbgrader's own comment on an answer is for graders: the rubric.
+    """
     query = (
-        gradebook.db.query(BaseCell.name, Comment.comment)
+        gradebook.db.query(BaseCell.name, Comment.manual_comment, Comment.auto_comment)
         .select_from(Comment)
         .join(BaseCell, BaseCell.id == Comment.cell_id)
         .join(SubmittedNotebook, SubmittedNotebook.id == Comment.notebook_id)
@@ -179,7 +186,11 @@ def comments_of(
             Notebook.name == notebook,
         )
     )
-    return {name: str(comment) for name, comment in query if comment}
+    return {
+        name: str(comment)
+        for name, manual, auto in query
+        if (comment := auto if manual is None and auto == NO_ANSWER else manual)
+    }
 
 
 def sources_of(gradebook: Gradebook, assignment: str, notebook: str) -> dict[str, str]:

@@ -24,7 +24,7 @@ from nbgrader.api import (
 )
 from nbgrader.preprocessors import AssignLatePenalties, SaveAutoGrades
 
-from autograder.cells import grade_id_of
+from autograder.cells import grade_id_of, is_graded_by_hand, rubric_of
 from autograder.course.settings import zone_in
 from autograder.grading.outcomes import remarks_of
 from autograder.grading.run_gradebook import gradebook_of_run
@@ -107,7 +107,11 @@ class NotebookRows:
 
 
 class SaveGrades(SaveAutoGrades):
-    """`SaveAutoGrades` in one transaction a notebook."""
+    """`SaveAutoGrades` in one transaction a notebook.
+
+    Where a person grades, the comment that nbgrader keeps for itself is the rubric: formgrader
+    shows it in the empty comment box. Feedback never does.
+    """
 
     def preprocess(
         self, nb: NotebookNode, resources: dict[str, Any]
@@ -122,8 +126,17 @@ class SaveGrades(SaveAutoGrades):
             self.gradebook = NotebookRows(gradebook, names)
             for index, cell in enumerate(nb.cells):
                 self.preprocess_cell(cell, resources, index)
+                if is_graded_by_hand(cell):
+                    self._add_rubric(nb, str(grade_id_of(cell)))
             gradebook.db.commit()
         return nb, resources
+
+    def _add_rubric(self, nb: NotebookNode, grade_id: str) -> None:
+        """Put the rubric where an answer waits for a comment."""
+        comment = self.gradebook.find_comment(grade_id)
+        rubric = rubric_of(nb, grade_id.partition("__")[0])
+        if comment.auto_comment is None and rubric:
+            comment.auto_comment = "\n".join(["Rubric:", *(f"- {item}" for item in rubric)])
 
 
 class AssignPenalties(AssignLatePenalties):

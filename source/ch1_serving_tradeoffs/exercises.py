@@ -2125,6 +2125,12 @@ hidden_tests()
 # Think of a service that you run or use. Which of the << count >> numbers above would you look at first
 # when its users complain that it is slow, which second, and what would each of them tell you to do?
 # Write a few sentences in the next cell; a person may read and comment on them.
+#
+# **What a reader looks for**
+#
+# - two numbers from this chapter, in an order, for a service that is named
+# - for each, a reading that would point to a different cause than the other does
+# - a next step that follows from what was read, and costs less than the harm
 
 # %% [markdown] reflection__answer
 # ### BEGIN SOLUTION

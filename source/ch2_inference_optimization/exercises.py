@@ -2916,6 +2916,12 @@ for lam, refused in ((10, (0, -0.001, -1)), (0, (-0.001, -1))):
 # and write, for each, which action you would automate, which you would leave to a person, and what
 # would make you undo it. Write a few sentences in the next cell; a person may read and comment on
 # them.
+#
+# **What a reader looks for**
+#
+# - three checks from this chapter, each with what the system does when it fails
+# - a line between what is automated and what a person decides, and why it runs there
+# - for each action, what would show that it was wrong and how it is taken back
 
 # %% [markdown] reflection__answer
 # ### BEGIN SOLUTION

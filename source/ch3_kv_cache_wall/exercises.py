@@ -2240,6 +2240,12 @@ hidden_tests()
 # has no room. You may change one thing this week and one this quarter. What would you choose, what
 # do your functions say that it buys, and what would it make worse? Write a few sentences in the
 # next cell; a person may read and comment on them.
+#
+# **What a reader looks for**
+#
+# - one change for this week and one for this quarter, each possible in that time
+# - a number from a function of this chapter for what each of them buys
+# - what each makes worse, and how that would be noticed
 
 # %% [markdown] reflection__answer
 # ### BEGIN SOLUTION

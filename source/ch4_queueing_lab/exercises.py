@@ -2373,6 +2373,12 @@ hidden_tests()
 # more weight, which of the << count >> numbers above you would show to each of them, and what you would
 # measure afterwards to see whether you were right. Write a few sentences in the next cell; a person
 # may read and comment on them.
+#
+# **What a reader looks for**
+#
+# - a choice between the two sides, for a service that is named, with its reason
+# - numbers from this chapter that speak to each side in its own terms
+# - what would be measured afterwards, and which result would change the choice
 
 # %% [markdown] reflection__answer
 # ### BEGIN SOLUTION

@@ -3086,6 +3086,12 @@ hidden_tests()
 # Somebody sends you a slide: "our server is 30 % faster, P99 TPOT 41 ms against 58". Write down, in
 # a few sentences in the next cell, what you would ask before you believe it, and which of the
 # << count >> functions above would help you to check the answer. A person may read and comment on it.
+#
+# **What a reader looks for**
+#
+# - questions about how it was measured, not only about what
+# - for at least one question, which answer would make the claim worthless
+# - functions from this chapter that check an answer, and on which data
 
 # %% [markdown] reflection__answer
 # ### BEGIN SOLUTION

@@ -177,6 +177,7 @@ BREAKS = [
     (TEXT, " .optional, no points.", "", "a reflection__statement that says it is optional"),
     (TEXT, "reflection__answer", "reflection__answer points=1", "lacks a cell"),
     (TEXT, "reflection__answer", "thoughts__answer", "lacks a cell"),
+    (TEXT, "# - a reason for waste.*\\n", "", "a list of two or more things that count"),
     (TEXT, "idle_share__solution", "idle_share__solve", "grade_id must look like"),
     (TEXT, "idle_share__visible", "idle__visible", "no record for 'idle__visible"),
     (TEXT, "(__visible__\\w+)", "__visible__a points=1", "which its record in the bank does"),

@@ -14,6 +14,8 @@ from nbgrader.preprocessors import AssignLatePenalties, SaveAutoGrades
 from nbgrader.utils import compute_checksum
 from traitlets.config import Config, Configurable
 
+from autograder.cells import RUBRIC, grade_id_of
+from autograder.gradebook.reader import comments_of
 from autograder.grading.run_gradebook import RunGradebook
 from autograder.grading.save_grades import AssignPenalties, SaveGrades
 
@@ -156,6 +158,27 @@ def test_the_same_rows_as_with_nbgraders_own(course, tmp_path_factory, penalty):
     ours = save(course, [SaveGrades, AssignPenalties], penalty)
     assert ours == save(stock, [SaveAutoGrades, AssignLatePenalties], penalty)
     assert all(new != old for new, old in zip(ours, before, strict=True))
+
+
+def test_a_rubric_waits_in_formgraders_comment_box_and_is_not_told_to_learners(course):
+    statement = nbformat.v4.new_markdown_cell(f"Why?\n\n{RUBRIC}\n\n- a reason\n- a number")
+    statement.metadata.nbgrader = {"grade_id": "written__statement", "locked": True}
+    names = {"student": "early", "assignment": ASSIGNMENT, "notebook": "exercises"}
+    exporter = Exporter(course, Config())
+    told = []
+    for answered in (True, False):
+        notebook = executed_notebook()
+        notebook.cells.insert(0, statement)
+        answer = next(cell for cell in notebook.cells if grade_id_of(cell) == "written")
+        if not answered:
+            answer.metadata.nbgrader["checksum"] = compute_checksum(answer)
+        SaveGrades(parent=exporter).preprocess(notebook, {"nbgrader": names})
+        with exporter.run.gradebook.open() as gradebook:
+            where = ("exercises", ASSIGNMENT, "early")
+            told.append(gradebook.find_comment("written", *where).auto_comment)
+            learners = comments_of(gradebook, ASSIGNMENT, "early", "exercises")
+            assert learners.get("written") == (None if answered else "No response.")
+    assert told == ["Rubric:\n- a reason\n- a number", "No response."]
 
 
 def test_a_second_grading_changes_nothing(course):

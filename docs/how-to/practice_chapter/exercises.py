@@ -99,6 +99,11 @@ check_refused(
 # ## Reflection (optional, no points)
 #
 # Which of your machines idles most, and is that waste or reserve?
+#
+# **What a reader looks for**
+#
+# - a machine that is named, with its idle share
+# - a reason for waste or for reserve that could be wrong
 
 # %% [markdown] reflection__answer
 # ### BEGIN SOLUTION
