@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # The learner's and the grader's notebooks never need a frozen-modules warning.
 export PYDEVD_DISABLE_FILE_VALIDATION = 1
 
-.PHONY: help demo test test-browser test-learner mutants lab bundle notebooks release check bank table report doctor clean-demo lint format benchmarks docs docs-links lock clean setup
+.PHONY: help demo test test-browser test-learner test-hub mutants lab bundle notebooks release check bank table report doctor clean-demo lint format benchmarks docs docs-links lock clean setup
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -32,6 +32,12 @@ test-browser: setup
 ## make test-learner  chapter 1 in an environment of the learners' lock alone
 test-learner: setup
 	@$(BIN)/python tests/bare.py
+
+## make test-hub    a course for ten on a JupyterHub, from log-in to feedback (needs root, chromium,
+##                  npm, PostgreSQL; runs on a machine of its own and leaves nothing on this one)
+test-hub: setup
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r tests/browser/requirements.lock
+	@$(BIN)/python -m tests.hub.machine $(BIN)/python -m pytest -m hub -n 0 --timeout=900 tests/hub
 
 ## make mutants     small breaks of the code that no test beside it notices (PART="exports queueing")
 mutants: setup
@@ -104,6 +110,8 @@ lock:
 	@$(COMPILE) pyproject.toml --all-extras -o requirements.lock
 	@$(COMPILE) pyproject.toml --extra learn -c requirements.lock -o requirements-learn.lock
 	@for group in browser mutants; do $(COMPILE) --group pyproject.toml:$$group -c requirements.lock -o tests/$$group/requirements.lock || exit 1; done
+	@$(COMPILE) --group pyproject.toml:hub -c requirements.lock -o hub/requirements.lock
+	@cd hub && npm update --package-lock-only --silent --no-audit --no-fund --omit-lockfile-registry-resolved
 
 ## make clean       remove what was built, except notebooks, releases and grades
 clean:

@@ -26,7 +26,11 @@ COVERING = (TESTS / "helpers", TESTS.parent / "servemath_helpers")
 collect_ignore = ["mutants"]
 
 #: Marks of tests that wait until they are asked for, and how to ask.
-ON_REQUEST = {"soak": "a long run: pytest -m soak", "browser": "make test-browser"}
+ON_REQUEST = {
+    "soak": "a long run: pytest -m soak",
+    "browser": "make test-browser",
+    "hub": "make test-hub",
+}
 
 #: Files that take longest: first, so that all workers are busy to the end.
 SLOW = (

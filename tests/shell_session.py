@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,20 +58,20 @@ def environment(course, home):
     }
 
 
-def run(steps, course, home, timeout_s=900):
+def run(steps, course, home, timeout_s=900, variables=None):
     """Type the steps one after another into one shell; return how each went.
 
-    A step that fails ends the session.
+    A step that fails ends the session. `variables` are a whole environment of another kind.
     """
     script = ["set -euo pipefail", "exec 2>&1"]
     for number, step in enumerate(steps):
         script += [f"echo '{_MARK.format(number)}'", step.command]
     script.append(f"echo '{_MARK.format(len(steps))}'")
-    with (home.parent / "session.log").open("w+b") as log:
+    with tempfile.TemporaryFile() as log:
         ended = subprocess.run(
             ["bash", "-c", "\n".join(script)],
             cwd=course,
-            env=environment(course, home),
+            env=variables or environment(course, home),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -17,6 +17,8 @@ BLOCKS = [block for page in PAGES for block in markdown.blocks(page)]
 TUTORIAL = "docs/tutorials/run-a-course.md"
 #: Typed in a course without a class by test_guides, which goes on from there.
 IN_GUIDES = {"docs/how-to/add-an-exercise.md", "docs/how-to/add-a-chapter.md"}
+#: Typed on a machine of its own by tests/hub.
+ON_A_HUB = {"docs/how-to/jupyterhub.md"}
 #: Half a minute; what it tells is tested step by step in tests/autograder/test_regrade.py.
 LONG = {"docs/how-to/regrade.md"}
 
@@ -34,7 +36,7 @@ REASONS = {
     "takes minutes",
 }
 #: More than these, and the pages are no longer tested.
-MOST_NOT_RUN = 16
+MOST_NOT_RUN = 17
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -73,7 +75,7 @@ def test_the_tutorial_works_from_the_first_command_to_the_last(course_of_the_tut
 def typed():
     """Yield the pages with commands; those that grade a class twice wait until asked for."""
     for page in PAGES:
-        if page != TUTORIAL and page not in IN_GUIDES and markdown.steps(page):
+        if page != TUTORIAL and page not in IN_GUIDES | ON_A_HUB and markdown.steps(page):
             yield pytest.param(page, marks=[pytest.mark.soak] if page in LONG else [])
 
 
