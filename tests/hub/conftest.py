@@ -28,6 +28,8 @@ else:
 
 PAGE = "docs/how-to/jupyterhub.md"
 COURSE = Path("/srv/servemath/course")
+#: What the page keeps of everybody, and where they live.
+PASSWORDS, HOMES = Path.home() / "passwords", Path("/home")
 URL = "http://127.0.0.1:8000"
 
 
@@ -47,14 +49,14 @@ def environment():
     return {
         **kept,
         "PATH": os.pathsep.join(map(str, programs)),
-        "HOME": "/root",
+        "HOME": str(Path.home()),
         "LANG": "C.UTF-8",
     }
 
 
 def typed(steps):
     """Type what the page says into root's shell."""
-    results = shell.run(steps, Path("/"), Path("/root"), variables=environment())
+    results = shell.run(steps, Path("/"), Path.home(), variables=environment())
     shell.assert_all_went_well(steps, results)
 
 
@@ -75,7 +77,7 @@ def hub():
     settle_labs()
     typed(people)
     until_it_answers()
-    lines = Path("/root/passwords").read_text().split()
+    lines = PASSWORDS.read_text().split()
     return dict(line.split(":", 1) for line in lines)
 
 

@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from autograder.course import Course
 from autograder.demo.sample_class import Chapter
 
-from .conftest import COURSE, parts, typed
+from .conftest import COURSE, HOMES, PASSWORDS, parts, typed
 from .people import URL, HubLab, log_in, picture, typed_by
 
 pytestmark = [pytest.mark.hub, pytest.mark.timeout(300)]
@@ -104,11 +104,11 @@ def test_feedback_comes_back_through_the_assignment_list(people, material):
     _, _, submitted = assignments(lab)
     lab.page.locator("#refresh_assignments_list, #refresh_list").first.click()
     submitted.get_by_role("button", name="Fetch Feedback").click()
-    (page,) = until(lambda: [*Path(f"/home/amal/{CHAPTER}/feedback").glob("*/exercises.html")])
+    (page,) = until(lambda: [*(HOMES / "amal" / CHAPTER / "feedback").glob("*/exercises.html")])
     picture(lab.page, "feedback-fetched")
     total = sum(material.points.values())
     earned = total - material.points[material.exercises[-1].slug]
-    lab.goto(str(page.relative_to("/home/amal")))
+    lab.goto(str(page.relative_to(HOMES / "amal")))
     frame = lab.page.frame_locator(".jp-HTMLViewer iframe")
     expect(frame.locator(".total")).to_contain_text(f"{earned:g} of {total:g} points")
     picture(lab.page, "feedback")
@@ -151,13 +151,13 @@ def test_the_grader_s_comment_reaches_the_learner(hub):
     as_staff("nbgrader", "release_feedback", CHAPTER, "--student=amal")
     done = typed_by("amal", "nbgrader", "fetch_feedback", CHAPTER)
     assert done.returncode == 0, done.stderr
-    pages = Path(f"/home/amal/{CHAPTER}/feedback").glob("*/exercises.html")
+    pages = (HOMES / "amal" / CHAPTER / "feedback").glob("*/exercises.html")
     assert any(COMMENT in page.read_text() for page in pages)
 
 
 def test_the_rest_of_the_guide(browser, hub):
     typed(parts()[2])
-    ines = Path("/root/passwords").read_text().split()[-1].partition(":")[2]
+    ines = PASSWORDS.read_text().split()[-1].partition(":")[2]
     page = log_in(browser.new_context(), "ines", ines, to="/hub/home")
     page.wait_for_url(f"{URL}/hub/home")
     saved = Path("/var/backups/servemath/gradebook.sql").read_text()
@@ -170,9 +170,9 @@ TRIED = [
     ["cat", "/srv/servemath/course/nbgrader_config.py"],
     ["ls", "/srv/nbgrader/exchange/servemath/inbound"],
     ["ls", "/srv/nbgrader/exchange/servemath/feedback"],
-    ["ls", "/home/amal"],
-    ["ls", "/home/ada"],
-    ["cat", "/root/passwords"],
+    ["ls", str(HOMES / "amal")],
+    ["ls", str(HOMES / "ada")],
+    ["cat", str(PASSWORDS)],
     ["cat", "/etc/jupyterhub/jupyterhub_config.py"],
     ["ls", "/var/lib/jupyterhub"],
     ["psql", "-w", "-h", "/var/run/postgresql", "-U", "servemath", "servemath", "-c", "select 1"],
@@ -197,7 +197,7 @@ def test_nothing_that_a_learner_wrote_is_found_by_another(hub):
     places = ["/srv", "/home", "/opt/servemath/etc", "/var", "/tmp", "/run", "/etc", "/dev/shm"]
     search = ["grep", "-rlsI", "--devices=skip", SECRET, *places]
     mine = typed_by("amal", *search).stdout.splitlines()
-    assert f"/home/amal/{CHAPTER}/exercises.ipynb" in mine  # what is there is found
+    assert str(HOMES / "amal" / CHAPTER / "exercises.ipynb") in mine  # what is there is found
     assert typed_by("bela", *search).stdout == ""
 
 
