@@ -1,6 +1,7 @@
 """A page: a headline, tables, a picture and remarks, as text and as HTML.
 
-It knows nothing of what it shows, and loads matplotlib only to draw.
+It knows nothing of what it shows, and loads matplotlib only to draw. Whatever can be printed can
+be shown; rows of different lengths are a `ValueError`.
 """
 
 from __future__ import annotations
