@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -89,7 +90,8 @@ def pages(course: Course) -> Finding:
         command_page.place(course): command_page.page(),
     }
     if outline.place(course).is_file():
-        wanted[outline.place(course)] = outline.outline(course)
+        with suppress(OSError, ValueError):  # a record or a notebook: told with its chapter
+            wanted[outline.place(course)] = outline.outline(course)
     if (front := course.root / "README.md").is_file():
         wanted[front] = readme(course, repository())
     stale = [str(path.relative_to(course.root)) for path in wanted if _text(path) != wanted[path]]

@@ -65,7 +65,8 @@ def _notebooks(course: Course, chapters: list[str], stale: bool) -> None:
         results = [*write_pages(course), write_page(course)]
         results += build_guides(course, only_stale=True)
         front = course.root / "README.md"
-        results.append((front, write_atomically(front, readme(course, repository()))))
+        if front.is_file():
+            results.append((front, write_atomically(front, readme(course, repository()))))
         for name in chapters:
             # A slip in the text, or in the code of theory, is the author's to mend.
             try:

@@ -38,7 +38,7 @@ def watch(
         float, typer.Option(min=0.1, help="Seconds between two looks at the exchange.")
     ] = 1.0,
 ) -> None:
-    """Grade what learners submit as it comes, and give feedback back.
+    """Grade what learners submit as it comes.
 
     Watches nbgrader's exchange until it is stopped. How many attempts learners have, the
     options of `Attempts` in nbgrader_config.py say. Its log is outcomes/watch.log.

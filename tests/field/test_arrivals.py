@@ -217,7 +217,7 @@ REFUSED = {
     ),
     "a_number_for_the_source": (
         spoiled(lambda notebook: solution(notebook).update(source=7)),
-        r"has a number in the field source of cell 2 \(double__solution\)",
+        r"has a number in the field source of cell 3 \(double__solution\)",
     ),
     "a_number_among_the_lines": (
         spoiled(lambda notebook: solution(notebook).update(source=["x", True])),
