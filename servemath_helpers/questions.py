@@ -142,7 +142,8 @@ def _tell(name: str, asks: str, answer: object, question: dict[str, Any]) -> Non
         seen.append(given)
     kind = _kind(answer, question)
     note("questions", name, f"{MISSED}: {kind}" if kind else MISSED)
-    text = f"✗ {asks}: not yet, you answered {given}{f': {kind}' if kind else ''}."
+    text = f"✗ {asks}: not yet, you answered {given}{f': {kind}' if kind else ''}"
+    text += "" if kind.endswith("?") else "."
     if len(seen) > 1:
         text += f' Hint: {question["hint"]} The worked answer: answer = "{ASKED}".'
     elif not kind:

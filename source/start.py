@@ -28,7 +28,7 @@
 # ## How it works
 #
 # - **Theory** runs as it stands (Run › Run All Cells). Each section ends with a question: write
-#   `answer = 2.5` in the place of `answer = None`, run the cell, and it tells you. A first miss is
+#   `answer = 7.5` in the place of `answer = None`, run the cell, and it tells you. A first miss is
 #   told what kind of miss it looks like, a second one gets a hint, `answer = "?"` shows how it is
 #   done.
 # - **Exercises** ask for functions. Below each stand a try-it cell, visible checks, and a

@@ -67,6 +67,7 @@ def test_questions_checks_and_deep_checks_are_counted(shell, kept, capsys):
     assert (one.chapters[0].answered, one.chapters[0].passing) == (1, 0)
     shell.run_cell("assert True", cell_id=CHECKS)
     shell.run_cell("assert True", cell_id="an-example")
+    shell.run_cell("raise NotImplementedError", cell_id=CHECKS.replace("littles_law", "mm1"))
     shell.run_cell("oops(", cell_id=CHECKS.replace("littles_law", "mm1"))
 
     def littles_law(lam=None, W=None, L=None):
@@ -80,6 +81,13 @@ def test_questions_checks_and_deep_checks_are_counted(shell, kept, capsys):
     checks = json.loads(kept.read_text())["checks"]
     assert checks.pop(CHECKS) == DONE
     assert [state.partition(":")[0] for state in checks.values()] == [MISSED]
+
+
+def test_where_no_cell_is_named_a_deep_check_counts_for_the_visible_ones(kept):
+    note("deep", "littles_law", DONE)
+    assert (progress().chapters[0].passing, progress().chapters[0].deep) == (1, 1)
+    note("checks", CHECKS, MISSED)
+    assert progress().chapters[0].passing == 0
 
 
 def test_a_table_can_be_read_and_a_course_can_be_done(kept, capsys):
