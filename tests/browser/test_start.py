@@ -50,7 +50,9 @@ def test_the_bundle_opens_at_the_start_page_without_what_is_for_staff(learner):
     expect(page.get_by_role("heading", name=re.compile("Start here"))).to_be_visible()
     expect(page.locator(".validate-button:visible")).to_have_count(1)
     learner.run_all()
-    expect(page.get_by_text("1.1, mean stay in seconds: not answered yet")).to_be_visible()
+    expect(page.get_by_text("1.1, mean stay in seconds: not answered yet")).to_be_visible(
+        timeout=60_000
+    )
     expect(page.locator(".lm-MenuBar-itemLabel").get_by_text("Nbgrader")).to_have_count(0)
     commands = page.evaluate("() => window.jupyterapp.commands.listCommands()")
     assert not {"nbgrader:open-formgrader", "nbgrader:open-create-assignment"} & {*commands}
