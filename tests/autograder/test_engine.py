@@ -606,6 +606,8 @@ def test_a_keeper_tells_what_its_learner_had_of_a_core():
         watch._tell_used(idle.pid)
         assert not jail.used_s()[1]
         idle.communicate()
+        keeper.send(judge.OWN_DOING)
         keeper.close()
         assert jail.used_s() == (0.0, False)
+        assert jail._own_doing()  # it is not forgotten that the learner's code ended it
     jail.close()

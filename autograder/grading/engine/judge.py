@@ -129,6 +129,7 @@ class Jail:
         self._leash = ends.leash
         self._pipes = {ends.stdout: "stdout", ends.stderr: "stderr"}
         self._words = b""
+        self._ended_itself = False
         self._asked = 0
         #: Whether learner code, by its own account, asked for an answer that is withheld.
         self.asked_withheld = False
@@ -175,6 +176,7 @@ class Jail:
                 raise OSError
             self._words += data
         word, _, self._words = self._words.partition(b"\n")
+        self._ended_itself |= word == OWN_DOING.strip()
         return word
 
     def ask(
@@ -229,8 +231,8 @@ class Jail:
     def _own_doing(self) -> bool:
         """Tell whether learner code ended the jail, as its keeper has it."""
         try:
-            while self._word(LAST_WORD_S) != OWN_DOING.strip():
-                pass  # an answer that came late
+            while not self._ended_itself:
+                self._word(LAST_WORD_S)  # or an answer that came late
         except OSError:
             return False
         return True
