@@ -902,6 +902,7 @@ def hidden_tests():
         ((1.2, 1000, 1, 1), Fraction(1, 3), "All of the throughput is a share in (0, 1]."),
         ((3.6, 0.5, 1, 0.001), 2_000_000, "However slow, and however idle."),
         ((0, 1000), 0, "Free GPUs, free tokens."),
+        ((2, 1000, 0), 0, "No GPUs are paid for: only a negative number is refused."),
     )
 
 
@@ -2066,6 +2067,8 @@ def hidden_tests():
         )
     )
     rows.append((([], bounds), report(None, None, None, 0), "No records, no errors."))
+    alone = [a_trace(0, 0, 1, 2, 3, "error")]
+    rows.append(((alone, bounds), report(None, None, None, 0, 1), "All of one record failed."))
 
     mixed = [
         a_trace(8, 8, 9, 10, 3, "ok") | {"model": "8b"},

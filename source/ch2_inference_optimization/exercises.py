@@ -1310,6 +1310,9 @@ check_equal(
 pass  # the hidden tests stand here when your notebook is graded
 
 ### BEGIN HIDDEN TESTS
+import random
+from fractions import Fraction
+
 from servemath_helpers.notebook import check_calls
 
 page, ticket = ("page", 1, 0.1, 14.4), ("ticket", 6, 0.5, "6")
@@ -1359,6 +1362,31 @@ check_calls(
     ),
     exact=True,
 )
+
+# rules that a minute more or less, or totals from the other end, would tell otherwise
+dice = random.Random(25)
+for _ in range(40):
+    totals = [dice.choice((5, 40, 300)) for _ in range(dice.randint(90, 150))]
+    errors = [dice.randint(0, n // 5) for n in totals]
+    burns = {
+        k: Fraction(sum(errors[len(errors) - k :]), sum(totals[len(totals) - k :])) * 100
+        for k in (6, 30, 60, 90)
+    }
+    alerts, fired = [], []
+    for long, short in ((60, 6), (90, 30), (60, 30)):
+        limit = min(burns[long], burns[short])
+        met, above = f"met {long} {short}", f"above {long} {short}"
+        alerts += [
+            (met, long / 60, short / 60, limit),
+            (above, long / 60, short / 60, limit * 1001 / 1000),
+        ]
+        fired += [met, above] if limit == 0 else [met]
+    check_calls(
+        burn_alert,
+        ((errors, totals, "0.99", 720, alerts), fired),
+        hint="A window is the last 60 h minutes of errors and of totals, no minute more or less.",
+        exact=True,
+    )
 check_calls(
     burn_alert,
     *(
@@ -1421,6 +1449,14 @@ check_calls(
             ([20] * 10, [1000] * 10, "0.999", [page], ["page"], "What exists counts."),
             ([20], [1000], "0.999", [page, ticket], ["page", "ticket"], "What exists counts."),
             ([20] * 60, [1000] * 60, "0.999", [], [], "No rules, no alerts."),
+            (
+                [0] * 60,
+                [0] * 54 + [10] * 6,
+                "0.999",
+                [("always", 1, 0.1, 0)],
+                ["always"],
+                "A burn of 0 is at least 0.",
+            ),
         )
     ),
     exact=True,
@@ -1786,7 +1822,11 @@ tie |= {"bytes_per_param": 2, "bytes_per_kv": 2}
 equal = {"n_gpus": 1, "peak_flops": 64, "bw_Bps": 16}
 check_calls(
     service_time_s,
-    *(((0, 2, batch, tie, equal, 1), by_hand(0, 2, batch, tie, equal, 1)) for batch in (3, 4, 5)),
+    *(
+        ((0, 2, batch, tie, machine, 1), by_hand(0, 2, batch, tie, machine, 1))
+        for machine in (equal, equal | {"peak_flops": 72})  # the ridge at 4, and at 4.5
+        for batch in (3, 4, 5)
+    ),
     hint="Just below, at and above the ridge: compute only if its term is the larger.",
 )
 ### END HIDDEN TESTS
