@@ -5,13 +5,15 @@ nbgrader's commands in the course folder, formgrader included:
 
 - times: nbgrader takes ``+0100`` for 100 seconds and drops names of zones without a word;
 - patterns: the names of folders are patterns to it, so brackets in one match something else;
-- addresses: it does not escape the gradebook's path, nor braces in the path of downloads.
+- addresses: it does not escape the gradebook's path, nor braces in the path of downloads;
+- programs: it looks up ``alembic`` on PATH, where no one put it who calls nbgrader by its path.
 """
 
 from __future__ import annotations
 
 import glob
 import os
+import shutil
 import sys
 import types
 from collections.abc import Iterator
@@ -21,6 +23,7 @@ from typing import Any
 
 from traitlets.config import Config
 
+from autograder.course.commands import environment
 from autograder.course.folder import Course
 from autograder.course.settings import zone_in
 from autograder.late.stamp import read_stamp
@@ -46,6 +49,8 @@ def mend(config: Config, file: str) -> None:
     _ROOTS.update({str(course.root), str(course.root.resolve())})
     _mend_addresses(config, course)
     _mend_modules()
+    if not shutil.which("alembic"):
+        os.environ["PATH"] = environment()["PATH"]
 
 
 def _modules() -> Iterator[types.ModuleType]:

@@ -70,6 +70,7 @@ class GradingRun:
             self._begin()
 
     def _begin(self) -> None:
+        self._ask_for_a_release()
         with self._told_plainly():
             _ = self._executor.wall
         coming = self._open_outcomes()
@@ -87,6 +88,17 @@ class GradingRun:
             # All that is imported by now stays: no looking for garbage in it, over and over.
             gc.freeze()
             self._at_end.append(weakref.finalize(self, gc.unfreeze))
+
+    def _ask_for_a_release(self) -> None:
+        """End, in words, a command for a chapter that the gradebook does not know."""
+        chapter = self._coursedir.assignment_id
+        if not self.gradebook.originals(chapter):
+            reason = (
+                f"the gradebook holds no notebook of {chapter}: servemath release {chapter} "
+                "makes the release that submissions are graded by; then grade again"
+            )
+            self._log.error("%s", reason)
+            raise NbGraderException(reason)
 
     @property
     def pipeline(self) -> Pipeline:

@@ -1,24 +1,8 @@
 """nbgrader's own commands in this process, as formgrader's buttons run them."""
 
-import contextlib
-import os
-
 from nbgrader.apps.api import NbGraderAPI
 from nbgrader.coursedir import CourseDirectory
 from traitlets.config.loader import PyFileConfigLoader
-
-from autograder.course.commands import environment
-
-
-@contextlib.contextmanager
-def _as_commands_run():
-    """Let nbgrader find alembic, which it looks up on PATH, as its commands do here."""
-    before = os.environ["PATH"]
-    os.environ["PATH"] = environment()["PATH"]
-    try:
-        yield
-    finally:
-        os.environ["PATH"] = before
 
 
 class Formgrader:
@@ -35,12 +19,10 @@ class Formgrader:
         return NbGraderAPI(CourseDirectory(config=self.config), config=self.config)
 
     def release(self, assignment):
-        with _as_commands_run():
-            done = self._api().generate_assignment(assignment, force=True, create=True)
+        done = self._api().generate_assignment(assignment, force=True, create=True)
         assert done["success"], done
 
     def feedback(self, assignment, student=None, force=False):
-        with _as_commands_run():
-            done = self._api().generate_feedback(assignment, student, force=force)
+        done = self._api().generate_feedback(assignment, student, force=force)
         assert done["success"], done
         return done

@@ -3,6 +3,9 @@
 import copy
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -425,6 +428,21 @@ def test_only_a_command_that_was_killed_did_not_finish(tmp_path, error, reason):
     except BaseException as raised:
         assert raised is error
     assert load_outcome(tmp_path, NAME, "learner").reason.startswith(reason)
+
+
+def test_a_chapter_without_a_release_is_told_in_a_sentence_whatever_the_path_holds(tmp_path):
+    course = make(tmp_path)
+    hand_in(course, "learner", **RIGHT)
+    done = subprocess.run(
+        [Path(sys.executable).with_name("nbgrader"), "autograde", NAME],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert f"servemath release {NAME}" in done.stderr.strip().splitlines()[-1]
+    assert load_outcome(tmp_path, NAME, "learner") is None
 
 
 def test_an_empty_notebook_gets_the_course_cells_back(tmp_path):
