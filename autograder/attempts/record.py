@@ -59,6 +59,8 @@ class Attempt:
         When its feedback was given back, ISO 8601 in UTC; empty until then.
     remarks : tuple of str
         What a grader should know of how it came.
+    returned_as : str
+        How names of files begin by which a platform takes feedback back; empty if none does.
     """
 
     student: str
@@ -76,6 +78,7 @@ class Attempt:
     failed: int = 0
     answered: str = ""
     remarks: tuple[str, ...] = field(default=())
+    returned_as: str = ""
 
     @property
     def is_open(self) -> bool:

@@ -144,6 +144,7 @@ _add(
     **{
         "ch1": "until it is stopped",
         "ch1 --once": "what is there now",
+        "ch1 --uploads ~/Downloads/ch1": "what Canvas or Moodle let you download",
         "--status": "how it stands",
         "ch1 --attempts u123": "what a learner has tried",
     },

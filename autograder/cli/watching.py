@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,6 +25,15 @@ def watch(
             show_default=False,
         ),
     ] = None,
+    uploads: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Watch a folder of downloads from Canvas or Moodle in the exchange's place; "
+            "of several chapters, with a folder for each in it.",
+            show_default=False,
+        ),
+    ] = None,
     once: Annotated[
         bool, typer.Option("--once", help="Deal with what is there now, and end.")
     ] = False,
@@ -35,13 +45,14 @@ def watch(
         typer.Option(metavar="STUDENT", help="Show a learner's attempts.", show_default=False),
     ] = None,
     poll: Annotated[
-        float, typer.Option(min=0.1, help="Seconds between two looks at the exchange.")
+        float, typer.Option(min=0.1, help="Seconds between two looks at what came.")
     ] = 1.0,
 ) -> None:
     """Grade what learners submit as it comes.
 
-    Watches nbgrader's exchange until it is stopped. How many attempts learners have, the
-    options of `Attempts` in nbgrader_config.py say. Its log is outcomes/watch.log.
+    Watches nbgrader's exchange, or a folder of uploads, until it is stopped. How many attempts
+    learners have, the options of `Attempts` in nbgrader_config.py say. Its log is
+    outcomes/watch.log.
     """
     course = course_of(context)
     if status:
@@ -63,9 +74,16 @@ def watch(
     from autograder.watch.run import watch as run
     from autograder.watch.status import OneIsAtWork, log_of
 
+    if uploads is not None and not uploads.is_dir():
+        raise Mistake(f"there is no folder {uploads}")
     typer.echo(f"Watching {', '.join(named)}; log: {shown(log_of(course))}")
+    if uploads is not None:
+        typer.echo(
+            f"Pages to upload: {shown(course.returned)}/<chapter>/; points to upload: nbgrader "
+            "export --exporter=autograder.exports.CanvasExporter (or MoodleExporter)"
+        )
     with told_as(NotHere, OneIsAtWork, NotNow):
-        done = run(course, named, once=once, poll_s=poll)
+        done = run(course, named, uploads=uploads, once=once, poll_s=poll)
     if once and not done:
         _show_status(course)
         raise typer.Exit(Exit.NEEDS_A_LOOK)

@@ -62,6 +62,11 @@ class Course:
         return self.root / "attempts"
 
     @property
+    def returned(self) -> Path:
+        """Feedback pages under the names by which a platform takes them back."""
+        return self.root / "returned"
+
+    @property
     def outcomes(self) -> Path:
         """What happened to each submission at its last grading, one JSON file each."""
         return self.root / "outcomes"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import lzma
 import re
+import struct
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -19,6 +22,7 @@ from autograder.downloads.names import Upload, meant, upload_of
 from autograder.downloads.people import Roster, addresses_in
 from autograder.exports.mapping import ExportError
 from autograder.files import write_atomically
+from autograder.grading.engine.codec import printable
 from autograder.late import stamp
 from autograder.wording import few
 
@@ -30,6 +34,20 @@ _LEFT_OVER = ("__MACOSX", ".DS_Store", ".ipynb_checkpoints", "Thumbs.db")
 
 
 _ZIP = re.compile(r"\.zip$", re.IGNORECASE)
+
+#: What reading a damaged, encrypted or oddly packed zip raises.
+UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    RuntimeError,
+    ValueError,
+)
+
+#: Why a file is left out that has a name of another kind.
+STRANGE = "not named as Canvas or Moodle names"
 
 
 @dataclass(frozen=True)
@@ -93,21 +111,32 @@ def _unpacked(entry: Entry) -> Iterator[Entry]:
     """Yield what is in a learner's zip; one that is damaged is a file like another."""
     try:
         inner = zipfile.ZipFile(io.BytesIO(entry.read()))
-    except (zipfile.BadZipFile, RuntimeError):
+    except UNREADABLE:
         yield entry
     else:
         yield from entries_of_zip(inner, entry.parts)
 
 
-def entries_of_folder(folder: Path, opened: contextlib.ExitStack) -> Iterator[Entry]:
-    """Yield the files of a download: a platform's zips, and what was unpacked already.
+def entries_of_files(
+    folder: Path, paths: Iterable[Path], opened: contextlib.ExitStack
+) -> Iterator[Entry]:
+    """Yield the files of a download: of a platform's zips, and what was unpacked already.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder of the download.
+    paths : iterable of Path
+        What lies in it, at any depth.
+    opened : ExitStack
+        Closes the zips, to be left when entries have been read.
 
     Raises
     ------
     zipfile.BadZipFile
         If a platform's zip cannot be read.
     """
-    for path in sorted(folder.rglob("*")):
+    for path in paths:
         parts = path.relative_to(folder).parts
         if path.is_symlink() or not path.is_file() or _is_left_over(parts):
             continue
@@ -141,6 +170,49 @@ def brought_up(
                 upload = replace(upload, file=upload.file.relative_to(home))
             placed.append((upload, entry))
     return placed
+
+
+def uploads_among(
+    entries: Iterable[Entry],
+) -> tuple[list[tuple[Upload, Entry]], dict[str, str]]:
+    """Return what learners uploaded, and what is left out: paths, and why."""
+    kept: list[tuple[Upload, Entry]] = []
+    left_out: dict[str, str] = {}
+    for entry in entries:
+        upload, path = upload_of(entry.parts), "/".join(entry.parts)
+        if upload is None:
+            left_out[path] = STRANGE
+        elif upload.kind != "file":
+            left_out[path] = f"{upload.name} answered with {upload.kind}, not a file"
+        elif not entry.is_harmless or entry.size > MOST_BYTES:
+            left_out[path] = "for its name or its size"
+        elif upload.file.name == stamp.NAME:
+            left_out[path] = "as a learner may write anything there"
+        else:
+            kept.append((upload, entry))
+    return kept, left_out
+
+
+def last_of_each(
+    uploads: Iterable[tuple[Upload, Entry]],
+    students: Mapping[tuple[str, str], str],
+    notebooks: Iterable[str],
+) -> dict[str, dict[PurePosixPath, tuple[Upload, Entry, int]]]:
+    """Return the last upload of each file of each student, and of how many it is the last."""
+    chosen: dict[str, dict[PurePosixPath, tuple[tuple[int, int], Upload, Entry, int]]] = {}
+    for upload, entry in uploads:
+        file, times = meant(upload.file, notebooks)
+        files = chosen.setdefault(students[upload.platform, upload.number], {})
+        rank, count = (upload.order, times), 1
+        if (last := files.get(file)) is not None:
+            count += last[-1]
+            if last[0] > rank:
+                rank, upload, entry = last[:-1]
+        files[file] = rank, upload, entry, count
+    return {
+        student: {file: found[1:] for file, found in files.items()}
+        for student, files in chosen.items()
+    }
 
 
 class PlatformExtractor(ExtractorPlugin):
@@ -179,7 +251,8 @@ class PlatformExtractor(ExtractorPlugin):
         try:
             roster = Roster(Path(self.parent.coursedir.root, self.mapping), addresses)
             with contextlib.ExitStack() as opened:
-                uploads = self._uploads(list(entries_of_folder(archive, opened)), archive)
+                entries = entries_of_files(archive, sorted(archive.rglob("*")), opened)
+                uploads = self._uploads(list(entries), archive)
                 self._sort(uploads, roster, Path(extracted_path))
         except ExportError as error:
             self._end("; ".join(error.problems))
@@ -197,21 +270,13 @@ class PlatformExtractor(ExtractorPlugin):
 
     def _uploads(self, entries: list[Entry], archive: Path) -> list[tuple[Upload, Entry]]:
         """Return what learners uploaded; say what is left out, and why."""
-        kept, strange = [], []
-        for entry in entries:
-            upload, path = upload_of(entry.parts), "/".join(entry.parts)
-            if upload is None:
-                strange.append(path)
-            elif upload.kind != "file":
-                self.log.warning("%s answered with %s, not a file", upload.name, upload.kind)
-            elif not entry.is_harmless or entry.size > MOST_BYTES:
-                self.log.warning("Left out, for its name or its size: %r", path)
-            elif upload.file.name == stamp.NAME:
-                self.log.warning("Left out, as a learner may write anything there: %s", path)
-            else:
-                kept.append((upload, entry))
+        kept, left_out = uploads_among(entries)
+        for path, why in left_out.items():
+            if why != STRANGE:
+                self.log.warning("Left out, %s: %s", why, printable(path, 200))
+        strange = [path for path, why in left_out.items() if why == STRANGE]
         if strange:
-            self.log.warning("Left out, not named as Canvas or Moodle names: %s", few(strange, 5))
+            self.log.warning("Left out, %s: %s", STRANGE, few(strange, 5))
         if not kept:
             self._end(
                 f"of {len(entries)} files in {archive} none is an upload as Canvas or Moodle names "
@@ -222,23 +287,18 @@ class PlatformExtractor(ExtractorPlugin):
     def _sort(self, uploads: list[tuple[Upload, Entry]], roster: Roster, folder: Path) -> None:
         """Write the last upload of each file into a folder a student."""
         students = roster.students(upload for upload, _ in uploads)
-        notebooks = self._notebooks()
-        chosen: dict[tuple[str, PurePosixPath], tuple[tuple[int, int], Upload, Entry]] = {}
-        for upload, entry in uploads:
-            student = students[upload.platform, upload.number]
-            file, times = meant(upload.file, notebooks)
-            last = chosen.get((student, file))
-            if last is None or last[0] <= (upload.order, times):
-                chosen[student, file] = ((upload.order, times), upload, entry)
-            if last is not None:
-                taken = "/".join(chosen[student, file][2].parts)
-                self.log.warning("%s: of several uploads of %s, %s is taken", student, file, taken)
-        for (student, file), (_, upload, entry) in chosen.items():
-            if not roster.knows(student):
-                self.log.warning("%s (%s) has no row in %s", student, upload.name, self.mapping)
-            try:
-                write_atomically(folder / student / file, entry.read())
-                if upload.late:
-                    write_atomically(folder / student / stamp.NAME, f"{stamp.LATE_MARK}\n")
-            except (OSError, RuntimeError, zipfile.BadZipFile) as error:
-                self.log.error("%s of %s could not be written: %s", file, student, error)
+        for student, files in last_of_each(uploads, students, self._notebooks()).items():
+            for file, (upload, entry, count) in files.items():
+                if count > 1:
+                    taken = "/".join(entry.parts)
+                    self.log.warning(
+                        "%s: of several uploads of %s, %s is taken", student, file, taken
+                    )
+                if not roster.knows(student):
+                    self.log.warning("%s (%s) has no row in %s", student, upload.name, self.mapping)
+                try:
+                    write_atomically(folder / student / file, entry.read())
+                    if upload.late:
+                        write_atomically(folder / student / stamp.NAME, f"{stamp.LATE_MARK}\n")
+                except (OSError, *UNREADABLE) as error:
+                    self.log.error("%s of %s could not be written: %s", file, student, error)

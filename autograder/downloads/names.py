@@ -40,6 +40,19 @@ class Upload:
     late: bool = False
     kind: str = "file"
 
+    @property
+    def prefix(self) -> str:
+        """What stands before a file's name on the platform, by which it takes files back.
+
+        >>> upload_of(["doejane_LATE_1001_55501_exercises.ipynb"]).prefix
+        'doejane_LATE_1001_55501_'
+        >>> upload_of(["Jane Doe_123_assignsubmission_file", "exercises.ipynb"]).prefix
+        'Jane Doe_123_assignsubmission_file_'
+        """
+        if self.platform == "Canvas":
+            return f"{self.name}_{'LATE_' * self.late}{self.number}_{self.order}_"
+        return f"{self.name}_{self.number}_assignsubmission_{self.kind}_"
+
 
 def upload_of(parts: Sequence[str]) -> Upload | None:
     """Return what a path in a download says, None if no platform writes such a name.

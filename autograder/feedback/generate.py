@@ -24,6 +24,7 @@ from traitlets import Unicode
 from autograder.attempts.policy import Attempts
 from autograder.course import Course
 from autograder.course.settings import zone_in
+from autograder.course.turns import beside_others
 from autograder.feedback import render
 from autograder.feedback.collect import Collector, Places
 from autograder.feedback.facts import Submission
@@ -55,8 +56,13 @@ class FeedbackExporter(Exporter):
         super().__init__(**kwargs)
         self._graded: dict[str, list[str]] = {}
         if getattr(self.parent, "assignments", None):
-            self._clear()
-            self._pages_of_the_ungraded()
+            let_go = beside_others(self.parent, "nbgrader generate_feedback", self.log)
+            try:
+                self._clear()
+                self._pages_of_the_ungraded()
+            except BaseException:
+                let_go()
+                raise
 
     def from_filename(  # type: ignore[override]  # a page, where the base class has a notebook
         self, filename: str, resources: dict[str, Any] | None = None, **kw: Any

@@ -17,6 +17,7 @@ from nbgrader.api import MissingEntry
 from nbgrader.converters.base import NbGraderException
 
 from autograder.course.mends import matches
+from autograder.course.turns import beside_others
 from autograder.grading.ahead import Ahead
 from autograder.grading.engine.jail import JailUnavailable
 from autograder.grading.engine.pipeline import Pipeline
@@ -50,7 +51,8 @@ class GradingRun:
     Raises
     ------
     NbGraderException
-        If there is no way to run submissions here; the message says what to do.
+        If there is no way to run submissions here, or somebody else has the course; the
+        message says what to do.
     """
 
     def __init__(self, exporter: Any) -> None:
@@ -67,7 +69,12 @@ class GradingRun:
         self._owners = functools.cache(lambda: Owners.of_course(self._coursedir))
         self.ahead = Ahead(exporter, self._executor.job)
         if self._converter.assignments:
-            self._begin()
+            let_go = beside_others(self._converter, "nbgrader autograde", self._log)
+            try:
+                self._begin()
+            except BaseException:
+                let_go()
+                raise
 
     def _begin(self) -> None:
         self._ask_for_a_release()

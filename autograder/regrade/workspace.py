@@ -1,9 +1,8 @@
-"""The scratch copy of a course that a regrade works in, and the lock that guards it."""
+"""The scratch copy of a course that a regrade works in, and the turn that it takes."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import shutil
 import sqlite3
@@ -13,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from autograder.course import Course
+from autograder.course import Course, turns
+from autograder.files import Held
 
 #: Under the course root, so that results move into place by renaming.
 FOLDER = "regrade"
@@ -38,23 +38,20 @@ def journal(course: Course, assignment: str) -> Path:
 
 @contextlib.contextmanager
 def locked(course: Course) -> Iterator[None]:
-    """Let one regrade of a course work at a time.
+    """Have a course for a regrade alone.
 
     Raises
     ------
     RegradeError
-        If another one is at work.
+        If another one, a watcher, or a command that grades is at work.
     """
-    path = course.state / FOLDER / "lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RegradeError(
-                "another regrade of this course, or its watcher, is at work; try again soon"
-            ) from None
-        yield
+    try:
+        with turns.alone(course, "a regrade"):
+            yield
+    except Held as error:
+        raise RegradeError(
+            f"{error} is at work in this course; try again when it has ended"
+        ) from None
 
 
 def copy_gradebook(source: Path, target: Path, patience_s: float = PATIENCE_S) -> None:

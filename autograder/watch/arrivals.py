@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
+from autograder.watch.copying import copy_plain
+
 #: How far what a submission says of its time may lie before the last look that did not see
 #: it: copying takes time, and clocks of two machines differ.
 TOLERANCE = timedelta(seconds=60)
+
+#: Seconds after which what does not change any more has come, whether it says so or not.
+SETTLE_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,10 @@ class Arrival:
         When it came, as far as that is known here, in UTC.
     remark : str
         What a grader should know of how it came.
+    late : bool or None
+        Whether it is late, where a platform says so; None if its time tells.
+    returned_as : str
+        How names of files begin by which a platform takes feedback back, empty if none does.
     """
 
     student: str
@@ -39,10 +49,30 @@ class Arrival:
     said: datetime | None = None
     came: datetime | None = None
     remark: str = ""
+    late: bool | None = None
+    returned_as: str = ""
+
+    def copy_to(self, target: Path, *, most_bytes: int, only: Collection[str] = ()) -> list[str]:
+        """Copy its files, or those `only` names, to a new folder; return what was left out.
+
+        Raises
+        ------
+        TooMuch
+            If it has more than `most_bytes` bytes.
+        OSError
+            If it cannot be read, or the copy not be written.
+        """
+        return copy_plain(self.path, target, most_bytes=most_bytes, only=only)
 
 
 class Source(Protocol):
-    """Where submissions come from."""
+    """Where submissions come from; `refused` says what of them is not taken, and why."""
+
+    refused: dict[str, str]
+
+    @property
+    def may_get_better(self) -> bool:
+        """Whether something cannot be read that may still be on its way."""
 
     def arrivals(self) -> list[Arrival]:
         """Return what is there, known or not.

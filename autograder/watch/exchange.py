@@ -86,6 +86,11 @@ class ExchangeFolder:
                 )
         return ""
 
+    @property
+    def may_get_better(self) -> bool:
+        """Whether something cannot be read that may still be on its way."""
+        return False
+
     def is_whole(self, arrival: Arrival) -> bool:
         """Tell whether nbgrader has written all of it: it opens the folder to all at its end."""
         try:

@@ -22,7 +22,7 @@ from nbgrader.exchange import ExchangeError, ExchangeFactory
 from autograder.attempts.policy import Attempts
 from autograder.attempts.record import Attempt, Records
 from autograder.attempts.rules import standing
-from autograder.course import Course
+from autograder.course import EXECUTED, Course
 from autograder.course.settings import zone_in
 from autograder.feedback import render
 from autograder.feedback.facts import Submission
@@ -31,6 +31,7 @@ from autograder.gradebook.reader import due_of, graded_notebooks, grades_of
 from autograder.grading.outcomes import GRADED, MACHINE, load_outcome
 from autograder.watch.exchange import SECRET, ExchangeFolder
 from autograder.watch.reviews import recall, remember
+from autograder.watch.uploads import UploadsFolder
 
 
 class NotNow(RuntimeError):
@@ -104,6 +105,18 @@ class NbGraderCourse:
         inbound = Path(root) / self.coursedir.course_id / "inbound"
         return ExchangeFolder(
             inbound, assignments, self.zone, check_owner=bool(collect.check_owner)
+        )
+
+    def uploads_folder(self, folder: Path, assignment: str) -> UploadsFolder:
+        """Return a folder into which somebody puts what a platform lets graders download."""
+        notebooks = (self.course.source / assignment).glob("*.ipynb")
+        graded_first = sorted(notebooks, key=lambda path: (path.stem in EXECUTED, path))
+        mapping = self._app.config.PlatformExtractor.get("mapping", "students.csv")
+        return UploadsFolder(
+            folder,
+            assignment,
+            [path.name for path in graded_first],
+            self.course.root / mapping,
         )
 
     @property
@@ -193,7 +206,7 @@ class NbGraderCourse:
             coursedir.assignment_id, coursedir.student_id_exclude, coursedir.ignore = before
 
     def release(self, attempt: Attempt, folder: Path) -> None:
-        """Give pages back, as ``nbgrader release_feedback`` does.
+        """Give pages back, as ``nbgrader release_feedback`` does, or for a platform to take.
 
         Parameters
         ----------
@@ -207,6 +220,13 @@ class NbGraderCourse:
         NotNow
             If the exchange does not take them.
         """
+        if attempt.returned_as:
+            for page in folder.glob("*.html"):
+                name = f"{attempt.returned_as}{page.name}"
+                write_atomically(
+                    self.course.returned / attempt.assignment / name, page.read_bytes()
+                )
+            return
         if not (folder / SECRET).is_file():
             return  # it did not come through an exchange
         answers = self.course.state / "watch" / "answers"

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import logging
 import logging.handlers
-import os
-import socket
 import statistics
 import time
 from collections import deque
@@ -19,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder.course import Course
-from autograder.files import write_atomically
+from autograder.files import Held, held, is_held, write_atomically
 
 #: Errors that are kept.
 MOST_ERRORS = 10
@@ -56,39 +53,21 @@ def alone(course: Course, patience_s: float = 0.0) -> Iterator[None]:
     OneIsAtWork
         If another one is at work.
     """
-    path = folder(course) / "lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + patience_s
-    with path.open("a+") as stream:
-        while True:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() < deadline:
-                    time.sleep(0.1)
-                    continue
-                stream.seek(0)
-                who = stream.read().strip() or "somewhere"
-                raise OneIsAtWork(f"a watcher of this course is at work: {who}") from None
-        with contextlib.suppress(OSError):  # a full disk: nobody is told who
-            stream.truncate(0)
-            stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-            stream.flush()
+    with contextlib.ExitStack() as taken:
+        try:
+            taken.enter_context(held(_lock(course), "a watcher", patience_s=patience_s))
+        except Held as error:
+            raise OneIsAtWork(f"one is at work in this course: {error}") from None
         yield
 
 
 def is_at_work(course: Course) -> bool:
     """Tell whether a watcher of the course is at work."""
-    path = folder(course) / "lock"
-    try:
-        with path.open("r") as stream:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return False
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
+    return is_held(_lock(course))
+
+
+def _lock(course: Course) -> Path:
+    return folder(course) / "lock"
 
 
 @dataclass

@@ -13,7 +13,7 @@ import shutil
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Protocol
 
@@ -27,7 +27,7 @@ from autograder.files import write_atomically
 from autograder.grading.outcomes import ENGINE
 from autograder.late.stamp import NAME as STAMP
 from autograder.watch.arrivals import Arrival
-from autograder.watch.copying import TooMuch, copy_plain
+from autograder.watch.copying import TooMuch
 from autograder.watch.exchange import SECRET
 from autograder.watch.grader import Graded, NotNow
 from autograder.wording import few, first_line
@@ -170,7 +170,8 @@ class Steps:
         if not waiting:
             return begun
         grader = self._grader
-        policy, due = grader.policy, grader.due(assignment, turn.student)
+        policy = grader.policy
+        due = _due(waiting, grader.due(assignment, turn.student))
         found = [verdict(policy, kept, _came(one), due, grader.zone) for one in waiting]
         allowed = [one for one, how in zip(waiting, found, strict=True) if not how.refused]
         over = passed_over(policy, [_came(one) for one in allowed], due)
@@ -197,20 +198,20 @@ class Steps:
             refused=how.refused,
             next_at="" if how.next_at is None else how.next_at.isoformat(),
             remarks=tuple(filter(None, [arrival.remark])),
+            returned_as=arrival.returned_as,
         )
         left_out: list[str] = []
 
         def fill(folder: Path) -> None:
             self._reach("copy")
             left_out.extend(
-                copy_plain(
-                    arrival.path,
+                arrival.copy_to(
                     folder,
                     most_bytes=self._grader.most_bytes,
                     only=(STAMP, SECRET) if attempt.refused else (),
                 )
             )
-            if not attempt.refused and arrival.said != came:
+            if not attempt.refused and arrival.late is None and arrival.said != came:
                 (folder / STAMP).unlink(missing_ok=True)
                 write_atomically(folder / STAMP, f"{came:%Y-%m-%d %H:%M:%S.%f} UTC\n")
             self._reach("copied")
@@ -344,6 +345,14 @@ def _came(arrival: Arrival) -> datetime:
     if arrival.came is None:
         raise ValueError(f"nobody has seen when {arrival.name} came")
     return arrival.came
+
+
+def _due(waiting: Sequence[Arrival], due: datetime | None) -> datetime | None:
+    """Return until when what waits could come in time; what a platform says of that stands."""
+    if all(one.late is None for one in waiting):
+        return due
+    late = [_came(one) for one in waiting if one.late]
+    return min(late) - timedelta.resolution if late else None
 
 
 def _put(source: Path, target: Path, course: Course) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from autograder.attempts.record import Attempt, Records
 from autograder.course import Course
-from autograder.watch.arrivals import Arrival, Source, moment_of
+from autograder.watch.arrivals import SETTLE_S, Arrival, Source, moment_of
 from autograder.watch.status import Status
 from autograder.watch.steps import Turn
 from autograder.watch.worker import WorkFailed
@@ -23,9 +23,6 @@ BATCH = 8
 
 #: Seconds that a batch may take: the engine's own limits end each submission long before.
 BATCH_TIMEOUT_S = 1800.0
-
-#: Seconds after which what does not change any more has come, whether it says so or not.
-SETTLE_S = 10.0
 
 #: Seconds between two looks after a failure: the first, and the longest.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
@@ -90,6 +87,7 @@ class Watcher:
         self._still: dict[_Key, tuple[object, float]] = {}
         self._ready: set[_Key] = set()
         self._failures = _Pauses(monotonic)
+        self._told: dict[str, str] = {}
         self._saved = -STATUS_EVERY_S
         self.status = Status(self._assignments, started=now().isoformat())
         before = Status.load(course)
@@ -128,6 +126,8 @@ class Watcher:
     def run(self, *, once: bool = False) -> bool:
         """Watch until `stop` is called, or once until nothing is left; return whether all is done.
 
+        What is not taken is not done.
+
         With `once` it gives up at the first failure.
         """
         self._log.info("watching %s", ", ".join(self._assignments))
@@ -140,12 +140,12 @@ class Watcher:
                     break
                 continue
             self._show()
-            if once and not self._coming:
+            if once and not self._coming and not any(one.may_get_better for one in self._sources):
                 break
             self._stop.wait(self._poll_s if not once else min(self._poll_s, 0.2))
         self._show(always=True)
         self._log.info("stopped; %d waiting", len(self._waiting()))
-        return not self._waiting()
+        return not self._waiting() and not self._not_taken()
 
     def look(self) -> None:
         """See what has come."""
@@ -162,7 +162,9 @@ class Watcher:
                     found[one.assignment, one.student, one.name] = source, one
         for key, (source, one) in found.items():
             if key not in self._coming:
-                came, remark = moment_of(one.said, looked, seen)
+                came, remark = seen, ""
+                if one.late is None:
+                    came, remark = moment_of(one.said, looked, seen)
                 if one.name in self._seen:
                     came, remark = self._seen[one.name], ""
                 told = "; ".join(filter(None, [one.remark, remark]))
@@ -173,8 +175,16 @@ class Watcher:
             del self._coming[key]
             self._ready.discard(key)
             self._still.pop(key, None)
+        for name, why in self._not_taken().items():
+            if self._told.get(name) != why:
+                self._log.warning("NOT TAKEN %s: %s", name, why)
+        self._told = self._not_taken()
         self._looked = seen
         self.status.looked = seen.isoformat()
+
+    def _not_taken(self) -> dict[str, str]:
+        """Return what lies there and is not taken, and why."""
+        return {name: why for source in self._sources for name, why in source.refused.items()}
 
     def _has_come(self, source: Source, arrival: Arrival, key: _Key) -> bool:
         """Tell whether nothing more comes: it says so, or has not changed for a while."""
@@ -290,11 +300,7 @@ class Watcher:
         self._saved = self._monotonic()
         with contextlib.suppress(OSError):
             self.status.waiting = self._waiting()
-            self.status.not_taken = {
-                name: why
-                for source in self._sources
-                for name, why in getattr(source, "refused", {}).items()
-            }
+            self.status.not_taken = self._not_taken()
             self.status.save(self._course)
 
 
@@ -347,8 +353,9 @@ def _pause_s(count: int) -> float:
     return float(min(FIRST_PAUSE_S * 2 ** (count - 1), LONGEST_PAUSE_S))
 
 
-def _order(arrival: Arrival) -> tuple[str, str]:
-    return (arrival.came.isoformat() if arrival.came else "", arrival.name)
+def _order(arrival: Arrival) -> tuple[str, str, str]:
+    came, said = (at.isoformat() if at else "" for at in (arrival.came, arrival.said))
+    return came, said, arrival.name
 
 
 def _time_of(iso: str) -> datetime | None:

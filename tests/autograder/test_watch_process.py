@@ -1,5 +1,6 @@
 """The watcher as a process: killed, stopped, doubled, with a gradebook that is locked."""
 
+import logging
 import os
 import signal
 import sqlite3
@@ -9,10 +10,17 @@ import time
 
 import psutil
 import pytest
+from nbgrader.converters.base import NbGraderException
+from nbgrader.coursedir import CourseDirectory
 
+from autograder import files
 from autograder.attempts.record import Records
+from autograder.course import Course, turns
 from autograder.course.commands import environment
-from autograder.watch import worker
+from autograder.files import Held, held
+from autograder.gradebook.reader import grades_of
+from autograder.regrade import RegradeError, plan
+from autograder.watch import run, worker
 
 from . import small_course
 from .exchange_folder import NAME, Exchange
@@ -81,7 +89,7 @@ def test_killed_locked_out_doubled_and_stopped(released, tmp_path):
         second = start(exchange)
         said, _ = second.communicate(timeout=PATIENCE_S)
         assert second.returncode == 3
-        assert f"a watcher of this course is at work: process {watcher.pid} on" in said
+        assert f"one is at work in this course: a watcher, process {watcher.pid} on" in said
 
         other = exchange.submit("u2", **WRONG)
         until(lambda: exchange.fetch(other), watcher)
@@ -92,6 +100,94 @@ def test_killed_locked_out_doubled_and_stopped(released, tmp_path):
     assert watcher.returncode == 0
     assert log_of(exchange).endswith("stopped; 0 waiting\n")
     assert not psutil.wait_procs(family, timeout=PATIENCE_S)[1]
+
+
+def by_hand(exchange, *arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "nbgrader", *arguments, NAME],
+        cwd=exchange.course.root,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_commands_typed_beside_a_watcher_take_turns_with_it(released, tmp_path):
+    exchange = Exchange(released, tmp_path, "c.Attempts.pause_minutes = 0")
+    names = {f"u{number}": exchange.submit(f"u{number}", **RIGHT) for number in range(3)}
+    watcher = start(exchange)
+    try:
+        until(lambda: exchange.fetch(names["u0"]), watcher)
+        typed = [by_hand(exchange, "autograde", "--force"), by_hand(exchange, "generate_feedback")]
+        for number in range(3, 9):
+            names[f"u{number}"] = exchange.submit(f"u{number}", **(RIGHT if number % 2 else WRONG))
+        names["again"] = exchange.submit("u0", **WRONG)
+        for command in typed:
+            said, _ = command.communicate(timeout=PATIENCE_S)
+            assert command.returncode == 0, said
+        until(lambda: all(map(exchange.fetch, names.values())), watcher)
+    finally:
+        watcher.send_signal(signal.SIGTERM)
+        watcher.communicate(timeout=PATIENCE_S)
+    records = Records(exchange.course)
+    made = {who: [one.points for one in records.of(NAME, who)] for who in names if who != "again"}
+    assert made.pop("u0") == [5, 2]
+    assert made == {f"u{number}": [5 if number < 3 or number % 2 else 2] for number in range(1, 9)}
+    with small_course.gradebook_of(exchange.course) as gradebook:
+        points = {who: one.total for who, one in grades_of(gradebook, NAME).items()}
+    assert points == {"u0": 2} | {who: of[-1] for who, of in made.items()}
+
+
+def test_a_command_waits_for_a_batch_and_a_batch_for_a_command(released, tmp_path, monkeypatch):
+    exchange = Exchange(released, tmp_path)
+    small_course.hand_in(exchange.course, "u1", **RIGHT)
+    with turns.alone(exchange.course, "a watcher"):
+        typed = by_hand(exchange, "autograde")
+        said = ""
+        while "Waiting" not in said:
+            said = typed.stdout.readline()
+            assert said, "it did not wait"
+        assert f"Waiting: a watcher, process {os.getpid()} on" in said
+        assert not exchange.course.outcome(NAME, "u1").exists()
+    typed.communicate(timeout=PATIENCE_S)
+    assert typed.returncode == 0
+
+    exchange.submit("u2", **RIGHT)
+    monkeypatch.setattr(run, "PATIENCE_S", 0.1)
+    monkeypatch.chdir(exchange.course.root)
+    with held(exchange.course.state / "lock", "nbgrader autograde", shared=True):
+        assert not run.watch(exchange.course, [NAME], once=True)
+        with pytest.raises(
+            RegradeError, match=r"nbgrader autograde, process .* is at work in this"
+        ):
+            plan(exchange.course, NAME)
+    assert "ERROR nbgrader autograde, process" in log_of(exchange)
+    exchange.watch(monkeypatch)
+    assert len(Records(exchange.course).of(NAME, "u2")) == 1
+
+
+def test_a_command_that_waits_too_long_ends_with_one_sentence(tmp_path, monkeypatch, caplog):
+    class Converter:
+        coursedir = CourseDirectory(root=str(tmp_path))
+
+        def convert_notebooks(self):
+            with pytest.raises(Held), turns.alone(course, "a regrade"):
+                pass
+
+    course, converter = Course(tmp_path), Converter()
+    monkeypatch.setattr(turns, "PATIENCE_S", 0.0)
+    with turns.alone(course, "a regrade"), pytest.raises(NbGraderException, match="try again when"):
+        # What this process does alone its own steps may do; another process is another matter.
+        monkeypatch.setattr(files, "_ours", set())
+        turns.beside_others(converter, "nbgrader autograde", logging.getLogger("none"))
+    assert "a regrade, process" in caplog.text and "nothing was done" in caplog.text
+    monkeypatch.setattr(files, "_ours", set())
+    turns.beside_others(converter, "nbgrader autograde", logging.getLogger("none"))
+    converter.convert_notebooks()  # while which nobody else may
+    with turns.alone(course, "a regrade"):  # and after which others may
+        pass
 
 
 def told(work, tmp_path, timeout_s=60.0):

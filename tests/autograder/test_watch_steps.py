@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import shutil
+import zipfile
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,12 +15,14 @@ import pytest
 from autograder.attempts.policy import Attempts
 from autograder.attempts.record import Records
 from autograder.course import Course
+from autograder.watch import arrivals
 from autograder.watch import steps as steps_module
 from autograder.watch.copying import TooMuch, copy_plain
 from autograder.watch.exchange import SECRET, ExchangeFolder
 from autograder.watch.grader import Graded, NotNow
 from autograder.watch.status import OneIsAtWork, Status, alone, is_at_work
 from autograder.watch.steps import MOST_FAILURES, REPLACED, Steps
+from autograder.watch.uploads import UploadsFolder
 from autograder.watch.watcher import Watcher
 from autograder.watch.worker import WorkFailed
 
@@ -110,8 +113,9 @@ class FakeGrader:
         folder.mkdir(exist_ok=True)
         (folder / "exercises.html").write_text(attempt.refused)
 
-    def release(self, _attempt, folder):
-        self.released[(folder / SECRET).read_text()] = (folder / "exercises.html").read_text()
+    def release(self, attempt, folder):
+        whose = attempt.returned_as or (folder / SECRET).read_text()
+        self.released[whose] = (folder / "exercises.html").read_text()
 
 
 class House:
@@ -130,11 +134,13 @@ class House:
 
     def begin(self):
         """Begin a watcher, as after a crash."""
-        source = ExchangeFolder(self.inbound, [NAME], check_owner=False)
         self.watcher = Watcher(
-            self.course, [NAME], [source], self.work, logging.getLogger("none"),
+            self.course, [NAME], [self.source()], self.work, logging.getLogger("none"),
             poll_s=0.01, now=self.clock, monotonic=self.clock.monotonic,
         )  # fmt: skip
+
+    def source(self):
+        return ExchangeFolder(self.inbound, [NAME], check_owner=False)
 
     def work(self, assignment, turns, hear, meanwhile):
         """Do what a process of its own does, here."""
@@ -228,11 +234,38 @@ def reach_at_files(monkeypatch, reach):
     monkeypatch.setattr(os, "fsync", lambda _descriptor: None)  # no machine loses its power here
 
 
+class UploadsHouse(House):
+    """The same with a folder of a platform's downloads in the exchange's place."""
+
+    downloads = 0
+
+    def source(self):
+        mapping = self.course.root / "students.csv"
+        return UploadsFolder(self.inbound, NAME, ["work.txt"], mapping, self.clock.monotonic)
+
+    def submit(self, student, work, late=""):
+        """Put a zip there that holds one upload, as Canvas names it; return how that begins."""
+        self.downloads += 1
+        whose = f"doe_{late}{student.removeprefix('u')}_{self.downloads}_"
+        with zipfile.ZipFile(self.inbound / f"submissions ({self.downloads}).zip", "w") as archive:
+            archive.writestr(f"{whose}work.txt", str(work))
+        return whose
+
+    def attempts(self, student="u1"):
+        return super().attempts(student.removeprefix("u"))
+
+
 @pytest.mark.parametrize(
-    "every", [False, pytest.param(True, marks=pytest.mark.soak)], ids=["some", "every"]
+    ("kind", "every"),
+    [
+        (House, False),
+        (UploadsHouse, False),
+        pytest.param(House, True, marks=pytest.mark.soak),
+        pytest.param(UploadsHouse, True, marks=pytest.mark.soak),
+    ],
 )
 def test_killed_at_any_step_the_next_watcher_ends_where_an_undisturbed_one_does(
-    tmp_path, monkeypatch, every
+    tmp_path, monkeypatch, kind, every
 ):
     at_work = []
 
@@ -241,20 +274,20 @@ def test_killed_at_any_step_the_next_watcher_ends_where_an_undisturbed_one_does(
             one(step)
 
     reach_at_files(monkeypatch, reach)
-    whole = House(tmp_path / "whole", **BEST, most=2)
+    whole = kind(tmp_path / "whole", **BEST, most=2)
     whole.reach = reach
     reached = []
     at_work.append(reached.append)
     scenario(whole)
     at_work.clear()
-    assert whole.grader.gradebook == {"u1": 7.0, "u2": 4.0}
+    assert sorted(whole.grader.gradebook.values()) == [4.0, 7.0]
     assert [one.points for one in whole.attempts()] == [7.0, 3.0, None]
     assert {"copy", "take", "place", "grade", "noted", "keep pages", "release", "put back",
             "refuse", "answered"} <= set(reached)  # fmt: skip
     assert len(reached) > 150
     last = {step: at for at, step in enumerate(reached)}  # of each kind of step
     for at, step in enumerate(reached) if every else [(at, step) for step, at in last.items()]:
-        house = House(tmp_path / str(at), **BEST, most=2)
+        house = kind(tmp_path / str(at), **BEST, most=2)
         house.reach = reach
         countdown = iter(range(at, -1, -1))
 
@@ -301,7 +334,7 @@ def test_on_a_full_disk_it_waits_and_then_goes_on(tmp_path, monkeypatch, what):
     elif what == "rename":
         monkeypatch.setattr(steps_module, "_put", when_full(steps_module._put))
     else:
-        monkeypatch.setattr(steps_module, "copy_plain", when_full(steps_module.copy_plain))
+        monkeypatch.setattr(arrivals, "copy_plain", when_full(arrivals.copy_plain))
     for _ in range(4):
         house.clock.pass_(seconds=70)
         assert house.turn() is False
