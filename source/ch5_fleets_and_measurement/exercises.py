@@ -1877,8 +1877,8 @@ def hidden_tests():
         route,
         {"loads": [1, 2], "hits": [0, 0.5], "weight": 1},
         {
-            "loads": ([], [1], [1, 2, 3], [1, -2]),
-            "hits": ([], [0, 1.5], [-0.5, 0]),
+            "loads": ([], [1], [1, 2, 3], [1, -2], [-0.01, 2]),
+            "hits": ([], [0, 1.5], [-0.5, 0], [0, 1.0001], [-0.0001, 0]),
             "weight": (-1,),
         },
         "A load and a hit for each replica, hits in [0, 1], nothing negative.",
@@ -2377,6 +2377,21 @@ def hidden_tests():
             "A node holds b_max sequences at most, however fast it is.",
         ),
         (
+            (4, 0, 3, 0.5, 0, 0, 9, 0, 1),
+            {"prefill": 1, "decode": 4, "ttft": 0, "tpot": 0.5, "batch": 1},
+            "A node may hold a single sequence.",
+        ),
+        (
+            (512, 0, 3, 0.25, 0, 0, 9),
+            {"prefill": 1, "decode": 1, "ttft": 0, "tpot": 0.25, "batch": 256},
+            "A node holds 256 sequences unless it is told otherwise.",
+        ),
+        (
+            (514, 0, 3, 0.25, 0, 0, 9),
+            {"prefill": 1, "decode": 2, "ttft": 0, "tpot": 0.25, "batch": 128.5},
+            "A node holds 256 sequences unless it is told otherwise.",
+        ),
+        (
             (0, 0.5, 3, 0.25, 0.125, 0.5, 0.5),
             {"prefill": 1, "decode": 1, "ttft": 0.5, "tpot": 0.375, "batch": 0},
             "Without requests one of each is kept, and the first one would not wait.",
@@ -2705,6 +2720,7 @@ def hidden_tests():
         ("steps without a constant", made(30, (-4e-4, 1e-3, 4e-5, 1e-7), 0.05, 8)),
         ("noise and no prompt", made(26, plain, 0.1, 6, zero=("prefill",))),
         ("nothing but the constant", made(10, (0.02, 0, 0, 0), 0.1, 7, zero=fields)),
+        ("eight rows, which are enough", made(8, plain, 0.1, 5, zero=("prefill",))),
     ]
     check_first(
         lambda rows: [fit_step(rows)[name] for name in names],
