@@ -3,7 +3,6 @@
 Each solution of the tables runs in the engine, with the tests of its exercise.
 """
 
-import random
 import tomllib
 from pathlib import Path
 
@@ -14,12 +13,8 @@ from autograder import bank
 from autograder.bank import runner
 from autograder.cells import grade_id_of, is_test_cell, parse_grade_id
 from autograder.course import Course
-from autograder.grading.engine import answers
-from autograder.grading.engine.codec import decode, encode
 from autograder.grading.engine.jail import why_not
-from autograder.grading.engine.judge import TEST
-from autograder.grading.engine.trials import earned, grade
-from autograder.grading.engine.withheld import withhold
+from autograder.grading.engine.trials import earned
 from autograder.grading.execute import ExecuteGraded
 
 CHAPTERS = {
@@ -296,109 +291,6 @@ def test_of_two_functions_the_own_one_keeps_its_points(graded):
     assert lost and earning == tests - lost
     calls = {name for name in tests if "wait" in name}
     assert lost >= calls
-
-
-def test_an_answer_that_only_gives_a_better_score_is_an_answer_too():
-    def run(job):
-        cell = {"outputs": [], "stopped": False, "seconds": 0.01}
-        cell["score"] = 0.6 if job["withheld"] else 1.0
-        off = job.get("answers", {}).get("mode") == answers.FAR
-        call = {"function": "a", "args": ["l"], "kwargs": ["d"], "result": 0.6 if off else 1.0}
-        transcripts = {"a__hidden__x": {"calls": [{**call, "off": off}]}}
-        return {
-            "cells": {"a": cell},
-            "asked_withheld": bool(job["withheld"]),
-            "transcripts": transcripts,
-            "off": int(off),
-            "questions": 1,
-        }
-
-    job = {
-        "cells": [
-            {"id": "a", "slug": "a", "kind": TEST, "grade_id": "a__hidden__x", "source": "x"}
-        ],
-        "own_work": {"a": ["p.a"]},
-        "withheld": [],
-        "limits": {"notebook_s": 60, "cell_s": 10},
-    }
-    assert grade(job, run)["own_work"]["relying"] == {"a": ["a__hidden__x"]}
-
-
-def test_a_withheld_function_keeps_its_name_and_loses_its_body():
-    source = 'def f(x):\n    """Doc."""\n    return x\n\n\ndef g(x):\n    return f(x)\n'
-    stripped = withhold(source, ["f"])
-    assert "return x\n" not in stripped.partition("def g")[0]
-    namespace = {}
-    exec(stripped, namespace)
-    with pytest.raises(NotImplementedError, match="withheld"):
-        namespace["f"](1)
-    with pytest.raises(NotImplementedError):
-        namespace["g"](1)
-
-
-def test_a_function_that_is_not_there_cannot_be_withheld():
-    with pytest.raises(ValueError, match="no function named h"):
-        withhold("def f():\n    pass\n", ["h"])
-
-
-def told(mode, name, given, call=None, texts=()):
-    said = {"mode": mode, "salt": "salt", "texts": list(texts), "results": []}
-    asked = answers.Answers([name], said)
-    answer = asked.answer({"name": name, "given": encode(given)}, call)
-    value = decode(answer["result"]) if "result" in answer else answer
-    return value, asked.off
-
-
-MM1_NAME = "servemath_helpers.queueing.mm1"
-
-
-def test_near_answers_are_off_by_a_few_parts_in_ten_million():
-    value, off = told(answers.NEAR, MM1_NAME, {"lam": 30, "mu": 50})
-    truth, _ = told(answers.EXACT, MM1_NAME, {"lam": 30, "mu": 50})
-    shares = [abs(value[key] / truth[key] - 1) for key in truth]
-    assert off == 1 and all(1.9e-7 < share < 8.1e-7 for share in shares)
-    assert len(set(shares)) == len(shares)  # nothing to be divided out
-
-
-@pytest.mark.parametrize(
-    "value",
-    [1.5, 0.0, float("inf"), 3, True, None, "a", [], [1, 2], (0.5, 1), {"a": 1.0, "b": "x"}],
-    ids=repr,
-)
-def test_far_answers_are_others_of_the_same_kind(value):
-    for seed in range(20):
-        off = answers.Far(random.Random(seed), [[], ["b", "c"]]).of(value)
-        assert off != value
-        assert value is None or type(off) is type(value)
-
-
-def test_aimed_answers_are_off_only_where_the_call_asked():
-    given = {"lam": 30, "mu": 50}
-    assert told(answers.AIMED, MM1_NAME, given, [[30, 50], {}])[1] == 1
-    assert told(answers.AIMED, MM1_NAME, given, [[], {"lam": 30.0, "mu": "50"}])[1] == 1
-    assert told(answers.AIMED, MM1_NAME, given, [[3, 5], {}])[1] == 0
-    assert told(answers.AIMED, MM1_NAME, given, None)[1] == 0
-
-
-@pytest.mark.parametrize(
-    "question",
-    [
-        None,
-        {},
-        {"name": "os.system", "given": ["d", ["command", "true"]]},
-        {"name": MM1_NAME, "given": ["d", ["lam", 1]]},
-        {"name": MM1_NAME, "given": ["l", 1]},
-        {"name": MM1_NAME, "given": ["d", ["lam", ["?", "x"]], ["mu", 1]]},
-        {"name": MM1_NAME, "given": "x"},
-        {"name": [MM1_NAME], "given": ["d"]},
-    ],
-    ids=repr,
-)
-def test_a_question_that_is_none_is_refused(question):
-    asked = answers.Answers(
-        [MM1_NAME], {"mode": answers.EXACT, "salt": "", "texts": [], "results": []}
-    )
-    assert asked.answer(question, None) == answers.REFUSED
 
 
 def test_the_bank_agrees_on_what_is_right(notebooks):

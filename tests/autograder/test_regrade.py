@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import stat
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -18,7 +19,9 @@ from autograder.course.commands import run_nbgrader
 from autograder.files import write_atomically
 from autograder.gradebook.record import collect
 from autograder.grading.outcomes import GRADED, load_outcome
-from autograder.regrade import promotion, workspace
+from autograder.regrade import promotion, rehearsal, workspace
+from autograder.regrade.changes import Changes
+from autograder.report.snapshots import Snapshot, compare
 
 from ..shared import copy_of
 from .small_course import NAME, RIGHT, gradebook_of, hand_in, make, released, text_of
@@ -109,6 +112,82 @@ def test_names_with_brackets_are_shown_as_they_are(planned, capsys):
     regrade.show(odd_changes, Console(width=100))
     shown = capsys.readouterr().out
     assert "s [bold]1[/x]" in shown and "t [2]" in shown and "[b].txt" in shown
+
+
+def changes_between(old, new, *, worth=(2.0, 2.0), **given):
+    """Return the changes between two runs: learners' points of one exercise, what it is worth."""
+    before, after = (
+        Snapshot(
+            "today", {"double": most}, {name: got and {"double": got} for name, got in run.items()}
+        )
+        for run, most in zip((old, new), worth, strict=True)
+    )
+    empty = {"tests": (), "not_graded": {}, "state": "", "token": ""}
+    return Changes(NAME, before, after, compare(before, after), **{**empty, **given})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "worth", "any_change"),
+    [
+        ({"a": 1.0}, {"a": 1.0}, (2.0, 2.0), False),
+        ({"a": 1.0}, {"a": 2.0}, (2.0, 2.0), True),
+        ({"a": 1.0}, {"a": 1.0}, (2.0, 3.0), True),
+        ({"a": 1.0}, {"a": 1.0, "b": 1.0}, (2.0, 2.0), True),
+        ({"a": 1.0, "b": 1.0}, {"a": 1.0}, (2.0, 2.0), True),
+    ],
+    ids=["nothing", "points", "worth", "came", "went"],
+)
+def test_any_change_counts(old, new, worth, any_change):
+    assert changes_between(old, new, worth=worth).any is any_change
+
+
+def test_what_is_worth_more_and_who_comes_to_a_grade_is_shown(capsys):
+    old, new = {"a": None, "b": 2.0, "c": 1.0, "d": 1.0}, {"a": 1.0, "b": None, "c": 1.5, "d": 0.5}
+    changes = changes_between(old, new, worth=(2.0, 2.5), not_graded={"b": "is an empty file"})
+    regrade.show(changes, Console(width=100))
+    first, worth, *table, count, not_graded = filter(None, capsys.readouterr().out.splitlines())
+    assert (first, worth) == ("Tests that changed: none", "double is worth 2.5 points, was 2")
+    assert [line.split() for line in table[3:] if line.strip()] == [
+        ["c", "1", "1.5", "+0.5", "double", "+0.5"],
+        ["d", "1", "0.5", "-0.5", "double", "-0.5"],
+        ["a", "not", "graded", "1"],
+        ["b", "2", "not", "graded"],
+    ]
+    assert count == "4 of 4 change: 1 gain, 1 lose; 0 stay."
+    assert not_graded == "not graded: b: is an empty file"
+
+
+def test_what_each_regrade_kept_has_a_folder_of_its_own(tmp_path):
+    course, changes = make(tmp_path), changes_between({}, {})
+    found = []
+    for _ in range(3):
+        found.append(promotion._place_for_previous(course, changes))
+        found[-1].mkdir(parents=True)
+    assert [folder.name for folder in found] == ["today", "today-2", "today-3"]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "ended"),
+    [
+        (0, "", True),
+        (1, "is an empty file", True),
+        (2, "", False),
+        (0, rehearsal.UNFINISHED, False),
+        (0, "not graded yet", False),
+    ],
+)
+def test_a_rehearsal_that_did_not_end_plans_nothing(tmp_path, monkeypatch, code, reason, ended):
+    course = make(tmp_path)
+    record = SimpleNamespace(submissions=[SimpleNamespace(student="a", reason=reason)])
+    monkeypatch.setattr(rehearsal, "collect", lambda *_: record)
+    answers = iter([(0, ""), (code, "first\nlast")])
+    monkeypatch.setattr(rehearsal, "_nbgrader", lambda *_: next(answers))
+    if ended:
+        assert rehearsal._grade(course, NAME) is record
+        assert (course.root / "regrade.log").read_text() == "first\nlast"
+        return
+    with pytest.raises(regrade.RegradeError, match=rf"did not finish \(exit code {code}, .*\n"):
+        rehearsal._grade(course, NAME)
 
 
 def test_applying_writes_what_was_shown_and_keeps_what_was(course):

@@ -128,15 +128,22 @@ def _made(
         for given in ([message],) if args is None else (args, [message]):
             try:
                 kind = bases[0] if own else type(name, bases, {"__module__": "__main__"})
-                error = kind(*given)
+                error = _new(kind, given)
                 if str(error) != message:
                     # Its class says what it says by a method of its own, or was given no message.
                     told = {"__module__": "__main__", "__str__": lambda _self: message}
-                    error = type(name, bases, told)(*given)
+                    error = _new(type(name, bases, told), given)
             except Exception:
-                continue  # UnicodeDecodeError and the like take more than a message
+                continue
             return error
     return RuntimeError(f"{name}: {message}")
+
+
+def _new(kind: type[Exception], given: list[Any]) -> Exception:
+    try:
+        return kind(*given)
+    except TypeError:  # JSONDecodeError and the like take more than their message
+        return kind.__new__(kind, *given)
 
 
 def _decoded(form: Any, kind: type) -> Any:

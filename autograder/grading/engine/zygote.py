@@ -285,7 +285,9 @@ class Watch:
         while (status := self._ended(pid)) is None:
             ready, _, _ = select.select([self._leash], [], [], pause_s)
             if ready:
-                order = self._leash.recv(1)
+                order = b""
+                with contextlib.suppress(OSError):  # a judge that died with our answer unread
+                    order = self._leash.recv(1)
                 if not order:
                     break
                 if order == judge.USED:

@@ -1,0 +1,183 @@
+"""What a question for a withheld answer is told, and what trials conclude; nothing runs."""
+
+import random
+
+import numpy as np
+import pytest
+
+from autograder.grading.engine import answers, trials
+from autograder.grading.engine.codec import decode, encode
+from autograder.grading.engine.judge import TEST
+from autograder.grading.engine.trials import grade
+from autograder.grading.engine.withheld import withhold
+
+MM1_NAME = "servemath_helpers.queueing.mm1"
+NAN = float("nan")
+
+
+def test_an_answer_that_only_gives_a_better_score_is_an_answer_too():
+    def run(job):
+        cell = {"outputs": [], "stopped": False, "seconds": 0.01}
+        cell["score"] = 0.6 if job["withheld"] else 1.0
+        off = job.get("answers", {}).get("mode") == answers.FAR
+        call = {"function": "a", "args": ["l"], "kwargs": ["d"], "result": 0.6 if off else 1.0}
+        transcripts = {"a__hidden__x": {"calls": [{**call, "off": off}]}}
+        return {
+            "cells": {"a": cell},
+            "asked_withheld": bool(job["withheld"]),
+            "transcripts": transcripts,
+            "off": int(off),
+            "questions": 1,
+        }
+
+    job = {
+        "cells": [
+            {"id": "a", "slug": "a", "kind": TEST, "grade_id": "a__hidden__x", "source": "x"}
+        ],
+        "own_work": {"a": ["p.a"]},
+        "withheld": [],
+        "limits": {"notebook_s": 60, "cell_s": 10},
+    }
+    assert grade(job, run)["own_work"]["relying"] == {"a": ["a__hidden__x"]}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (1, 1.0, True),
+        (NAN, NAN, True),
+        (NAN, 1.0, False),
+        (1.0, 1.0 + 1e-10, True),
+        (1.0, 1.0 + 1e-8, False),
+        (10**400, 1.5, False),
+        (1, "1", False),
+        ("a", "a", True),
+        ("a", "b", False),
+        ([1.0, 2], [1.0 + 1e-10, 2], True),
+        ([1, 2], [1, 3], False),
+        ([1, 2], [1, 2, 3], False),
+        ([1, 2], (1, 2), False),
+        ({"a": 1}, {"a": 1.0}, True),
+        ({"a": 1}, {"a": 2}, False),
+        ({"a": 1}, {"b": 1}, False),
+        (np.array([1.0, 2.0]), np.array([1.0, 2.0 + 1e-10]), True),
+        (np.array([1.0, 2.0]), np.array([1.0, 3.0]), False),
+        (np.array([1.0, 2.0]), np.array([[1.0, 2.0]]), False),
+    ],
+    ids=repr,
+)
+def test_answers_are_the_same_but_for_rounding(one, other, same):
+    one, other = ({"result": encode(value)} for value in (one, other))
+    assert trials._same(one, other) is trials._same(other, one) is same
+    assert not trials._same(one, {"error": ["ValueError", "m"]})
+
+
+def test_errors_are_the_same_by_name():
+    errors = [{"error": [name, message]} for name in ("KeyError", "ValueError") for message in "ab"]
+    assert [trials._same(errors[0], error) for error in errors] == [True, True, False, False]
+
+
+def test_texts_of_an_answer_are_values_and_no_keys():
+    value = {"key": "a", "more": ["b", ("c", 1)], "array": np.array([1.0])}
+    assert list(trials._texts(encode(value))) == ["a", "b", "c"]
+
+
+def test_questions_beyond_the_most_are_refused(monkeypatch):
+    monkeypatch.setattr(answers, "MAX_QUESTIONS", 2)
+    asked = answers.Answers([MM1_NAME], told_as(answers.EXACT))
+    question = {"name": MM1_NAME, "given": encode({"lam": 30, "mu": 50})}
+    refused = [asked.answer(question, None) == answers.REFUSED for _ in range(4)]
+    assert refused == [False, False, True, True] and asked.asked == 4 and asked.off == 0
+
+
+def test_a_question_that_raises_is_answered_with_its_error_or_with_a_result():
+    for mode, results, off in (
+        (answers.EXACT, [], 0),
+        (answers.NEAR, [], 0),
+        (answers.FAR, [], 1),
+        (answers.FAR, [7.0], 1),
+    ):
+        asked = answers.Answers([MM1_NAME], {**told_as(mode), "results": results})
+        question = {"name": MM1_NAME, "given": encode({"lam": -1, "mu": 30})}
+        answer = asked.answer(question, None)
+        assert asked.off == off
+        if off:
+            assert answer == {"result": encode((results or [0.5])[0])}
+        else:
+            assert answer["error"][0] == "ValueError"
+
+
+def test_a_withheld_function_keeps_its_name_and_loses_its_body():
+    source = 'def f(x):\n    """Doc."""\n    return x\n\n\ndef g(x):\n    return f(x)\n'
+    stripped = withhold(source, ["f"])
+    assert "return x\n" not in stripped.partition("def g")[0]
+    namespace = {}
+    exec(stripped, namespace)
+    with pytest.raises(NotImplementedError, match="withheld"):
+        namespace["f"](1)
+    with pytest.raises(NotImplementedError):
+        namespace["g"](1)
+
+
+def test_a_function_that_is_not_there_cannot_be_withheld():
+    with pytest.raises(ValueError, match="no function named h"):
+        withhold("def f():\n    pass\n", ["h"])
+
+
+def told_as(mode, texts=()):
+    return {"mode": mode, "salt": "salt", "texts": list(texts), "results": []}
+
+
+def told(mode, name, given, call=None, texts=()):
+    said = told_as(mode, texts)
+    asked = answers.Answers([name], said)
+    answer = asked.answer({"name": name, "given": encode(given)}, call)
+    value = decode(answer["result"]) if "result" in answer else answer
+    return value, asked.off
+
+
+def test_near_answers_are_off_by_a_few_parts_in_ten_million():
+    value, off = told(answers.NEAR, MM1_NAME, {"lam": 30, "mu": 50})
+    truth, _ = told(answers.EXACT, MM1_NAME, {"lam": 30, "mu": 50})
+    shares = [abs(value[key] / truth[key] - 1) for key in truth]
+    assert off == 1 and all(1.9e-7 < share < 8.1e-7 for share in shares)
+    assert len(set(shares)) == len(shares)  # nothing to be divided out
+
+
+@pytest.mark.parametrize(
+    "value",
+    [1.5, 0.0, float("inf"), 3, True, None, "a", [], [1, 2], (0.5, 1), {"a": 1.0, "b": "x"}],
+    ids=repr,
+)
+def test_far_answers_are_others_of_the_same_kind(value):
+    for seed in range(20):
+        off = answers.Far(random.Random(seed), [[], ["b", "c"]]).of(value)
+        assert off != value
+        assert value is None or type(off) is type(value)
+
+
+def test_aimed_answers_are_off_only_where_the_call_asked():
+    given = {"lam": 30, "mu": 50}
+    assert told(answers.AIMED, MM1_NAME, given, [[30, 50], {}])[1] == 1
+    assert told(answers.AIMED, MM1_NAME, given, [[], {"lam": 30.0, "mu": "50"}])[1] == 1
+    assert told(answers.AIMED, MM1_NAME, given, [[3, 5], {}])[1] == 0
+    assert told(answers.AIMED, MM1_NAME, given, None)[1] == 0
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        None,
+        {},
+        {"name": "os.system", "given": ["d", ["command", "true"]]},
+        {"name": MM1_NAME, "given": ["d", ["lam", 1]]},
+        {"name": MM1_NAME, "given": ["l", 1]},
+        {"name": MM1_NAME, "given": ["d", ["lam", ["?", "x"]], ["mu", 1]]},
+        {"name": MM1_NAME, "given": "x"},
+        {"name": [MM1_NAME], "given": ["d"]},
+    ],
+    ids=repr,
+)
+def test_a_question_that_is_none_is_refused(question):
+    asked = answers.Answers([MM1_NAME], told_as(answers.EXACT))
+    assert asked.answer(question, None) == answers.REFUSED
