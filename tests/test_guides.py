@@ -1,7 +1,5 @@
 """An exercise and a chapter added by what the guides say, and by nothing else."""
 
-import json
-import re
 import subprocess
 import sys
 
@@ -30,11 +28,6 @@ def followed(tmp_path_factory):
     return course, {name for name, text in after.items() if text != before.get(name)}
 
 
-@pytest.fixture
-def course(followed):
-    return followed[0]
-
-
 def files(course):
     """Return what would be committed, by name."""
     return {
@@ -43,27 +36,6 @@ def files(course):
         for path in (course / part).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-
-
-def in_copy(course, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", *arguments],
-        cwd=course,
-        env=shell.environment(course, course.parent / "home"),
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-
-
-def faults(course, chapter):
-    """Return what `servemath check` says is wrong."""
-    done = in_copy(course, "autograder", "check", chapter, "--json")
-    findings = json.loads(done.stdout)["findings"]
-    told = [f"{one['subject']}: {one['found']}" for one in findings if one["state"] != "ok"]
-    assert done.returncode == (1 if told else 0)
-    return "\n".join(told)
 
 
 def test_the_guides_write_five_files_by_hand_and_the_rest_is_derived(followed):
@@ -88,41 +60,22 @@ def test_the_guides_write_five_files_by_hand_and_the_rest_is_derived(followed):
     assert followed[1] == by_hand | derived
 
 
-def test_check_and_the_tests_own_rules_are_content(course):
-    assert faults(course, TO_CHAPTER) == faults(course, NEW_CHAPTER) == ""
-    chosen = f"{TO_CHAPTER} or {NEW_CHAPTER}"
+def test_the_tests_own_rules_are_content(followed):
+    """They are those of `servemath check`, which the guides have typed, and it ended well.
+
+    Of the old chapter the two that take long were looked at there, and are not again.
+    """
+    course, _ = followed
+    chosen = f"{NEW_CHAPTER} or {TO_CHAPTER} and not deep_checks and not feedback"
     options = ("-q", "-n", "0", "-p", "no:cacheprovider", "-k", chosen)
-    done = in_copy(course, "pytest", "tests/notebooks/test_rules.py", *options)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "tests/notebooks/test_rules.py", *options],
+        cwd=course,
+        env=shell.environment(course, course.parent / "home"),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout[-3000:]
     assert " passed" in done.stdout
-
-
-#: What an author may forget in the record: a pattern, what stands there instead, what is said.
-FORGOTTEN = [
-    ("visible = 0.5", "visible = 1", "headroom_rps: points must be 0.5 visible"),
-    (r'\[\[right\]\]\nname = "seconds(.|\n)*?\n(?=\[\[)', "", "headroom_rps: 2 right solutions"),
-    ("Room for more", "Headroom", f"notebooks of {TO_CHAPTER}: not what the text gives"),
-]
-#: Without it the record cannot be read, so nothing else is said.
-NO_HINT = (
-    r'hint = "Nothing can be.*\n',
-    "",
-    "headroom_rps.toml is not a bank file: wrong negative",
-)
-
-
-@pytest.mark.parametrize("changes", [FORGOTTEN, [NO_HINT]], ids=["points, right, title", "hint"])
-def test_what_an_author_forgets_is_refused_with_a_line_that_helps(course, changes):
-    """More breaks than these stand in tests/autograder/test_check.py."""
-    path = course / RECORD
-    kept = text = path.read_text(encoding="utf-8")
-    for old, new, _ in changes:
-        text, times = re.subn(old, new, text)
-        assert times
-    path.write_text(text, encoding="utf-8")
-    try:
-        found = faults(course, TO_CHAPTER)
-    finally:
-        path.write_text(kept, encoding="utf-8")
-    for *_, told in changes:
-        assert told in found

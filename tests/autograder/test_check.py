@@ -336,6 +336,13 @@ def test_text_that_changed_since_the_build_is_noticed(course, file, execute):
     )
 
 
+def test_a_record_that_changed_since_the_build_is_noticed(course):
+    record = course.root / RECORD
+    record.write_text(record.read_text().replace('title = "', 'title = "No ', 1))
+    found = looks.notebooks(course, NAME).found
+    assert found == "not what the text gives: exercises.py, theory.py"
+
+
 def test_outputs_are_looked_at_only_when_they_are_made_again(course):
     """A number that the code no longer gives is seen by running it, and by nothing else."""
     change(course, SHOWN, "'90%'", "'91%'")

@@ -15,7 +15,12 @@ from servemath_helpers.tinyllm.machine import Machine
 
 from ..test_all_labs import unlock
 
-OWN = virtual_record(Machine(name="my own", bw_runs=(2e10, 1e10), flops_runs=(2e11,)), 4)
+OWN = Machine(name="my own", bw_runs=(2e10, 1e10), flops_runs=(2e11,))
+
+
+def own():
+    """Return what is measured on it, kept after the first call."""
+    return virtual_record(OWN, 4)
 
 
 @pytest.fixture
@@ -105,11 +110,11 @@ def test_what_is_measured_is_a_machine_of_its_own_and_stays(new, capsys, tmp_pat
 
     def measured(say):
         say("closed loop, users: 2")
-        return OWN
+        return own()
 
     lab.measure(measured)
     assert capsys.readouterr().out == "Measuring: closed loop, users: 2\n"
-    assert lab.session.variant == "yours" and record_of(lab.session) is OWN
+    assert lab.session.variant == "yours" and record_of(lab.session) is own()
     assert lab.notice.startswith("Measured.")
     assert "my own" in lab.engine.story(lab.session)
     unlock(lab)
@@ -144,7 +149,7 @@ def test_before_a_part_is_locked_the_ledger_holds_nothing_of_it(new):
 
 
 def test_the_page_has_a_button_that_measures(new, monkeypatch):
-    monkeypatch.setattr(view, "measure_record", lambda say: say("loads") or OWN)
+    monkeypatch.setattr(view, "measure_record", lambda say: say("loads") or own())
     lab = new()
     page = lab.widget
     button = next(w for w in page.children if getattr(w, "description", "").startswith("Measure"))
@@ -185,13 +190,13 @@ def test_a_damaged_measurement_is_measured_again(text, new, tmp_path):
 @pytest.mark.parametrize(
     ("record", "said"),
     [
-        (OWN, ["No port.", "Noisy."]),
-        (recorded(), ["Noisy."] * (recorded().machine.spread > mission.NOISY)),
+        (own, ["No port.", "Noisy."]),
+        (recorded, ["Noisy."] * (recorded().machine.spread > mission.NOISY)),
     ],
     ids=["yours", "recorded"],
 )
 def test_the_story_says_what_to_think_of_a_measurement(record, said, new):
     lab = new()
-    lab.measure(lambda say: record)
+    lab.measure(lambda say: record())
     titles = re.findall(r"</span> (.*?)</b>", lab.engine.story(lab.session))
     assert titles == said
