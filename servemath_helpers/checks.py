@@ -9,12 +9,15 @@ true type alone: neither its own ``==`` nor its own ``repr`` is ever asked.
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import math
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -53,6 +56,11 @@ _NUMPY_REALS = frozenset(
     np.dtype(code).type for code in np.typecodes["AllInteger"] + np.typecodes["Float"]
 )
 
+# Numbers that differ by less than this share look the same at a glance: then it is said why not.
+_A_HAIR = 1e-6
+
+_PACKAGE = str(Path(__file__).parent)
+
 #: The hint of plain values that come before something else.
 FIRST = "First a plain value has to be right: this part counts from there on."
 
@@ -80,11 +88,15 @@ class _Plain:
 
 @dataclass(frozen=True)
 class _Difference:
-    """The first place where two values differ, with both sides as text."""
+    """The first place where two values differ, with both sides as text.
+
+    `near` says by how little two numbers differ, and what is asked for, if one could overlook it.
+    """
 
     place: tuple[str, ...]
     wanted: str
     got: str
+    near: str = ""
 
 
 def _decimal(value: Decimal) -> Fraction | float:
@@ -236,7 +248,24 @@ class _Comparison:
         texts = _show(expected), _show(actual)
         if texts[0] == texts[1]:
             texts = _show(expected, full=True), _show(actual, full=True)
-        return _Difference(place, *texts)
+        near = self._near(got.data, wanted.data) if wanted.kind == "number" else ""
+        return _Difference(place, *texts, near)
+
+    def _near(self, actual: Any, expected: Any) -> str:
+        """Say how little two numbers differ, and why they count as different all the same."""
+        try:
+            off = abs(Fraction(actual) - Fraction(expected))
+            share = float(off / abs(Fraction(expected)))
+        except (ArithmeticError, ValueError):  # 0, or no finite number that a float could hold
+            return ""
+        if not share < _A_HAIR:
+            return ""
+        if self.rel_tol:
+            digits = round(-math.log10(self.rel_tol))
+            asked = f"{digits} digits have to be right, so nothing is rounded on the way."
+        else:
+            asked = "exactly that one is asked for: does a float round on the way?"
+        return f" It is off by {share:.1g} of the right number; {asked}"
 
     def _of_dicts(
         self,
@@ -310,26 +339,46 @@ class Credit(float):
 
 
 def _fail(sentence: str, hint: str) -> AssertionError:
-    return AssertionError(f"{sentence}\nHint: {hint}" if hint else sentence)
+    error = AssertionError(f"{sentence}\nHint: {hint}" if hint else sentence)
+    # IPython asks an exception for what it shows of it: the sentence, no path through the checks.
+    error.__dict__["_render_traceback_"] = functools.partial(_rendered, error)
+    return error
+
+
+def _rendered(error: AssertionError) -> list[str]:
+    """Return what a notebook shows of a failed check; where a function stopped, the line too."""
+    lines = [f"✗ {error}"]
+    stopped = error.__cause__.__traceback__ if error.__cause__ else None
+    own = [
+        frame
+        for frame in traceback.extract_tb(stopped)
+        if not frame.filename.startswith(_PACKAGE) and frame.line
+    ]
+    if own:
+        lines.append(f"It stopped in line {own[-1].lineno} of its cell: {own[-1].line}")
+    return lines
+
+
+def _sentence(actual: Any, found: _Difference, what: str, none_is_an_answer: bool = False) -> str:
+    """Say what a call should have returned, and what it did."""
+    if found.place:
+        note = " (items count from 0)" if any(p.startswith("item") for p in found.place) else ""
+        where = ", ".join(found.place) + note
+        return f"{what}: {where} should be {found.wanted}, but it is {found.got}.{found.near}"
+    if actual is None and not none_is_an_answer:
+        return (
+            f"{what} should return {found.wanted}, but it returned None: "
+            "is a `return` missing at the end of the function?"
+        )
+    return f"{what} should return {found.wanted}, but it returned {found.got}.{found.near}"
 
 
 def _report(actual: Any, found: _Difference | None, what: str, hint: str) -> None:
     """Print the line of a passed check, or raise with the message of a failed one."""
     __tracebackhide__ = True
-    if found is None:
-        print(f"✓ {what}")
-    elif found.place:
-        note = " (items count from 0)" if any(p.startswith("item") for p in found.place) else ""
-        where = ", ".join(found.place) + note
-        raise _fail(f"{what}: {where} should be {found.wanted}, but it is {found.got}.", hint)
-    elif actual is None:
-        raise _fail(
-            f"{what} should return {found.wanted}, but it returned None: "
-            "is a `return` missing at the end of the function?",
-            hint,
-        )
-    else:
-        raise _fail(f"{what} should return {found.wanted}, but it returned {found.got}.", hint)
+    if found is not None:
+        raise _fail(_sentence(actual, found, what), hint)
+    print(f"✓ {what}")
 
 
 def _message_of(raised: BaseException) -> str:
@@ -809,7 +858,8 @@ def check_forms(
     >>> check_forms(lambda x: Fraction(x), ("0.1",), Fraction(1, 10), exact=True)
     Traceback (most recent call last):
     AssertionError: <lambda>(0.1) should return 1/10, but it returned \
-3602879701896397/36028797018963968.
+3602879701896397/36028797018963968. It is off by 6e-17 of the right number; exactly that one is \
+asked for: does a float round on the way?
     """
     __tracebackhide__ = True
     values = list(call.values() if isinstance(call, Mapping) else call)

@@ -7,13 +7,18 @@ is empty. Nothing is kept where notebooks are built, tested or graded, nothing i
 grading never looks at it. A disk that takes nothing (`OSError`) stops nobody, and a file that
 cannot be read is kept aside.
 
+What checks gave belongs to the code that they were given: once a cell with another one runs, or
+the function is emptied, the exercise is no longer done.
+
 In a notebook `progress`, in a shell ``python -m servemath_helpers.progress``.
 """
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import functools
+import hashlib
 import html
 import json
 import math
@@ -37,6 +42,9 @@ _SESSIONS: Final = ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG")
 #: What comes of a question or a check. What is missed says how after a colon.
 DONE: Final = "done"
 MISSED: Final = "missed"
+
+#: Digits that tell the code of an exercise from another one.
+_CODE_LENGTH: Final = 16
 
 #: How many things to do next are named.
 _NEXT: Final = 3
@@ -70,19 +78,82 @@ def note(kind: str, name: str, state: str) -> None:
     --------
     >>> note("questions", "1.1", DONE)
     """
+    with _kept() as record:
+        kept = record.setdefault(kind, {})
+        if kind != "questions" or kept.get(name) != DONE:
+            kept.pop(name, None)  # what was touched last stands last
+            kept[name] = state
+
+
+@contextlib.contextmanager
+def _kept() -> Iterator[dict[str, dict[str, str]]]:
+    """Give what is kept, and keep what becomes of it; nothing where nobody learns."""
     if not _is_kept():
+        yield {}
         return
-    path = own_file()
+    path, done = own_file(), False
     with contextlib.suppress(OSError):  # no room to write: learning goes on
         path.parent.mkdir(parents=True, exist_ok=True)
         with alone(path):
             record = _read(path)
-            kept = record.setdefault(kind, {})
-            if kept.get(name) == state or (kind == "questions" and kept.get(name) == DONE):
-                return
-            kept.pop(name, None)  # what was touched last stands last
-            kept[name] = state
-            replace_text(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+            before = json.dumps(record)
+            yield record
+            done = True
+            if json.dumps(record) != before:
+                replace_text(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    if not done:
+        yield {}
+
+
+def note_code(source: str) -> None:
+    """Take marks from exercises whose functions a cell has written anew, if somebody learns here.
+
+    Parameters
+    ----------
+    source : str
+        The cell. Comments and blank lines do not count.
+
+    Examples
+    --------
+    >>> note_code("def littles_law(lam=None, W=None, L=None): ...")
+    """
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):  # magics, or what does not run
+        return
+    defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    written = [*_written(defined)]
+    if not written:
+        return
+    code = hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:_CODE_LENGTH]
+    with _kept() as record:
+        known = record.setdefault("code", {})
+        for exercise in written:
+            names = " ".join(sorted(defined & {*exercise["functions"]}))
+            if known.get(names, code) != code:
+                for kind in ("checks", "deep"):
+                    marks = record.get(kind, {})
+                    for name in (*exercise["checks"], exercise["functions"][0]):
+                        if marks.get(name) == DONE:
+                            del marks[name]
+            known[names] = code
+
+
+def _written(defined: set[str]) -> Iterator[dict[str, Any]]:
+    """Yield the exercises that ask for functions of a cell.
+
+    Chapters 3 and 4 both ask for a `best_batch`, one alone and one beside another function.
+    """
+    asking = [
+        (defined & {*exercise["functions"]}, len(exercise["functions"]), exercise)
+        for chapter in _outline()
+        for exercise in chapter["exercises"]
+    ]
+    for common, count, exercise in asking:
+        if common and not any(
+            common < others or (common == others and fewer < count) for others, fewer, _ in asking
+        ):
+            yield exercise
 
 
 def _read(path: Path) -> dict[str, dict[str, str]]:
@@ -106,7 +177,7 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
 
 
 def follow() -> None:
-    """Note from now on what comes of the cells with an exercise's checks, if somebody learns here.
+    """Note from now on what comes of the cells of an exercise, if somebody learns here.
 
     A notebook's set-up cell calls it.
     """
@@ -120,7 +191,8 @@ def follow() -> None:
 
 
 def _ran(result: Any) -> None:
-    """Note what came of a cell, if it holds visible checks: its id is its name."""
+    """Note what came of a cell: of visible checks, whose id is their name, and of solutions."""
+    note_code(str(result.info.raw_cell or ""))
     name = str(getattr(result.info, "cell_id", None) or "")
     if "__visible__" in name:
         error = result.error_in_exec or result.error_before_exec
@@ -255,7 +327,7 @@ def _standing(chapter: dict[str, Any], record: dict[str, dict[str, str]]) -> Sta
         sum(passing),
         len(passing),
         sum(
-            any(record["deep"].get(name) == DONE for name in exercise["functions"])
+            record["deep"].get(exercise["functions"][0]) == DONE
             for exercise in chapter["exercises"]
         ),
         5 * math.ceil(left / 5),

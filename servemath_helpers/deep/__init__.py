@@ -64,9 +64,10 @@ def deep_check(*functions: Callable[..., Any]) -> None:
     ...     return lam * W if L is None else L / (lam or W)
     >>> deep_check(littles_law)
     ✗ littles_law: a counter-example.
-      littles_law(lam=None, W=4) should raise ValueError, but it raised TypeError: unsupported \
+      littles_law(lam=None, W=1) should raise ValueError, but it raised TypeError: unsupported \
 operand type(s) for *: 'NoneType' and 'int'.
-    What should hold: exactly one is missing, none is negative, and nothing is divided by 0.
+    What should hold: exactly one is missing, none is negative, and nothing is divided by 0; \
+here lam is None.
     """
     asked = exercises()
     if not asked:
@@ -80,12 +81,15 @@ operand type(s) for *: 'NoneType' and 'int'.
     if not any(named.keys() <= {*exercise.functions} for exercise in asked.values()):
         raise ValueError(f"functions must be those of one exercise, got {', '.join(named)}")
     finding = engine.examine(named)
+    exercise = engine.asked_of(named)
     said = {
-        engine.FINE: DONE,
         engine.BROKEN: f"{MISSED}: its deep check finds a counter-example.",
+        engine.UNSOLVED: "not begun",
     }
-    if finding.state in said:  # neither of what is not solved yet nor of what is too slow to tell
-        note("deep", next(iter(named)), said[finding.state])
+    if len(named) == len(exercise.functions):
+        said[engine.FINE] = DONE
+    if finding.state in said:  # not of what is too slow to tell
+        note("deep", exercise.functions[0], said[finding.state])
     print(finding.text)
 
 

@@ -17,6 +17,7 @@ from servemath_helpers.deep.engine import (
     exercise,
     root,
 )
+from servemath_helpers.deep.exactly import above, asked, even, few_bits, from_
 from servemath_helpers.quantities import Exact, exact
 
 __all__: list[str] = []
@@ -26,9 +27,6 @@ __all__: list[str] = []
 def _littles_law(deep: Deep) -> None:
     def both(dice: Dice) -> Arguments:
         return {"lam": dice.number(0, 40), "W": dice.number(0, 40)}
-
-    def busy(dice: Dice) -> Arguments:
-        return {"lam": dice.number(0.1, 40), "W": dice.number(0.1, 40)}
 
     def present(lam: float, W: float) -> float:
         """Let one request come every 1 / lam seconds, and add up who is there meanwhile."""
@@ -45,26 +43,36 @@ def _littles_law(deep: Deep) -> None:
         present,
         "L is the mean number there when lam requests come each second and stay for W seconds",
         edges=[{"lam": 0, "W": 3}, {"lam": 2, "W": 0}, {"lam": 0, "W": 0}],
+        edges_say=[
+            (
+                lambda lam, W: lam == 0 or W == 0,
+                "0 is a value, not a missing one: where nobody comes, or nobody stays, L is 0",
+            )
+        ],
     )
-    deep.holds(
-        busy,
-        lambda law, lam, W: close(law(lam=lam, L=law(lam=lam, W=W)), W),
-        "from lam and L comes the W that gave this L",
-        where=lambda lam, W: lam > 0 <= W,
-    )
-    deep.holds(
-        busy,
-        lambda law, lam, W: close(law(W=W, L=law(lam=lam, W=W)), lam),
-        "from W and L comes the lam that gave this L",
-        where=lambda lam, W: W > 0 <= lam,
-    )
-    deep.holds(
-        lambda dice: {"given": dice.number(0.1, 40)},
-        lambda law, given: law(lam=given, L=0) == 0 and law(W=given, L=0) == 0,
-        "L = 0 is a value: nobody is there, so nobody stays and nobody comes",
-        where=lambda given: given > 0,
-        cases=3,
-    )
+    for name, missing in (("lam", "W"), ("W", "lam")):
+
+        def draw(dice: Dice, name: str = name) -> Arguments:
+            return {name: dice.number(0.1, 40), "L": dice.number(0, 40)}
+
+        def even_out(**given: float) -> Fraction:
+            """Find what makes L as large as it is, from a balance."""
+            one, there = (Fraction(value) for value in given.values())
+            return even(lambda other: one * other - there)
+
+        deep.agrees(
+            draw,
+            asked(**{name: above(0), "L": from_(0)})(even_out),
+            f"{missing} is the one that is missing: with it, L is the product of lam and W",
+            edges=[{name: 4, "L": 0}],
+            edges_say=[
+                (
+                    lambda L, **_: L == 0,
+                    f"L = 0 is a value, not a missing one: nobody is there, so {missing} is 0",
+                )
+            ],
+            cases=20,
+        )
     words = "exactly one is missing, none is negative, and nothing is divided by 0"
     deep.refuses({"lam": 7, "W": 4}, {"lam": [None, -7], "W": [None, -0.5], "L": [28, 0]}, words)
     deep.refuses({"lam": 7, "L": 4}, {"lam": [0, -7], "L": [None, -4], "W": [0]}, words)
@@ -118,8 +126,16 @@ def _mm1(deep: Deep) -> None:
     deep.agrees(
         stable,
         balanced,
-        "what the long run has of a queue whose states are as often left as they are entered",
+        "the six numbers are those of the statement, by their keys",
         edges=[{"lam": 0, "mu": 4}, {"lam": 1, "mu": 2}],
+        parts={
+            "rho": "rho is the utilisation, the share of time in which the server is busy",
+            "W": "W is the mean response time: waiting and service, 1 / mu if nobody waits",
+            "Wq": "Wq is the mean wait in the queue alone: W without the service of 1 / mu",
+            "L": "L is the mean number in the system, lam W by Little's law, the one served too",
+            "Lq": "Lq is the mean number in the queue alone: lam Wq, and so L - rho",
+            "p99": "p99 is the response time that one request in a hundred exceeds, W ln 100",
+        },
         cases=20,
         rel_tol=1e-8,
     )
@@ -175,8 +191,23 @@ def _request_latency_ms(deep: Deep) -> None:
     deep.agrees(
         draw,
         clock,
-        "prefill emits the first token, each other token takes one decode step more, and without "
-        "a token there is no time to the first",
+        "prefill emits the first token, each other token takes one decode step more",
+        parts={
+            "ttft": "ttft is the wait and the prefill, which emits the first token",
+            "e2e": "e2e is ttft, a decode step for each token after the first, and the post work",
+        },
+        edges_say=[
+            (
+                lambda n_out, **_: n_out == 0,
+                "without a token there is no first one, so ttft is None, and e2e is queue, prefill "
+                "and post work",
+            ),
+            (
+                lambda n_out, **_: n_out == 1,
+                "prefill emits the only token: ttft is queue and prefill, no decode step follows, "
+                "and e2e has the post work besides",
+            ),
+        ],
         edges=[
             {"queue": time, "prefill": time, "n_out": n_out, "tpot": 4, "post": 2}
             for n_out in range(4)
@@ -213,7 +244,27 @@ def _max_concurrent(deep: Deep) -> None:
     deep.agrees(
         draw,
         admitted,
-        "one more request is let in as long as its cache fits exactly, to the last digit written",
+        "one more request is let in as long as its whole cache fits into what weights and "
+        "workspace leave",
+        edges_say=[
+            (
+                lambda **sizes: _room(**sizes) < 0,
+                "weights and workspace that do not fit leave no room: 0, never less",
+            ),
+            (
+                lambda kv_gb, **sizes: (
+                    _room(**sizes) % exact(kv_gb) == 0 and not _in_floats(kv_gb, *sizes.values())
+                ),
+                "a quotient that is exactly whole counts in full; each number is the decimal that "
+                "one reads, and a float of it a little more or less, so divide exact numbers",
+            ),
+            (
+                lambda kv_gb, **sizes: (
+                    _room(**sizes) % exact(kv_gb) > Fraction(9, 10) * exact(kv_gb)
+                ),
+                "a cache that nearly fits does not fit: round down, and add nothing before",
+            ),
+        ],
         edges=[
             {"gpu_gb": "1.2", "weights_gb": 0, "workspace_gb": 0, "kv_gb": "0.4"},
             {"gpu_gb": 2.1, "weights_gb": 0, "workspace_gb": 0, "kv_gb": 0.7},
@@ -232,6 +283,14 @@ def _max_concurrent(deep: Deep) -> None:
             "workspace_gb": [-2, "-0.5"],
         }
         deep.refuses(good, bad | {"kv_gb": ["0", 0.0, -3, "-0.5"]}, words)
+
+
+def _in_floats(*numbers: Exact) -> bool:
+    return few_bits(*map(exact, numbers))
+
+
+def _room(gpu_gb: Exact, weights_gb: Exact, workspace_gb: Exact, **_: Exact) -> Fraction:
+    return exact(gpu_gb) - exact(weights_gb) - exact(workspace_gb)
 
 
 @exercise("cost_per_million")
@@ -293,8 +352,35 @@ def _choose_batch(deep: Deep) -> None:
     deep.agrees(
         draw,
         unbeaten,
-        "of the options within the limit, the most throughput; of equals the lower latency, then "
-        "the lower index; None where there is none",
+        "of the options within the limit, the one of most throughput, wherever it stands",
+        edges_say=[
+            (lambda throughput, **_: len(throughput) == 0, "without options the answer is None"),
+            (
+                lambda latency_ms, limit_ms, **_: min(latency_ms) > limit_ms,
+                "no option is within the limit, so the answer is None",
+            ),
+            (
+                lambda throughput, latency_ms, limit_ms: (
+                    len(throughput) == 1 and latency_ms[0] == limit_ms
+                ),
+                "the only option is within the limit, as a latency equal to it is, whatever its "
+                "throughput: its index",
+            ),
+            (
+                lambda throughput, latency_ms, limit_ms: (
+                    len({*throughput}) < len(throughput) and len({*latency_ms}) < len(latency_ms)
+                ),
+                "of equal throughput and equal latency within the limit, the lower index",
+            ),
+            (
+                lambda throughput, **_: len({*throughput}) < len(throughput),
+                "of equal throughput within the limit, the one with lower latency",
+            ),
+            (
+                lambda latency_ms, limit_ms, **_: limit_ms in [*latency_ms],
+                "a latency equal to the limit is within it; of those within, the most throughput",
+            ),
+        ],
         edges=[
             {"throughput": [], "latency_ms": [], "limit_ms": 5},
             {"throughput": [3], "latency_ms": [6], "limit_ms": 5},
@@ -351,8 +437,23 @@ def _replicas_needed(deep: Deep) -> None:
     deep.agrees(
         draw,
         started,
-        "replicas are started until no one is busy for more than the target share, the first in "
-        "any case, and the spare ones on top",
+        "replicas are started until none is busy for more than the target share of the time, and "
+        "the spare ones come on top",
+        edges_say=[
+            (
+                lambda lam, **_: exact(lam) == 0,
+                "without traffic one replica stays up, and the spare ones come on top",
+            ),
+            (
+                lambda lam, mu, target, **_: (
+                    exact(lam) % (exact(mu) * exact(target)) == 0
+                    and not _in_floats(lam, mu, target)
+                ),
+                "where the quotient is exactly whole, no replica is added; each number is the "
+                "decimal that one reads, and a float of it a little more or less, so divide exact "
+                "numbers",
+            ),
+        ],
         edges=[
             {"lam": 0, "mu": 2, "target": 1},
             {"lam": 0, "mu": 2, "target": 1, "spare": 1},
@@ -408,7 +509,16 @@ def _error_budget(deep: Deep) -> None:
     deep.agrees(
         draw,
         spent,
-        "one more may be bad as long as the share of good requests, exactly, is still that of slo",
+        "as many requests may be bad as leave the promised share of good ones: rounded down",
+        edges_say=[
+            (lambda n, **_: exact(n) == 0, "without requests the budget is 0"),
+            (lambda slo, **_: exact(slo) == 1, "an SLO of 1 allows no bad request: 0"),
+            (
+                lambda n, slo: exact(n) * (1 - exact(slo)) % 1 == 0 and not _in_floats(slo),
+                "a budget that is exactly whole counts in full; slo is the decimal that one reads, "
+                "and in floats 1 - slo is a little more or less, so subtract exact numbers",
+            ),
+        ],
         edges=[
             {"n": 0, "slo": "0.9"},
             {"n": 4, "slo": 1},
@@ -422,8 +532,17 @@ def _error_budget(deep: Deep) -> None:
     deep.agrees(
         with_bad,
         speed,
-        "so many times the failures that slo allows make those that there were; no failure burns "
-        "nothing, and one failure where none is allowed burns infinitely fast",
+        "the burn rate is the share of bad requests over the share that slo allows",
+        edges_say=[
+            (
+                lambda bad, slo, **_: exact(slo) == 1,
+                "with an SLO of 1 anything bad burns infinitely fast, math.inf, and nothing bad 0",
+            ),
+            (
+                lambda bad, n, **_: exact(bad) == 0,
+                "nothing bad burns nothing: 0, without requests too",
+            ),
+        ],
         of="burn_rate",
         edges=[
             {"bad": 0, "n": 0, "slo": 1},
@@ -475,8 +594,26 @@ def _choose_action(deep: Deep) -> None:
     deep.agrees(
         draw,
         left_over,
-        "of the actions whose P99 is within the SLO, the best quality; of equals the cheaper, then "
-        'the faster; "shed" where there is none',
+        "of the actions whose p99_ms is within the SLO, the name of the one with the best quality",
+        edges_say=[
+            (
+                lambda actions, slo_ms: all(action["p99_ms"] > slo_ms for action in actions),
+                'nothing is within the SLO, so the answer is "shed"',
+            ),
+            (
+                lambda actions, slo_ms: len(actions) == 1 and actions[0]["p99_ms"] == slo_ms,
+                "the only action is within the SLO, as a P99 equal to it is, whatever its quality: "
+                "its name",
+            ),
+            (
+                lambda actions, slo_ms: _equal(actions, "quality") and _equal(actions, "cost"),
+                "of equal quality and equal cost within the SLO, the one with lower p99_ms",
+            ),
+            (
+                lambda actions, slo_ms: _equal(actions, "quality"),
+                "of equal quality within the SLO, the cheaper one",
+            ),
+        ],
         edges=[{"actions": [], "slo_ms": 100}],
         cases=150,
     )
@@ -484,6 +621,10 @@ def _choose_action(deep: Deep) -> None:
     for actions in ([one], []):
         good = {"actions": actions, "slo_ms": 100}
         deep.refuses(good, {"slo_ms": [-100, -0.5]}, "slo_ms is not negative")
+
+
+def _equal(actions: list[dict[str, Any]], key: str) -> bool:
+    return len({action[key] for action in actions}) < len(actions)
 
 
 @exercise("summarize_traces")
@@ -555,8 +696,26 @@ def _summarize_traces(deep: Deep) -> None:
     deep.agrees(
         draw,
         counted,
-        "each number is of the records that the statement's table names for it, and a percentile "
-        "is the least value that so many percent of the values do not exceed",
+        "each number is of the records that the table names for it: any field may be absent, and "
+        "there may be no record, or one token",
+        parts={
+            **{
+                f"{name}_p{percent}_s": f"a percentile is element number ceil(q n) of the sorted "
+                f"values, without interpolation, of {whom}; None without a value"
+                for percent in (50, 95, 99)
+                for name, whom in (
+                    ("ttft", 'complete records with status "ok": all six fields are there'),
+                    ("tpot", 'complete records with status "ok" and two tokens or more'),
+                    ("e2e", 'complete records with status "ok", from arrival to end'),
+                )
+            },
+            "goodput_rps": "good requests are complete, ok, and within both bounds, equal "
+            "included, TTFT alone with no second token; the time is from the first arrival to the "
+            "last end of all complete records, and if it is 0, so is the goodput",
+            "error_rate": 'records whose status is not "ok", or absent, over all records, complete '
+            "or not; 0 without records",
+            "missing_fields": "the required fields that at least one record lacks, sorted",
+        },
         edges=[
             {"records": [], "slo": {"ttft_s": 1, "tpot_s": 1}},
             {"records": [{}], "slo": {"ttft_s": 1, "tpot_s": 1}},

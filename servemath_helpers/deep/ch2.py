@@ -16,6 +16,7 @@ from servemath_helpers.deep.engine import (
     close,
     exercise,
 )
+from servemath_helpers.deep.exactly import few_bits
 from servemath_helpers.quantities import Exact, exact
 
 __all__: list[str] = []
@@ -204,6 +205,14 @@ def _batch_metrics(deep: Deep) -> None:
         filled,
         "requests come 1 / lam apart until the batch is full, and a batch takes alpha, and beta "
         "for each of them",
+        parts={
+            "S": "a batch takes alpha once, and beta for each request in it",
+            "throughput": "at full speed B requests are served in each S",
+            "rho": "the load is the rate of arrivals over the rate of service, B / S",
+            "stable": "stable is whether the load is below 1, strictly: True or False",
+            "formation": "the first of B requests waits for B - 1 others, the last for none, 1 / "
+            "lam apart: the mean; a batch that nobody fills takes math.inf, one of 1 no time",
+        },
         edges=[
             {"B": 1, "lam": 0, "alpha": 2, "beta": 1},
             {"B": 2, "lam": 0, "alpha": 2, "beta": 1},
@@ -223,8 +232,28 @@ def _batch_metrics(deep: Deep) -> None:
     deep.agrees(
         boundary,
         first_stable,
-        "the first size for which fewer requests come than are served while a batch takes its "
-        "time, exactly; None where there is none",
+        "the first size for which fewer requests come than are served while a batch takes its time",
+        edges_say=[
+            (
+                lambda lam, beta, **_: exact(lam) * exact(beta) >= 1,
+                "where lam beta is 1 or more no size is stable: None",
+            ),
+            (lambda lam, **_: exact(lam) == 0, "without arrivals any batch is stable: 1"),
+            (
+                lambda lam, alpha, beta: (
+                    exact(lam) * exact(alpha) % (1 - exact(lam) * exact(beta)) == 0
+                    and not few_bits(*map(exact, (lam, alpha, beta)))
+                ),
+                "a load of exactly 1 is not stable: where the bound is whole, the next size; and "
+                "numbers are the decimals that one reads, so divide exact ones",
+            ),
+            (
+                lambda lam, alpha, beta: (
+                    exact(lam) * exact(alpha) % (1 - exact(lam) * exact(beta)) == 0
+                ),
+                "a load of exactly 1 is not stable: where the bound is whole, the next size",
+            ),
+        ],
         of="min_stable_batch",
         edges=[
             {"lam": 0, "alpha": 3, "beta": 2},
@@ -553,8 +582,16 @@ def _service_time_s(deep: Deep) -> None:
     deep.agrees(
         draw,
         walked,
-        "prefill multiplies for each token of the prompt, a step reads the weights once and each "
-        "sequence's keys and values, all GPUs share the work, and the first token needs no step",
+        "the numbers are those of the statement, by their keys",
+        parts={
+            "prefill_s": "prefill takes 2 N s for the parameters and 2 n_l d_q s^2 for attention, "
+            "at the share mfu of all GPUs' peaks, and no time without a prompt",
+            "step_s": "a step reads each sequence's keys and values, and besides takes the longer "
+            "of reading the weights once and multiplying for all sequences; all GPUs share it",
+            "total_s": "the total is prefill and a step for each token after the first: none for "
+            "0 or 1 tokens",
+            "bound": '"compute" if multiplying takes longer than reading weights, else "memory"',
+        },
         where=lambda model, **_: min(model.values()) > 0,
         cases=60,
     )
@@ -604,8 +641,15 @@ def _tail_report(deep: Deep) -> None:
     deep.agrees(
         draw,
         counted,
-        "the quantile is the least sample that a share q of all, exactly, is at most; a page is "
-        "quick if all its calls are, and a hedge is sent for each call that is not",
+        "the numbers are those of the statement, by their keys",
+        parts={
+            "quantile": "the quantile is element number ceil(q m) of the m sorted samples, counted "
+            "from 1, with q the decimal that one reads",
+            "fanout_p": "a page is quick if all of its calls are: 1 - F^n, with F the share of "
+            "samples that are at most the quantile",
+            "hedged_extra_load": "a hedge is sent for each call that takes longer than the "
+            "quantile: 1 - F, with F the share of samples that are at most it",
+        },
         edges=[
             {"samples": [4], "fanout": 2, "q": 1},
             {"samples": [4, 4, 9], "fanout": 1, "q": "0.5"},
@@ -652,14 +696,16 @@ def _static_steps(deep: Deep) -> None:
     deep.agrees(
         draw,
         lambda lengths, slots: machine(lengths, slots, refill=False),
-        "the next batch begins when each of this one, in order of arrival, has its tokens",
+        "batches are cut in order, a request of length 0 keeps its place, and a batch takes as "
+        "many steps as its longest",
         edges=shared,
         cases=100,
     )
     deep.agrees(
         draw,
         lambda lengths, slots: machine(lengths, slots, refill=True),
-        "the next request in order takes a slot for the step after the one that freed it",
+        "the next request in order takes a slot for the step after the one that freed it, and one "
+        "of length 0 gives it on at once",
         of="continuous_steps",
         edges=shared,
         cases=100,
@@ -721,7 +767,12 @@ def _erlang_c(deep: Deep) -> None:
     deep.agrees(
         draw,
         finds_all_busy,
-        "an arrival waits if it finds all servers busy, which in the long run is so often",
+        "the probability that an arrival finds all servers busy and has to wait",
+        edges_say=[
+            (lambda c, a: a >= c, "from a load of c on there is no steady state: 1"),
+            (lambda c, a: a == 0, "without a load nobody waits: 0"),
+            (lambda c, a: c > 150, "it must work for many servers too: use the recursion"),
+        ],
         edges=[{"c": 1, "a": 0}, {"c": 2, "a": 2}, {"c": 1000, "a": 950}, {"c": 300, "a": 270.5}],
         cases=30,
         rel_tol=1e-8,
@@ -729,7 +780,12 @@ def _erlang_c(deep: Deep) -> None:
     deep.agrees(
         pool,
         _pool_wait,
-        "those who queue in the long run, over those who come each second: nobody's service counts",
+        "the mean time in the queue of all requests, those who do not wait included, and without "
+        "service",
+        edges_say=[
+            (lambda lam, mu, c: lam >= c * mu, "from a load of c on the wait has no end: math.inf"),
+            (lambda lam, mu, c: lam == 0, "without arrivals nobody waits: 0"),
+        ],
         of="mmc_wait",
         edges=[
             {"lam": 0, "mu": 2, "c": 1},
@@ -810,15 +866,16 @@ def _goodput(deep: Deep) -> None:
     deep.agrees(
         draw,
         kept,
-        "of all requests, those that were answered ok, early, and steadily if there is a TPOT",
+        "of all requests, failed ones included, the share of those with status ok, TTFT within its "
+        "bound, and TPOT within its own if there is one; equal is within, and 0 without requests",
         edges=[{"requests": [], "ttft_slo": 1, "tpot_slo": 1}],
         cases=100,
     )
     deep.agrees(
         traffic,
         grown,
-        "replicas are added until the pool is stable and its mean wait, in the queue alone, is at "
-        "most the bound",
+        "the least number of replicas for which lam < c mu and the mean wait, in the queue alone, "
+        "is at most the bound",
         of="replicas_for_slo",
         where=lambda lam, mu, wq_max: lam <= 12 * mu if mu > 0 else True,
         edges=[
@@ -837,7 +894,8 @@ def _goodput(deep: Deep) -> None:
     deep.agrees(
         agreement,
         owed,
-        "the credit of the lowest threshold that availability is below, whatever their order",
+        "of the thresholds that availability is strictly below, the lowest decides, whatever their "
+        "order; below none, nothing is owed",
         of="sla_credit",
         edges=[{"availability": 0.5, "table": []}, {"availability": 0.9, "table": [(0.9, 5)]}],
         cases=80,

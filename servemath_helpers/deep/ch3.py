@@ -90,6 +90,11 @@ def _kv_cache_size(deep: Deep) -> None:
         draw,
         weigh,
         "all three are of the whole batch, nothing is rounded, and nothing stored takes 0",
+        parts={
+            "bytes": "bytes are those of the whole batch: sequences, times tokens, times k",
+            "gb": "gb are the bytes of the whole batch over 10^9, not rounded",
+            "gib": "gib are the bytes of the whole batch over 2^30, not rounded",
+        },
         edges=[{"seq": 0, "batch": 3, "k": 5}, {"seq": 3, "batch": 0, "k": 5}],
     )
     deep.refuses(
@@ -156,8 +161,9 @@ def _min_gpus(deep: Deep) -> None:
         return gpus
 
     words = (
-        "weights take whole bytes, each GPU keeps its reserve free, and weights that fill the "
-        "usable memory exactly fit"
+        "weights are rounded up to whole bytes, each GPU keeps its reserve free, and weights that "
+        "fill the usable memory exactly fit: reserve is the decimal that one reads, so count in "
+        "exact numbers"
     )
     for draw in (small, tiny, to_the_byte):
         deep.agrees(draw, fill, words, cases=30)
@@ -231,11 +237,16 @@ def _max_users(deep: Deep) -> None:
         return users
 
     words = (
-        "users are admitted while the memory that is not kept free has room beside the weights, "
-        "to the last byte; weights that do not fit leave room for nobody"
+        "users are admitted while the memory of all GPUs, less the reserve and the weights, has "
+        "room for a whole one more: rounded down once, exactly, to the last byte"
     )
-    deep.agrees(draw, admit, words)
-    deep.agrees(to_the_byte, admit, words, cases=20)
+
+    def too_heavy(n_gpus: int, gpu_bytes: int, weight_bytes: int, **rest: Any) -> bool:
+        return weight_bytes > n_gpus * _memory_bytes(gpu_bytes, rest.get("reserve", 0))
+
+    edges_say = [(too_heavy, "weights that do not fit leave room for nobody: 0, never less")]
+    deep.agrees(draw, admit, words, edges_say=edges_say)
+    deep.agrees(to_the_byte, admit, words, cases=20, edges_say=edges_say)
     bad = {
         "n_gpus": _NOT_A_COUNT,
         "seq": _NOT_A_COUNT,
@@ -279,8 +290,12 @@ def _paged_blocks(deep: Deep) -> None:
     deep.agrees(
         draw,
         store,
-        "a sequence opens a block when it has a token and no place, no block is shared, and waste "
-        "is the share of all places that stay empty",
+        "a sequence opens a block when it has a token and no place, and no block is shared",
+        parts={
+            0: "blocks: each sequence rounds up by itself; full blocks, or no tokens, add none",
+            1: "allocated tokens are those for which memory is held: all places of all blocks",
+            2: "waste is the share of all allocated places that stay empty, 0 where there are none",
+        },
         edges=[{"lengths": [], "block": 4}, {"lengths": (0, 0), "block": 4}],
     )
     deep.refuses(
@@ -448,12 +463,17 @@ def _decode_step_s(deep: Deep) -> None:
             "mbu": (cache + weights) / (cache + slower),
         }
 
-    words = (
-        "the cache of each sequence is read besides; the weights are read once, while the GPUs "
-        "multiply; the bound compares these two, and a tie is memory's"
-    )
-    deep.agrees(ties, step, words)
-    deep.agrees(draw, step, words, cases=40)
+    words = "the numbers are those of the statement, by their keys"
+    parts = {
+        "step_s": "a step reads the cache of each sequence, and besides takes the longer of "
+        "reading the weights once and multiplying for all sequences; all GPUs share it",
+        "bound": 'the bound is "compute" if multiplying takes longer than reading the weights, '
+        'without the cache, else "memory"',
+        "mfu": "MFU is the FLOP of the step over what all GPUs could do in its time",
+        "mbu": "MBU is the bytes of weights and caches over what all GPUs could read in its time",
+    }
+    deep.agrees(ties, step, words, parts=parts)
+    deep.agrees(draw, step, words, parts=parts, cases=40)
     deep.refuses(
         {**_GOOD_STEP, "batch": 4},
         {**_BAD_STEP, "batch": _NOT_A_COUNT},
@@ -534,8 +554,13 @@ def _speculative_speedup(deep: Deep) -> None:
     deep.agrees(
         round_of,
         speed,
-        "accepted tokens count up to the first rejection, and one of the large model's comes "
-        "after them; the round takes gamma steps of c and one of 1",
+        "the two numbers are those of the statement, in its order",
+        parts={
+            0: "expected tokens: those accepted up to the first rejection, and one of the large "
+            "model's own after them: gamma + 1 if all are accepted",
+            1: "the speed-up is the expected tokens over the time of a round: gamma steps of c, "
+            "and one of the large model",
+        },
     )
 
     def pair(dice: Dice) -> Arguments:
@@ -630,12 +655,14 @@ def _resume_plan(deep: Deep) -> None:
                 first, soonest = name, arrived
         return first, soonest
 
-    words = (
-        "every path that exists is timed, latency before the first byte on both that move "
-        "bytes, and the soonest is taken; of equal ones the first in the order"
-    )
-    deep.agrees(ties, race, words)
-    deep.agrees(draw, race, words, cases=40)
+    words = "the soonest of the paths that exist is taken; one whose bandwidth is None does not"
+    parts = {
+        0: "the soonest of the paths that exist, the latency counted on both that move bytes; of "
+        'equal times the first in the order "transfer", "host", "recompute"',
+        1: "seconds are the latency and the bytes over the bandwidth, or prefill_s as given",
+    }
+    deep.agrees(ties, race, words, parts=parts)
+    deep.agrees(draw, race, words, parts=parts, cases=40)
     good = {"tokens": 5, "k": 3, "link_Bps": 4, "host_Bps": 2, "prefill_s": 9, "latency_s": 1}
     bad = {
         "tokens": (-1, -5),

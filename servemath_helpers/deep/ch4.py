@@ -66,12 +66,17 @@ def _littles_gauge(deep: Deep) -> None:
             "lam_max": room / at_one if at_one else math.inf,
         }
 
-    words = (
-        "L is the mean number inside when lam come each second and stay for W, whatever the "
-        "memory; what it holds fits up to exactly full, and lam_max is the rate that fills it"
-    )
-    deep.agrees(whole, gauge, words, edges=[{"lam": 3, "W": 0, "bytes_per_req": 2, "ram_bytes": 0}])
-    deep.agrees(any_size, gauge, words, cases=20)
+    words = "the numbers are those of the statement, by their keys"
+    parts = {
+        "L": "L is the mean number inside, lam W, whatever the memory, and not rounded",
+        "mem_bytes": "memory is that of all who are inside on average, in bytes",
+        "fits": "it fits up to exactly full: True or False",
+        "lam_max": "lam_max is the rate that fills the memory, not rounded; math.inf where a "
+        "request holds nothing, and 0 without memory",
+    }
+    edges = [{"lam": 3, "W": 0, "bytes_per_req": 2, "ram_bytes": 0}]
+    deep.agrees(whole, gauge, words, parts=parts, edges=edges)
+    deep.agrees(any_size, gauge, words, parts=parts, cases=20)
     deep.refuses(
         {"lam": 2, "W": 9, "bytes_per_req": 4, "ram_bytes": 50},
         dict.fromkeys(("lam", "W", "bytes_per_req", "ram_bytes"), _NEGATIVE),
@@ -162,8 +167,13 @@ def _littles_from_trace(deep: Deep) -> None:
     deep.agrees(
         draw,
         count,
-        "from time 0 to the last departure: arrivals a second, the mean stay, and who is present "
-        "from one moment to the next, averaged over time",
+        "the window is from time 0 to the last departure, in whatever order requests leave",
+        parts={
+            "lam": "lam is the requests over the window, which is from 0 to the last departure",
+            "W": "W is the mean of all stays, each from arrival to departure",
+            "L": "L is the number present, averaged over the time of the window: from 0 to the "
+            "last departure",
+        },
     )
     deep.refuses(
         {"arrivals": [1, 2, 4], "departures": [2, 9, 5]},
@@ -215,10 +225,13 @@ def _pk_wait(deep: Deep) -> None:
 
     words = (
         "an arrival waits for what is left of the service in progress and for all who queue, lam "
-        "times the wait of them; from full load on that never ends, and service is not counted"
+        "times the wait of them; its own service is not counted, and cs2 is squared already"
     )
-    deep.agrees(quarters, met, words)
-    deep.agrees(draw, met, words)
+    edges_say = [
+        (lambda lam, ES, cs2: lam * ES >= 1, "from full load on waits have no end: math.inf")
+    ]
+    deep.agrees(quarters, met, words, edges_say=edges_say)
+    deep.agrees(draw, met, words, edges_say=edges_say)
     deep.refuses(
         {"lam": 0.5, "ES": 1.25, "cs2": 2},
         dict.fromkeys(("lam", "ES", "cs2"), _NEGATIVE),
@@ -256,8 +269,8 @@ def _kingman_wait(deep: Deep) -> None:
     deep.agrees(
         draw,
         balance,
-        "the wait is rho times itself and a service, the service times the mean of ca2 and cs2; "
-        "at full load and above it has no end",
+        "the wait is the product of rho / (1 - rho), the mean of ca2 and cs2, and ES",
+        edges_say=[(lambda rho, **_: rho >= 1, "from full load on waits have no end: math.inf")],
     )
 
     def measured(dice: Dice) -> Arguments:
@@ -638,9 +651,16 @@ def _capacity_plan(deep: Deep) -> None:
     deep.agrees(
         draw,
         smallest,
-        "c is the least number of servers with which no more than a hundredth of the requests "
-        "take longer than the budget, waiting and service; the rest follows from it, memory is "
-        "of all who are inside, and every server is paid",
+        "None if service alone breaks the budget, else the plan of the least pool that keeps it",
+        parts={
+            "c": "c is the least number of servers with which no more than a hundredth of the "
+            "requests take longer than the budget, waiting and service",
+            "rho": "rho is the load of each server: lam S over c",
+            "p99": "p99 is the time, waiting and service, that a hundredth of the requests exceed",
+            "L": "L is the mean number inside, waiting or served",
+            "mem_ok": "memory has to hold all who are inside on average, exactly full included",
+            "cost": "every server is paid",
+        },
         cases=40,
         rel_tol=1e-7,
     )

@@ -60,8 +60,13 @@ def _token_times(deep: Deep) -> None:
     deep.agrees(
         draw,
         stopwatch,
-        "times run from the instant at which the request was due; GuideLLM takes the mean of all "
-        "that the tokens took, the others the mean of the gaps between tokens",
+        "all times run from the instant at which the request was due",
+        parts={
+            "ttft": "ttft is from the instant at which the request was due to the first token",
+            "tpot": "GuideLLM spreads all the time over all tokens; the others take the mean of "
+            "the gaps between tokens, which one token does not have: None, and an error for MLPerf",
+            "e2e": "e2e is from the instant at which the request was due to the last token",
+        },
         edges=[
             *({"arrival_s": 2, "token_s": [2.5], "tool": tool} for tool in tools),
             {"arrival_s": 2, "token_s": [2, 2], "tool": "vllm"},
@@ -123,8 +128,13 @@ def _mva(deep: Deep) -> None:
     deep.agrees(
         draw,
         states,
-        "each of the N users thinks, waits or is served, and a request meets at a station what "
-        "the others leave there; R is all the time at stations",
+        "each of the N users thinks, waits or is served",
+        parts={
+            "X": "X is the throughput: the N users over the time of a round, thinking and R",
+            "R": "R is the time from request to answer, over all stations, without thinking; a "
+            "request meets at a station what the N - 1 others leave there",
+            "queue": "queue is the mean number at each station, waiting or served",
+        },
         edges=[{"N": 4, "think_s": 0, "demands": [0, 0.5]}],
         cases=40,
     )
@@ -185,9 +195,13 @@ def _correct_omission(deep: Deep) -> None:
     deep.agrees(
         draw,
         schedule,
-        "a request was due every interval while the client waited, and would have measured what "
-        "was left, if that is an interval or more; the quantile is the least sample that a share "
-        "q of all does not exceed, and numbers are what one reads",
+        "numbers are the decimals that one reads",
+        parts={
+            "n": "to each time l come l - I, l - 2 I, ... as long as the value is at least I, "
+            "exactly: 0.3 is three intervals of 0.1, and adds two",
+            "raw": "raw is element number ceil(q n) of the n measured times, sorted, from 1",
+            "corrected": "corrected is element number ceil(q n) of measured and added times",
+        },
         edges=[
             {"latencies": [0.3], "interval": 0.1, "q": 0.5},
             {"latencies": [0.7, 0.2], "interval": "0.1", "q": 1},
@@ -298,8 +312,14 @@ def _experts_read(deep: Deep) -> None:
     deep.agrees(
         step_of,
         step,
-        "GPUs share weights, cache and arithmetic; the cache is read besides and is no part of "
-        "the bytes; a multiply-add is 2 FLOP, and a tie is memory's",
+        "the numbers are those of the statement, by their keys",
+        parts={
+            "step_s": "a step reads the cache, and besides takes the longer of reading the weights "
+            "and multiplying, 2 FLOP for each active parameter and token; GPUs share all of it",
+            "bytes": "bytes are the dense ones and those of the experts that are read, in each "
+            "layer; the cache is no part of them",
+            "bound": '"compute" where multiplying takes longer than reading weights, else "memory"',
+        },
         of="moe_step_s",
         cases=90,
     )
@@ -791,16 +811,22 @@ def _pd_split(deep: Deep) -> None:
             "batch": many,
         }
 
-    words = (
-        "nodes are added one by one until both bounds are kept, exactly met included: prompts "
-        "queue as in M/D/1 at loads below 1, a decode node holds the sequences that write what "
-        "is asked of it, at least one in a step, and the transfer is spread over the gaps; None "
-        "where more nodes never help"
-    )
+    words = "None where more nodes never help, else the least that keep both bounds"
+    parts = {
+        "prefill": "the least prefill nodes with a load below 1 whose TTFT, prefill and the wait "
+        "of M/D/1, is within its bound, exactly met included",
+        "decode": "the least decode nodes with x beta below 1, no more than b_max sequences each, "
+        "and TPOT within its bound, exactly met included; none for answers of one token",
+        "ttft": "ttft is the prefill and the wait of M/D/1 with these nodes",
+        "tpot": "tpot is a step of at least one sequence, and the transfer spread over the gaps; "
+        "None for answers of one token",
+        "batch": "batch is the sequences that a decode node holds to write what is asked of it",
+    }
     deep.agrees(
         ties,
         grow,
         words,
+        parts=parts,
         edges=[
             {
                 "lam": 2,
@@ -814,7 +840,7 @@ def _pd_split(deep: Deep) -> None:
         ],
         cases=250,
     )
-    deep.agrees(draw, grow, words, cases=30)
+    deep.agrees(draw, grow, words, parts=parts, cases=30)
     times = ("prefill_s", "base_s", "per_seq_s", "ttft_s", "tpot_s", "transfer_s")
     good = {**dict.fromkeys(times, 0.5), "lam": 1, "n_out": 9, "tpot_s": 4, "b_max": 8}
     bad = dict.fromkeys(("lam", *times), _NEGATIVE)
@@ -926,7 +952,7 @@ def _fit_step(deep: Deep) -> None:
         lambda fit, rows: (
             usable(rows) and close([fit(rows)[name] for name in _FITTED], truths[0], 1e-6)
         ),
-        "steps that a model made give its coefficients again",
+        "steps that a model made, without noise, give its four coefficients again",
         cases=5,
     )
     rows: list[dict[str, Any]] = [

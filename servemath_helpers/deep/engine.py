@@ -25,8 +25,11 @@ holds. Its first argument, a `Deep`, takes each promise with a way to draw argum
   learner's function and the arguments, and answers True or False.
 - `refuses` tries bad values one by one, and negative ones in pairs, in a call that is fine.
 
-Words are those of the statement: they are shown with a counter-example. Draw small inputs, and
-few: a right solution is done in a tenth of a second. Arguments are left unchanged by every
+Words are those of the statement: they are shown with a counter-example. Where an answer has
+parts, `parts` says of each, by key or place, what holds; `edges_say` lists conditions on the
+arguments and what holds there: the first that is met by the small counter-example is shown. A
+property that looks at several things returns the words of the one that fell. Draw small inputs,
+and few: a right solution is done in a tenth of a second. Arguments are left unchanged by every
 call, or that is the counter-example. Nothing here may hold a line of a solution or of a hidden
 test: `tests/helpers/test_deep.py` compares, and tries the bank's solutions.
 """
@@ -49,9 +52,19 @@ from typing import Any
 
 import numpy as np
 
-from servemath_helpers.checks import _Asked, _negative, check_close, check_raises, shown
+from servemath_helpers.checks import (
+    _CLOSE,
+    _Asked,
+    _Comparison,
+    _negative,
+    _sentence,
+    _show,
+    check_close,
+    check_raises,
+    shown,
+)
 from servemath_helpers.deep.limit import TooLong, Watch
-from servemath_helpers.deep.shrink import Arguments, shrink
+from servemath_helpers.deep.shrink import Arguments, alike, plain, shrink
 
 __all__ = [
     "BROKEN",
@@ -74,8 +87,17 @@ __all__ = [
 #: Seconds that one call may take, and all of a check.
 CALL_S, ALL_S = 2.0, 10.0
 
+#: Numbers below it fit into a float.
+_LARGE = 10**300
+
+#: What a bad argument may take of a line.
+_HERE_SHOWN = 60
+
 #: What can come of a check.
 FINE, BROKEN, UNSOLVED, SLOW = "fine", "broken", "unsolved", "slow"
+
+#: What holds for arguments that meet a condition.
+Edges = Sequence[tuple[Callable[..., object], str]]
 
 Function = Callable[..., Any]
 Draw = Callable[["Dice"], Arguments]
@@ -86,11 +108,11 @@ class Unasked(Exception):
 
 
 class _Broken(Exception):
-    """A promise is broken: what kind of failure, and how to say it."""
+    """A promise is broken: what kind of failure, how to say it, and what should hold instead."""
 
-    def __init__(self, kind: str, told: str) -> None:
+    def __init__(self, kind: str, told: str, words: str = "") -> None:
         super().__init__(told)
-        self.kind, self.told = kind, told
+        self.kind, self.told, self.words = kind, told, words
 
 
 class Dice(random.Random):
@@ -164,7 +186,6 @@ class _Promise:
     words: str
     cases: Callable[[Dice], Iterator[Arguments]]
     check: Callable[[_Calls, Arguments], None]
-    shrinks: bool = True
 
 
 @dataclass
@@ -173,13 +194,27 @@ class _Calls:
 
     function: Function
     watch: Watch
-    said: list[str] = field(default_factory=list)
+    said: list[str | tuple[str, Any]] = field(default_factory=list)
     text: str = ""
+    always_none: bool = True
 
     def ask(self, asked: _Asked) -> Any:
         self.text = asked.text
         with self.watch.one_call():
-            return asked.answer()
+            answer = asked.answer()
+        self.always_none &= answer is None
+        return answer
+
+    def told(self) -> str:
+        """Return what was said: a call and its answer a line, to as many digits as they differ."""
+        answers = [line[1] for line in self.said if not isinstance(line, str)]
+        short, long = ({_show(a, full=full) for a in answers} for full in (False, True))
+        return "\n".join(
+            line
+            if isinstance(line, str)
+            else f"{line[0]} returned {_show(line[1], full=len(short) < len(long))}"
+            for line in self.said
+        )
 
     def __call__(self, *given: Any, **named: Any) -> Any:
         """Call it as a property does, in order or by name: an error is a counter-example."""
@@ -191,7 +226,7 @@ class _Calls:
         except Exception as error:
             raise _Broken(*_raised(asked.text, "an answer", error)) from None
         _check_untouched(asked)
-        self.said.append(f"{asked.text} returned {shown(answer)}")
+        self.said.append((asked.text, answer))
         return answer
 
 
@@ -213,7 +248,18 @@ def _check_untouched(asked: _Asked) -> None:
     try:
         asked.check_untouched()
     except AssertionError as error:
-        raise _Broken("changed", str(error)) from None
+        raise _Broken("changed", str(error), "no function changes its arguments") from None
+
+
+def _readable(value: Any) -> Any:
+    """Return an oracle's answer with fractions as numbers that one reads."""
+    if isinstance(value, Mapping):
+        return {key: _readable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_readable(item) for item in value]
+    if isinstance(value, Fraction) and (value.denominator == 1 or abs(value) < _LARGE):
+        return int(value) if value.denominator == 1 else float(value)
+    return value
 
 
 class Deep:
@@ -229,9 +275,8 @@ class Deep:
         cases: Callable[[Dice], Iterator[Arguments]],
         words: str,
         of: str,
-        shrinks: bool = True,
     ) -> None:
-        self.promises.append(_Promise(of or self._functions[0], words, cases, check, shrinks))
+        self.promises.append(_Promise(of or self._functions[0], words, cases, check))
 
     def agrees(
         self,
@@ -243,28 +288,41 @@ class Deep:
         where: Callable[..., bool] = _anywhere,
         edges: Sequence[Arguments] = (),
         cases: int = 60,
-        rel_tol: float = 1e-9,
-        abs_tol: float = 1e-12,
+        rel_tol: float = _CLOSE.rel_tol,
+        abs_tol: float = _CLOSE.abs_tol,
+        parts: Mapping[str, str] | Mapping[int, str] | None = None,
+        edges_say: Edges = (),
     ) -> None:
         """Promise the answers of an oracle, which gets the arguments by name."""
+        comparison = _Comparison(rel_tol, abs_tol)
+        words_of = {
+            f"item {part}" if isinstance(part, int) else f"key {part!r}": said
+            for part, said in (parts or {}).items()
+        }
+
+        def at_an_edge(arguments: Arguments) -> str:
+            return next((said for meets, said in edges_say if meets(**arguments)), "")
 
         def check(calls: _Calls, arguments: Arguments) -> None:
             asked = _call(calls.function, arguments)
             try:
-                expected = oracle(**copy.deepcopy(dict(arguments)))
+                expected = _readable(oracle(**copy.deepcopy(dict(arguments))))
             except ValueError as error:
-                _check_refused(calls, asked, str(error))
+                _check_refused(calls, asked, str(error).rstrip("."))
                 return
             try:
                 answer = calls.ask(asked)
             except NotImplementedError:
                 raise
             except Exception as error:
-                raise _Broken(*_raised(asked.text, shown(expected), error)) from None
-            try:
-                check_close(answer, expected, asked.text, rel_tol=rel_tol, abs_tol=abs_tol)
-            except AssertionError as error:
-                raise _Broken("answer", str(error)) from None
+                said = _raised(asked.text, shown(expected), error)
+                raise _Broken(*said, at_an_edge(arguments)) from None
+            calls.always_none &= expected is not None  # it may be the answer
+            found = comparison.difference(answer, expected)
+            if found:
+                told = _sentence(answer, found, asked.text, not calls.always_none)
+                own = words_of.get(found.place[0], "") if found.place else ""
+                raise _Broken("answer", told, at_an_edge(arguments) or own)
             _check_untouched(asked)
 
         self._add(_asked(check, where), _drawn(draw, edges, cases), words, of)
@@ -280,16 +338,20 @@ class Deep:
         edges: Sequence[Arguments] = (),
         cases: int = 60,
     ) -> None:
-        """Promise a property: `check` gets the function, then the arguments by name."""
+        """Promise a property: `check` gets the function, then the arguments by name.
+
+        It returns whether the property holds, or, as a text, what does not.
+        """
 
         def look(calls: _Calls, arguments: Arguments) -> None:
             calls.said.clear()
             try:
                 holds = check(calls, **copy.deepcopy(dict(arguments)))
+                fell = holds if isinstance(holds, str) else ""
             except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
-                holds = False  # what came back cannot be looked at as the statement has it
-            if not holds:
-                raise _Broken("property", "\n".join(calls.said))
+                holds = fell = ""  # what came back cannot be looked at as the statement has it
+            if fell or not holds:
+                raise _Broken("property", calls.told(), fell)
 
         self._add(_asked(look, where), _drawn(draw, edges, cases), words, of)
 
@@ -306,12 +368,30 @@ class Deep:
         changes = [{name: value} for name, some in values.items() for value in some]
         negative = {name: v for name, some in values.items() for v in some if _negative(v)}
         changes += [dict(pair) for pair in itertools.combinations(negative.items(), 2)]
-        broken = [{**good, **change} for change in changes]
+        for change in changes:
+            self._refuses_one(good, change, words, of)
+
+    def _refuses_one(self, good: Arguments, change: Arguments, words: str, of: str) -> None:
+        """Promise `ValueError` for one call, and for simpler ones if nothing beside it matters.
+
+        That is so for a sign, a 0, None, and for more than 1 in place of a share.
+        """
+        call = {**good, **change}
+        large = {name for name, value in change.items() if _above_1(value, good.get(name))}
+        for_itself = all(
+            name in large or value is None or _below_0(value) or str(value) in ("0", "0.0")
+            for name, value in change.items()
+        )
 
         def check(calls: _Calls, arguments: Arguments) -> None:
-            _check_refused(calls, _call(calls.function, arguments), "")
+            same = all(repr(arguments[name]) == repr(call[name]) for name in large)
+            if arguments != call and not (for_itself and same and alike(call, arguments)):
+                raise Unasked
+            here = " and ".join(f"{name} is {arguments[name]!r}" for name in change)
+            here = f"{words}; here {here}" if len(here) < _HERE_SHOWN else words
+            _check_refused(calls, _call(calls.function, arguments), "", here)
 
-        self._add(check, lambda _: iter(broken), words, of, shrinks=False)
+        self._add(check, lambda _: iter([call]), words, of)
 
 
 def _asked(
@@ -336,11 +416,28 @@ def _drawn(
     return drawn
 
 
-def _check_refused(calls: _Calls, asked: _Asked, why: str) -> None:
+def _below_0(value: Any) -> bool:
+    """Tell whether a number, or one of a sequence or a dict, is negative."""
+    if isinstance(value, Mapping):
+        return any(map(_below_0, value.values()))
+    if isinstance(value, (list, tuple)):
+        return any(map(_below_0, value))
+    return _negative(value)
+
+
+def _above_1(value: Any, good: Any) -> bool:
+    """Tell whether a number is 1 or more where a share is asked for."""
     try:
-        check_raises(lambda: calls.ask(asked), ValueError, asked.text, why)
+        return 0 < Fraction(str(good)) <= 1 <= Fraction(str(value)) != Fraction(str(good))
+    except ValueError:
+        return False
+
+
+def _check_refused(calls: _Calls, asked: _Asked, why: str, words: str = "") -> None:
+    try:
+        check_raises(lambda: calls.ask(asked), ValueError, asked.text)
     except AssertionError as error:
-        raise _Broken("refusal", str(error)) from None
+        raise _Broken("refusal", str(error), words or why) from None
     _check_untouched(asked)
 
 
@@ -374,14 +471,21 @@ class Finding:
     text: str
 
 
+def asked_of(functions: Mapping[str, Function]) -> Exercise:
+    """Return the exercise that asks for these functions.
+
+    Chapters 3 and 4 both ask for a `best_batch`, one alone and one beside another function.
+    """
+    fitting = [one for one in EXERCISES.values() if functions.keys() <= {*one.functions}]
+    return min(fitting, key=lambda one: len(one.functions))
+
+
 def examine(
     functions: Mapping[str, Function], call_s: float = CALL_S, all_s: float = ALL_S
 ) -> Finding:
     """Look for an input that breaks what an exercise promises of these functions."""
     first = next(iter(functions))
-    # Chapters 3 and 4 both ask for a `best_batch`, one alone and one beside another function.
-    fitting = [one for one in EXERCISES.values() if functions.keys() <= {*one.functions}]
-    asked = min(fitting, key=lambda one: len(one.functions))
+    asked = asked_of(functions)
     deep = Deep(asked.functions)
     asked.declare(deep)
     promises = [one for one in deep.promises if one.of in functions]
@@ -438,11 +542,26 @@ def _shown(
         broken = found
         return True
 
-    if promise.shrinks:
-        with contextlib.suppress(TooLong):  # then it stays as it is
-            shrink(arguments, fails)
+    words, form = "", ""
+    with contextlib.suppress(TooLong):  # then it stays as it is
+        arguments = shrink(arguments, fails)
+        words = broken.words  # of the smallest
+        form = _form_matters(promise, calls, arguments, until)
     lines = "\n".join(f"  {line}" for line in broken.told.splitlines())
-    return f"✗ {promise.of}: a counter-example.\n{lines}\nWhat should hold: {promise.words}."
+    words = words or broken.words or promise.words
+    return f"✗ {promise.of}: a counter-example.\n{lines}{form}\nWhat should hold: {words}."
+
+
+def _form_matters(promise: _Promise, calls: _Calls, arguments: Arguments, until: float) -> str:
+    """Say that the same numbers in another form are fine, if they are."""
+    simpler = plain(arguments)
+    if repr(simpler) == repr(arguments) or time.monotonic() > until:
+        return ""
+    try:
+        promise.check(calls, simpler)
+    except Exception:
+        return ""
+    return f"\n  For {calls.text} it is right; the statement allows the other form too."
 
 
 def _too_slow(name: str, tried: int, all_s: float) -> str:

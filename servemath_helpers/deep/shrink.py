@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["shrink"]
+__all__ = ["alike", "plain", "shrink"]
 
 #: Trials for one counter-example.
 _TRIALS = 400
@@ -22,7 +22,8 @@ def shrink(arguments: Arguments, fails: Callable[[Arguments], bool]) -> Argument
     """Return simpler arguments that still fail, as far as some hundred trials lead.
 
     Whole lists and dicts lose elements, lists of the same length the same ones; numbers come
-    nearer to 0 or lose digits. Keys of a dict and texts that are no numbers stay.
+    nearer to 0, lose digits, or become plain ones. Keys of a dict and texts that are no numbers
+    stay.
     """
     trials = 0
     while True:
@@ -47,7 +48,45 @@ def _size(value: Any) -> tuple[int, int, float]:
         count, length, far = _sum(list(value))
         return count, length + len(type(value).__name__), far
     number = _number(value)
+    # A text as long as the number that it holds takes more to read.
     return 1, len(repr(value)), min(abs(float(number)), 1e30) if number is not None else 0.0
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Tell whether two values have the same elements but for numbers of the same sign.
+
+    Then what is wrong with one for a sign, or for nothing else, is wrong with the other.
+    """
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(alike(one[key], other[key]) for key in one)
+    sequences = list, tuple, np.ndarray
+    if isinstance(one, sequences) and isinstance(other, sequences):
+        return len(one) == len(other) and all(map(alike, list(one), list(other)))
+    numbers = _number(one), _number(other)
+    if None in numbers:
+        return repr(one) == repr(other)
+    a, b = (Fraction(number or 0) for number in numbers)
+    # A share does not grow to more than it was: it might be more than a whole.
+    return (a > 0) == (b > 0) and (a < 0) == (b < 0) and abs(b) <= abs(a)
+
+
+def plain(value: Any) -> Any:
+    """Return a value with numbers as int or float, and sequences as lists, where that is the same.
+
+    A number of more digits than a float has stays in its form.
+    """
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    number = None if isinstance(value, (int, float)) else _number(value)
+    if number is None:
+        return value
+    if number.denominator == 1:
+        return int(number)
+    return float(number) if Fraction(str(float(number))) == number else value
 
 
 def _sum(values: Any) -> tuple[int, int, float]:
@@ -83,6 +122,8 @@ def _simpler_arguments(arguments: Arguments) -> Iterator[Arguments]:
     for name, value in arguments.items():
         if isinstance(value, (tuple, np.ndarray)):
             yield {**arguments, name: list(value) if isinstance(value, tuple) else value.tolist()}
+        elif _number(value) is not None:
+            yield {**arguments, name: plain(value)}
         for simpler in _simpler(value):
             yield {**arguments, name: simpler}
 

@@ -186,7 +186,7 @@ check_yourself(
     answer,
     lambda: quantities.exact_floor_div("16.1", "0.7"),
     "requests of 0.7 GB in 16.1 GB",
-    "Count in tenths of a GB: 161 // 7.",
+    "Count in tenths of a GB, in whole numbers: how often does one go into the other?",
     mistakes={"a request that fits in part does not fit": 24},
     worked="161 tenths of a GB over 7 tenths: 161 // 7 = {right}, with nothing left over.",
 )
@@ -491,7 +491,7 @@ check_yourself(
     answer,
     lambda: latency.request_latency_ms(10, 90, 101, 20, 0)["e2e"],
     "E2E in ms",
-    "The prefill emits the first of the 101 tokens.",
+    "The prefill emits the first token: only the others take a decode step.",
     mistakes={
         "that counts a decode step for every token: prefill gives the first": 10 + 90 + 101 * 20,
         "that is the TTFT": 10 + 90,
@@ -598,7 +598,7 @@ check_yourself(
     answer,
     lambda: round(30 / 2),
     "batch size at half the ceiling",
-    "B = alpha/beta.",
+    "Set B / (alpha + beta B) to half of the ceiling 1 / beta, and solve for B.",
     mistakes={"that is alpha times beta": 60},
     worked="Half the ceiling is 1/(2 beta): B/(alpha + beta B) = 1/(2 beta) gives B = alpha / beta = 30 / 2 = {right}.",
 )
@@ -879,22 +879,22 @@ show(
 # > lower price has the dearer answers. And $u$ is served over possible *tokens*: the utilisation
 # > that a monitoring tool shows for a GPU only says that some kernel was running.
 #
-# **Check yourself.** Small model 0.20, large model 1.00 USD per million tokens, 60 % easy. What
+# **Check yourself.** Small model 0.20, large model 1.00 USD per million tokens, 55 % easy. What
 # does the cascade cost?
 
 # %%
 answer = None
 check_yourself(
     answer,
-    lambda: cost.cascade_cost(0.6, 0.20, 1.00),
+    lambda: cost.cascade_cost(0.55, 0.20, 1.00),
     "USD per million tokens",
-    "Everybody pays the small model; 40 % pay the large one on top.",
+    "Everybody pays the small model; those who are not easy pay the large one on top.",
     mistakes={
-        "that sends each request to one model only: everybody pays the small one": 0.6 * 0.2
-        + 0.4 * 1.0,
-        "the shares are swapped": 0.2 + 0.6 * 1.0,
+        "that sends each request to one model only: everybody pays the small one": 0.55 * 0.2
+        + 0.45 * 1.0,
+        "the shares are swapped": 0.2 + 0.55 * 1.0,
     },
-    worked="Everybody pays 0.20, and 40 % pay 1.00 on top: 0.20 + 0.4 * 1.00 = {right}.",
+    worked="Everybody pays 0.20, and 45 % pay 1.00 on top: 0.20 + 0.45 * 1.00 = {right}.",
 )
 
 # %% [markdown]
@@ -1015,23 +1015,23 @@ print("common mistake, live: 36 / (0.6 * 12) =", 36 / (0.6 * 12))
 print("exact: replicas =", capacity.replicas_needed(36, 12, "0.6"))
 
 # %% [markdown]
-# **Check yourself.** 90 requests/s, 25 a second for each replica, target 60 %, one spare. How many
+# **Check yourself.** 180 requests/s, 25 a second for each replica, target 60 %, one spare. How many
 # replicas?
 
 # %%
 answer = None
 check_yourself(
     answer,
-    lambda: capacity.replicas_needed(90, 25, "0.6", spare=1),
+    lambda: capacity.replicas_needed(180, 25, "0.6", spare=1),
     "replicas",
-    "90 / 15 exactly, then the spare.",
+    "Traffic over what a replica carries at its target, rounded up if need be; then the spare.",
     mistakes={
-        "the spare is missing": 6,
-        "the target is missing: 90 over 25": 4,
-        "the target is missing: 90 over 25, rounded up, and the spare": 5,
-        "90 / 15 is a whole number: nothing to round up": 8,
+        "the spare is missing": 12,
+        "the target is missing": 8,
+        "the target is missing: the spare is there": 9,
+        "the quotient is a whole number: nothing to round up": 14,
     },
-    worked="25 * 0.6 = 15 a second for each, 90 / 15 = 6 exactly, and one spare: {right}.",
+    worked="25 * 0.6 = 15 a second for each, 180 / 15 = 12 exactly, and one spare: {right}.",
 )
 
 # %% [markdown]
@@ -1300,7 +1300,7 @@ check_yourself(
     answer,
     lambda: latency.nearest_rank("0.95", 250),
     "rank of the P95",
-    "Round 0.95 x 250 up to a whole number.",
+    "Nearest rank: q times the number of samples, rounded up, counted from 1.",
     mistakes={"that rounds down, or counts from 0": 237, "that interpolates": 0.95 * 249 + 1},
     worked="0.95 * 250 = 237.5, rounded up: number {right}.",
 )
@@ -1372,17 +1372,24 @@ show(
 # > passes. Or indexing into the filtered list and using the index in the full one. Or letting an
 # > empty list raise an exception at the very moment when the system is overloaded.
 #
-# **Check yourself.** With the actions above, which one is right for an SLO of 1000 ms? Write its
-# name.
+# **Check yourself.** A sixth action is measured, `"quantised"`: P99 1200 ms, quality 0.95, 2.2 USD.
+# Which of the six is right for an SLO of 1400 ms? Write its name in quotes, as a text.
 
 # %%
 answer = None
 check_yourself(
     answer,
-    lambda: reliability.choose_action(actions, 1000),
-    "the action for 1000 ms",
-    "Cross out what is slower than 1000 ms, then take the best that is left.",
-    worked="Of the actions that are within 1000 ms, the best quality has {right}.",
+    lambda: reliability.choose_action(
+        [*actions, {"name": "quantised", "p99_ms": 1200, "quality": 0.95, "cost": 2.2}], 1400
+    ),
+    "the action for 1400 ms, a text in quotes",
+    "Cross out what is slower than the SLO allows, then take the best of what is left.",
+    mistakes={
+        "it is slower than 1400 ms": "lower retrieval k",
+        "the fastest, or the cheapest, is not the best that is allowed": "cached answer",
+        "it was the best of five: the sixth is allowed too": "small model",
+    },
+    worked="Of the actions that are within 1400 ms, the best quality has {right}.",
 )
 
 # %% [markdown]
@@ -1457,16 +1464,26 @@ print("a forgetful log lacks:", traces.summarize_traces(forgetful, slo)["missing
 # > on its worst day; and measuring with a client that waits for one answer before it sends the
 # > next, and so never meets the queue that it should measure.
 #
-# **Check yourself.** How many of the five requests above count as an error for the error rate?
+# **Check yourself.** The log goes on: a sixth request has the status "timeout", and a seventh, "ok",
+# lacks its `start_s`. What is the error rate of all seven, as a share?
 
 # %%
 answer = None
 check_yourself(
     answer,
-    lambda: sum(record["status"] != "ok" for record in records),
-    "failed requests",
-    "Late is not failed: look at the status.",
-    worked="Count what has another status than ok: {right}.",
+    lambda: traces.summarize_traces([*records, {"status": "timeout"}, {"status": "ok"}], slo)[
+        "error_rate"
+    ],
+    "error rate",
+    "Late is not failed, and a record that lacks a field still counts: look at the status alone.",
+    mistakes={
+        "a record that lacks a field is no failed request": 3 / 7,
+        "all seven are counted, complete or not": 2 / 6,
+        "the timeout is a failure too": 1 / 7,
+        "that is over those that did not fail": 2 / 5,
+        "late and slow ones did not fail": 4 / 7,
+    },
+    worked='Two of seven have another status than "ok": 2 / 7 = {right}.',
 )
 
 # %% [markdown]
@@ -1596,7 +1613,7 @@ check_yourself(
     answer,
     lambda: scheduling.srpt_mean_sojourn([4, 1, 1]),
     "mean time in the system",
-    "They finish at 1, 2 and 6 s.",
+    "Shortest first: a stay lasts from arrival until the job and all before it are done.",
     mistakes={
         "that is FCFS with the long job first: 4, 5 and 6 s": (4 + 5 + 6) / 3,
         "that is the mean of the jobs, without anybody waiting": (4 + 1 + 1) / 3,
@@ -1763,7 +1780,7 @@ check_yourself(
     answer,
     lambda: experiments.two_proportion_z(100, 10_000, 15, 1000),
     "z of the canary",
-    "Pool first: 115 of 11 000.",
+    "The standard error is that of one pooled rate: all failures over all requests.",
     mistakes={
         "that leaves the two rates unpooled under the root": lambda: (
             0.005 / math.sqrt(0.01 * 0.99 / 10_000 + 0.015 * 0.985 / 1000)

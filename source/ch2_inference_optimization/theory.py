@@ -223,7 +223,7 @@ check_yourself(
     answer,
     lambda: len(gates.release_gate([0.5] * 5, [0.54] * 5, 510, 500, 1, 2)["reasons"]),
     "gates that fail",
-    "A sure gain does not excuse 510 ms.",
+    "Hold each gate against its own bound: a gain in one excuses none of the others.",
     mistakes={"hold each of the three against its bound": 0, "five equal gains are a sure gain": 2},
     worked="The gain is the same for all five, so its interval is above 0; 1 is below 2; 510 ms is above 500 ms: {right} gate fails.",
 )
@@ -338,7 +338,7 @@ check_yourself(
     answer,
     lambda: len(pareto.pareto_front([(10, 30, 2), (20, 60, 3), (20, 40, 3), (25, 60, 3)])),
     "points on the front",
-    "The last two are each beaten by (20, 60, 3).",
+    "Strike out a point if another is at least as good in all three and better in one.",
     mistakes={
         "look again: (25, 60, 3) is slower and no better": 3,
         "a cheaper and faster point stays, whatever its throughput": 1,
@@ -431,7 +431,7 @@ check_yourself(
     answer,
     lambda: batching.min_stable_batch("0.4", 30, 1),
     "smallest stable batch",
-    "12 / 0.6 is a whole number, and stability is strict.",
+    "B > lam alpha / (1 - lam beta), strictly.",
     mistakes={"at that size rho is exactly 1: stability is strict": 20},
     worked="lam (alpha + beta B) < B means B > 0.4 * 30 / (1 - 0.4) = 20 strictly: {right}.",
 )
@@ -553,7 +553,7 @@ check_yourself(
     answer,
     lambda: drift.js_divergence([1, 1], [1, 0]),
     "JS in nats",
-    "Normalise: (1/2, 1/2) and (1, 0); m = (3/4, 1/4).",
+    "Divide each by its sum, and measure both against their mean m.",
     mistakes={
         "that is in bits: use the natural logarithm": lambda: (
             drift.js_divergence([1, 1], [1, 0]) / math.log(2)
@@ -777,7 +777,7 @@ check_yourself(
     answer,
     lambda: 0.1516 + 100 * 0.00847,
     "service time in seconds",
-    "Prefill gives the first of the 101 tokens.",
+    "Prefill gives the first token: only the others take a step.",
     mistakes={
         "that decodes the first token, which prefill gave": 0.1516 + 101 * 0.00847,
         "prefill is missing": 100 * 0.00847,
@@ -908,7 +908,7 @@ check_yourself(
     answer,
     lambda: latency.fanout_tail(0.01, 20),
     "share of slow pages",
-    "One minus the probability that all twenty are fast.",
+    "A page is slow unless every one of its calls is fast.",
     mistakes={
         "that adds the probabilities": 0.2,
         "that is the share of fast pages": 0.99**20,
@@ -1052,7 +1052,7 @@ check_yourself(
     answer,
     lambda: slots.continuous_steps([6, 2, 4, 1], 2),
     "continuous steps",
-    "Slot two serves 2, then 4, until step 6; then one slot serves the last.",
+    "Draw the slots step by step: whoever is next takes the one that is free first.",
     mistakes={"that is static batching: 6 + 4": 10, "one request is still waiting then": 6},
     worked="Slot one serves 6; slot two 2 and then 4, both until step 6; the last one takes a step more: {right}.",
 )
@@ -1147,7 +1147,7 @@ check_yourself(
     answer,
     lambda: 1000 * queueing.mmc_wait(120, 30, 6),
     "mean wait in ms",
-    "a = 4: run the recursion to B_6, then C, then divide by 180 - 120.",
+    "Erlang B by its recursion, then C, then W_q = C / (c mu - lam).",
     mistakes={
         "that is the time in the system": lambda: 1000 * (queueing.mmc_wait(120, 30, 6) + 1 / 30),
         "that is a single fast server of 180 a second": lambda: 1000 * (120 / 180) / (180 - 120),
@@ -1264,19 +1264,19 @@ print(f"requests that took longer than that                    : {np.mean(everyb
 print(f"P99 of all requests: {latency.percentile(everybody, '0.99'):.0f} ms")
 
 # %% [markdown]
-# **Check yourself.** An agreement pays 10 % below 99.9 %, 25 % below 99 %. Availability was exactly
+# **Check yourself.** An agreement pays 15 % below 99.9 %, 40 % below 99 %. Availability was exactly
 # 99 %. What is the credit in percent?
 
 # %%
 answer = None
 check_yourself(
     answer,
-    lambda: round(agreements.sla_credit("0.99", [("0.999", 10), ("0.99", 25)])),
+    lambda: round(agreements.sla_credit("0.99", [("0.999", 15), ("0.99", 40)])),
     "credit in percent",
-    "Strictly below: 99 % is not below 99 %.",
+    "Of the thresholds that it is strictly below, the lowest decides.",
     mistakes={
-        "exactly 99 % is not below 99 %": 25,
-        "credits do not add up": 35,
+        "exactly 99 % is not below 99 %": 40,
+        "credits do not add up": 55,
         "99 % is below 99.9 %": 0,
     },
     worked="99 % is below 99.9 % and not below 99 %: {right} %.",
@@ -1590,7 +1590,7 @@ check_yourself(
     answer,
     lambda: experiments.two_proportion_sample_size(0.01, 0.02),
     "requests in each arm",
-    "(1.95996 + 0.84162)^2 (0.0099 + 0.0196) / 0.01^2, rounded up.",
+    "(z + z')^2 times the sum of both variances p (1 - p), over the squared difference, rounded up.",
     mistakes={
         "that leaves the power out: only 1.96 squared": lambda: math.ceil(
             1.959964**2 * (0.0099 + 0.0196) / 0.01**2
@@ -1691,7 +1691,7 @@ check_yourself(
     answer,
     lambda: slots.padding_waste([100, 100, 200, 800]),
     "share of padding",
-    "Mean 300, maximum 800.",
+    "Each row is padded to the longest: how much of that is used on average?",
     mistakes={
         "that is the share in use": 300 / 800,
         "that is padding over what is used": 2000 / 1200,
@@ -1909,7 +1909,7 @@ check_yourself(
     answer,
     lambda: quantisation.rounding_bound(quantisation.symmetric_scale([0.254, -0.1])),
     "largest rounding error",
-    "The scale is 0.254 / 127.",
+    "Rounding errs by half a step, and a step is the largest value over the largest code.",
     mistakes={
         "that is the scale: rounding errs by half of it": 0.254 / 127,
         "that is a scale for 256 codes": 0.254 / 256,
@@ -2209,7 +2209,7 @@ check_yourself(
     answer,
     lambda: 1000 * queueing.kingman_wait(0.5, 0.020, 3, 1),
     "mean wait in ms",
-    "(0.5 / 0.5) times (3 + 1) / 2 times 20.",
+    "Kingman: rho / (1 - rho), times the mean of ca2 and cs2, times the service time.",
     mistakes={
         "that is the time in the system": 60.0,
         "that leaves the halving out: (ca2 + cs2) / 2": 80.0,
@@ -2270,7 +2270,7 @@ check_yourself(
     answer,
     lambda: 0.10 * 54 / reliability.downtime_minutes("0.999", 30),
     "share of the budget",
-    "5.4 bad minutes of 43.2.",
+    "Weigh the minutes by the share of users that was hit, then divide by the budget.",
     mistakes={
         "that counts all users as hit": lambda: 54 / reliability.downtime_minutes("0.999", 30),
         "that is in minutes": 5.4,
@@ -2428,7 +2428,7 @@ check_yourself(
     answer,
     lambda: 1 - 0.8,
     "failure rate that tips it over",
-    "0.8 / (1 - r) = 1.",
+    "Repeats make the load 1 / (1 - r) times as large: when is the server full?",
     mistakes={
         "that is the utilisation": 0.8,
         "that is 1/0.8 - 1, as if each failure were tried once more": 0.25,

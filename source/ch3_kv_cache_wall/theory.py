@@ -237,7 +237,7 @@ check_yourself(
     answer,
     lambda: 2 * 16 / 1,
     "FLOP per byte",
-    "2 B / b, with one byte a parameter.",
+    "2 B / b: two operations for each sequence, over the bytes of a parameter.",
     mistakes={"a parameter is one byte here, and a multiply-add two operations": 16.0},
     worked="2 B FLOP for each parameter of one byte: 2 * 16 / 1 = {right}.",
 )
@@ -296,7 +296,7 @@ check_yourself(
     answer,
     lambda: memory.kv_bytes_per_token(28, 4, 128),
     "bytes per token",
-    "2 for key and value, 2 for 16 bits.",
+    "A key and a value, in each layer, for each key/value head, and count in bytes.",
     mistakes={
         "that is K or V alone, or one byte an element": 28 * 4 * 128 * 2,
         "that is for one layer": 2 * 4 * 128 * 2,
@@ -362,7 +362,7 @@ check_yourself(
     answer,
     lambda: quantities.bytes_to_gb(quantities.gib_to_bytes("2.5")),
     "GB",
-    "Multiply by 2**30, divide by 10**9.",
+    "Go from GiB to bytes, then from bytes to GB.",
     mistakes={
         "that divides where it should multiply": 2.5 / 1.073741824,
         "that is GiB called GB": 2.5,
@@ -467,7 +467,7 @@ check_yourself(
     answer,
     lambda: memory.min_gpus(123 * 10**9, 8, 48 * 10**9, "0.1"),
     "cards",
-    "123 GB over 43.2 GB, rounded up.",
+    "The weights over what may be used of one card, rounded up.",
     mistakes={"a part of a card is a card": 2},
     worked="48 * 0.9 = 43.2 GB a card; 123 / 43.2, rounded up: {right}.",
 )
@@ -581,7 +581,7 @@ check_yourself(
     answer,
     lambda: memory.max_users(4, gpu.memory_bytes, weights, k, 8192),
     "users",
-    "(320e9 - W_b) / (k s), rounded down.",
+    "What the weights leave of all cards, over the cache of one user, rounded down.",
     mistakes={"the weights are missing": lambda: int(4 * gpu.memory_bytes // (k * 8192))},
     worked="(4 * 80e9 - W_b) / (k * 8192), rounded down: {right}.",
 )
@@ -804,7 +804,7 @@ check_yourself(
     answer,
     lambda: memory.paged_blocks([100, 33, 16], 32)[1],
     "tokens allocated",
-    "4 + 2 + 1 pages.",
+    "Round up each by itself, and count what is shared once.",
     mistakes={
         "that is what is used: pages are allocated whole": 149,
         "that is one page less: 100 tokens do not fit into three pages": 192,
@@ -1279,7 +1279,7 @@ check_yourself(
     answer,
     lambda: 1000 * (0.040 + queueing.pk_wait(20, 0.040, 0)),
     "mean TTFT in ms",
-    "rho = 0.8; the mean wait of M/D/1 is rho / (2 (1 - rho)) services.",
+    "Prefill, and the mean wait of M/D/1: rho / (2 (1 - rho)) services.",
     mistakes={
         "that is the wait: prefill comes on top": 80.0,
         "that is exponential service: M/M/1": 200.0,
@@ -1439,22 +1439,22 @@ for name, slower in (
 # Models, OSDI 2022; A. Agrawal et al., Taming Throughput-Latency Tradeoff in LLM Inference with
 # Sarathi-Serve, OSDI 2024, arXiv:2403.02310.*
 #
-# **Check yourself.** Exponential answer lengths, static batches of 4. What share of the slot-steps
+# **Check yourself.** Exponential answer lengths, static batches of 3. What share of the slot-steps
 # is in use?
 
 # %%
 answer = None
 check_yourself(
     answer,
-    lambda: slots.slot_efficiency(4),
+    lambda: slots.slot_efficiency(3),
     "share in use",
-    "1 / (1 + 1/2 + 1/3 + 1/4).",
+    "Mean over maximum; the longest of n is 1 + 1/2 + ... + 1/n means.",
     mistakes={
-        "that is the share that idles": lambda: 1 - slots.slot_efficiency(4),
-        "that is 1/4: the mean over the sum": 0.25,
-        "that is the mean of the maximum in units of the mean": 25 / 12,
+        "that is the share that idles": lambda: 1 - slots.slot_efficiency(3),
+        "that is 1/3: the mean over the sum": 1 / 3,
+        "that is the mean of the maximum in units of the mean": 11 / 6,
     },
-    worked="The longest of 4 is 1 + 1/2 + 1/3 + 1/4 = 25/12 means: 12/25 = {right}.",
+    worked="The longest of 3 is 1 + 1/2 + 1/3 = 11/6 means: 6/11 = {right}.",
 )
 
 # %% [markdown]
@@ -1600,7 +1600,7 @@ check_yourself(
     answer,
     lambda: speculative.speculative_speedup(0.5, 3, 0.1)[1],
     "speed-up",
-    "1 + 1/2 + 1/4 + 1/8 tokens in 1.3 steps.",
+    "Tokens of a round, 1 + alpha + ... + alpha^gamma, over its time, 1 + gamma c.",
     mistakes={
         "that is tokens a step: drafts cost something": 1.875,
         "that counts accepted drafts only: the large model adds one": 0.875 / 1.3,
@@ -1816,22 +1816,22 @@ show(
 # 2023, arXiv:2310.01889; latencies: NCCL, `src/graph/tuning.cc`. Measured: P. Patel et al.,
 # Splitwise (Mutinifni/splitwise-sim, perf_model.csv).*
 #
-# **Check yourself.** A cache of 2 GB, prefill 120 ms, latency 20 ms. Above which bandwidth in GB/s
+# **Check yourself.** A cache of 2 GB, prefill 120 ms, latency 40 ms. Above which bandwidth in GB/s
 # is moving sooner?
 
 # %%
 answer = None
 check_yourself(
     answer,
-    lambda: transfer.break_even_link_Bps(1, 2e9, 0.120, 0.020) / 1e9,
+    lambda: transfer.break_even_link_Bps(1, 2e9, 0.120, 0.040) / 1e9,
     "GB/s",
-    "2 GB in the 100 ms that are left.",
+    "The latency comes first: the bytes have to move in what it leaves of prefill's time.",
     mistakes={
         "the latency is missing": 2 / 0.12,
-        "the latency was added: it leaves less time": 2 / 0.14,
-        "that is in Gbit/s": 160.0,
+        "the latency was added: it leaves less time": 2 / 0.16,
+        "that is in Gbit/s": 200.0,
     },
-    worked="120 - 20 = 100 ms are left for 2 GB: {right} GB/s.",
+    worked="120 - 40 = 80 ms are left for 2 GB: {right} GB/s.",
 )
 
 # %% [markdown]
@@ -1952,7 +1952,7 @@ check_yourself(
     answer,
     lambda: cost.cost_per_million(3, 10_000, n_gpus=8),
     "USD per million tokens",
-    "24 USD an hour, 36 million tokens an hour.",
+    "What all GPUs cost in an hour, over the million tokens that they make in it.",
     mistakes={
         "all eight GPUs are paid, and they make the tokens together": lambda: cost.cost_per_million(
             3, 10_000

@@ -210,18 +210,18 @@ print(f"most at once: {run.in_system.max()}")
 # > size is too small for much of the time: in the run above the most at once is about ten times
 # > $L$.
 #
-# **Check yourself.** A pair of smart glasses sends what its camera sees to a server, 60 frames a
-# second, and each is in the system for 20 ms. How many frames are in flight on average?
+# **Check yourself.** A pair of smart glasses sends what its camera sees to a server, 45 frames a
+# second, and each is in the system for 40 ms. How many frames are in flight on average?
 
 # %%
 answer = None
 check_yourself(
     answer,
-    lambda: queueing.littles_law(lam=60, W=0.020),
+    lambda: queueing.littles_law(lam=45, W=0.040),
     "frames in flight",
     "Rate times stay, in one unit of time.",
-    mistakes={"milliseconds were taken for seconds": 1200.0, "that is one over the other": 3000.0},
-    worked="L = lam W = 60 * 0.020 = {right}.",
+    mistakes={"milliseconds were taken for seconds": 1800.0, "that is one over the other": 1125.0},
+    worked="L = lam W = 45 * 0.040 = {right}.",
 )
 
 # %% [markdown]
@@ -315,7 +315,7 @@ check_yourself(
     answer,
     lambda: flow.lindley_waits([0, 1, 1], [2, 2, 2])[-1],
     "wait of the third request",
-    "The second waits for 1 s and leaves 1 + 2 s of work behind, at the same instant.",
+    "Lindley: the wait and the service of the one before, less the gap between the two.",
     mistakes={
         "that is the wait of the second, whose own work is in front of the third": 1,
         "that is the time in the system": 5,
@@ -433,7 +433,7 @@ check_yourself(
     answer,
     lambda: 1e3 * queueing.pk_wait(60, 0.010, 3),
     "mean wait in ms",
-    "rho / (1 - rho) is 1.5, and (1 + 3) / 2 is 2.",
+    "rho / (1 - rho), times (1 + cs2) / 2, times the service time.",
     mistakes={
         "that is the time in the system": 40.0,
         "that is M/M/1: the variation is missing": 15.0,
@@ -612,7 +612,7 @@ check_yourself(
     answer,
     lambda: queueing.kingman_wait(0.75, 8, 3, 1),
     "mean wait in ms",
-    "3 times 2 times 8 ms.",
+    "Kingman: rho / (1 - rho), times the mean of ca2 and cs2, times the service time.",
     mistakes={
         "that is the time in the system": 56.0,
         "that leaves the halving out: (ca2 + cs2) / 2": 96.0,
@@ -762,7 +762,7 @@ check_yourself(
     answer,
     lambda: 120 * math.log(20),
     "P95 in ms",
-    "ln(1 / (1 - q)) means, here ln 20.",
+    "An exponential quantile is ln(1 / (1 - q)) means.",
     mistakes={
         "that is the P99": 120 * math.log(100),
         "that is a decimal logarithm": 120 * math.log10(20),
@@ -893,21 +893,23 @@ print(
 # > << fixed(1 / 3, 3) >> s on average; one of 12/s would do
 # > << fixed(queueing.mm1(10, 12).Wq, 3) >> s and << fixed(1 / 12, 3) >> s.
 #
-# **Check yourself.** Two pooled servers with an offered load of $a = 1$: which share of the
+# **Check yourself.** Two pooled servers with an offered load of $a = 1.2$: which share of the
 # arrivals has to wait?
 
 # %%
 answer = None
 check_yourself(
     answer,
-    lambda: queueing.erlang_c(2, 1),
+    lambda: queueing.erlang_c(2, 1.2),
     "probability of waiting",
-    "B(1, 1) = 1/2, B(2, 1) = 1/5, then C from B.",
+    "Erlang B by its recursion from B(0) = 1, then C from B.",
     mistakes={
-        "that is Erlang B: those who are lost if nobody may wait": 0.2,
-        "that is the utilisation": 0.5,
+        "that is Erlang B: those who are lost if nobody may wait": lambda: queueing.erlang_b(
+            2, 1.2
+        ),
+        "that is the utilisation": 0.6,
     },
-    worked="B(2, 1) = 1/5; C = B / (1 - rho (1 - B)) with rho = 1/2: {right}.",
+    worked="B(1) = 1.2/2.2 and B(2) = 0.2466; C = B / (1 - rho (1 - B)) with rho = 0.6: {right}.",
 )
 
 # %% [markdown]
@@ -1160,20 +1162,20 @@ print(f"mean {1e3 * run.sojourn_s.mean():.1f} ms, P99 {1e3 * run.percentile('0.9
 # > a load where batches form anyway.
 #
 # **Check yourself.** A greedy server has $\alpha$ = 20 ms, $\beta$ = 1 ms, and requests come at
-# 0.5/ms. About how many are in a batch, by the balance above?
+# 0.6/ms. About how many are in a batch, by the balance above?
 
 # %%
 answer = None
 check_yourself(
     answer,
-    lambda: 0.5 * 20 / (1 - 0.5 * 1),
+    lambda: 0.6 * 20 / (1 - 0.6 * 1),
     "typical batch",
-    "B = lam alpha / (1 - lam beta).",
+    "In balance as many come as leave while a batch is served: B = lam (alpha + beta B).",
     mistakes={
-        "that leaves out that the batch itself takes time: the work of beta": 10.0,
-        "that is the service time of such a batch": 40.0,
+        "that leaves out that the batch itself takes time: the work of beta": 12.0,
+        "that is the service time of such a batch": 50.0,
     },
-    worked="B = lam (alpha + beta B), so B = 0.5 * 20 / (1 - 0.5 * 1) = {right}.",
+    worked="B = lam (alpha + beta B), so B = 0.6 * 20 / (1 - 0.6 * 1) = {right}.",
 )
 
 # %% [markdown]
@@ -1280,7 +1282,7 @@ check_yourself(
     answer,
     lambda: queueing.erlang_b(2, 2),
     "share lost",
-    "B(1, 2) = 2/3; one more step of the recursion.",
+    "Nobody can wait: Erlang B, by its recursion from B(0) = 1.",
     mistakes={
         "that is the share lost with one place": 2 / 3,
         "that is Erlang C, where they wait": 1.0,
@@ -1428,7 +1430,7 @@ check_yourself(
     answer,
     lambda: deadlines.achieved_fps(90, 8, 4, False),
     "frames per second",
-    "12 ms against periods of 11.1 ms.",
+    "A frame is shown at the first refresh after all of its work: how many periods is that?",
     mistakes={
         "that forgets the wait: 8 ms alone would fit": 90.0,
         "a frame is shown with a refresh, not between two": 1000 / 12,
@@ -1532,7 +1534,7 @@ check_yourself(
     answer,
     lambda: queueing.max_utilization(20, 400),
     "largest utilisation",
-    "1 - ln 100 / 20.",
+    "P99 = S ln 100 / (1 - rho): solve for rho.",
     mistakes={
         "that is for the mean, not the P99": 0.95,
         "that is what must stay free": math.log(100) / 20,
@@ -1640,7 +1642,7 @@ check_yourself(
     answer,
     lambda: round(capacity.usl_peak(0.1, 0.001)),
     "workers at the peak",
-    "The root of 900.",
+    "The peak lies at the root of (1 - sigma) / kappa.",
     mistakes={"that is the square of it": 900, "that leaves sigma out: (1 - sigma) / kappa": 32},
     worked="The root of (1 - 0.1) / 0.001 = 900: {right}.",
 )
@@ -1708,7 +1710,7 @@ check_yourself(
     answer,
     lambda: reliability.budget_spent(12, 2, 720),
     "share of the budget",
-    "Twelve times as fast, for 2 hours of 720.",
+    "The burn rate, times the share of the period for which it lasts.",
     mistakes={
         "that is the share of the time": 2 / 720,
         "that takes the budget of a day": 1.0,

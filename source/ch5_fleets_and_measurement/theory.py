@@ -196,7 +196,7 @@ check_yourself(
     answer,
     lambda: loadtest.token_times(0, [0.5 + 0.03 * i for i in range(100)], "guidellm")["tpot"] * 1e3,
     "ms per output token",
-    "The last token comes 99 gaps after the first, and all of it is divided by 100.",
+    "GuideLLM takes the time from the request to the last token over all tokens, the first too.",
     mistakes={
         "that is what vLLM reports: GuideLLM spreads the first token too": 30.0,
         "that divides by the gaps, one fewer than the tokens": (500 + 99 * 30) / 99,
@@ -334,7 +334,7 @@ check_yourself(
     answer,
     lambda: 50 / 4 - 10,
     "seconds to the answer",
-    "Fifty are in the loop, four pass a second.",
+    "Little's law for the loop: users over throughput is a whole round, thinking included.",
     mistakes={
         "that is the answer with its thinking: U / X": 12.5,
         "that is what one user alone would see": 0.25,
@@ -434,7 +434,7 @@ check_yourself(
     answer,
     lambda: loadtest.correct_omission([1, 1, 1, 1, "1.05", "3.5"], 1, "0.75")["corrected"],
     "P75 in seconds",
-    "3.5 s stand for 2.5 s and 1.5 s too; 0.5 s is less than the interval.",
+    "A long time stands for those that were due meanwhile too: l - I, l - 2 I, ... down to I.",
     mistakes={
         "that is before correction, or counts one value for the stall": 1.05,
         "that is the largest value": 3.5,
@@ -551,7 +551,7 @@ check_yourself(
     answer,
     lambda: (12 / 10 - 1) * 300 / 2,
     "seconds of mean wait",
-    "At the middle of the test 2 requests a second have piled up for 150 s.",
+    "The queue grows evenly: on average a request meets what has piled up at half time.",
     mistakes={
         "that is the wait at the end of the test": (12 / 10 - 1) * 300,
         "that is what has piled up in requests, halved or not": (12 - 10) * 300 / 2,
@@ -743,7 +743,7 @@ check_yourself(
     answer,
     lambda: 1e3 * 2 * 80 * parallelism.all_reduce_s(0, 8, 450e9, 1e-6),
     "ms of latency",
-    "160 all-reduces of 14 rounds.",
+    "Two all-reduces a layer, each of 2 (n - 1) rounds of the latency.",
     mistakes={
         "a layer has two all-reduces": 1e3 * 80 * 14e-6,
         "a ring takes 2 (n - 1) rounds, not n": 1e3 * 160 * 8e-6,
@@ -929,7 +929,7 @@ check_yourself(
     answer,
     lambda: experts.experts_read(8, 2, 4),
     "experts of a layer",
-    "Three quarters of the experts are left alone by one token.",
+    "(1 - e/E)^B of the experts are left alone by all B tokens.",
     mistakes={
         "that is e B: tokens share experts": 8.0,
         "that is one token": 2.0,
@@ -1073,22 +1073,22 @@ show(
 # Neural Compressor's documentation; gpt-oss: its published configuration. Measured:
 # ai-dynamo/aiconfigurator, silicon_sample.csv.*
 #
-# **Check yourself.** How many bits does a weight take in NVFP4, where 16 values of 4 bits share a
-# scale of 8 bits?
+# **Check yourself.** A format keeps 20 values of 5 bits under one scale of 16 bits. How many bits
+# does a weight take?
 
 # %%
 answer = None
 check_yourself(
     answer,
-    lambda: quantisation.number_format("nvfp4").bits_per_weight,
+    lambda: 5 + 16 / 20,
     "bits a weight",
-    "Half a bit of the scale for each value.",
+    "The bits of a value, and its share of the scale.",
     mistakes={
-        "that leaves the scale out": 4.0,
-        "that shares the scale between 32 values": 4.25,
-        "that gives each value a scale": 12.0,
+        "that leaves the scale out": 5.0,
+        "that takes the scale of 16 bits for one of 16 values": 6.25,
+        "that gives each value a scale": 21.0,
     },
-    worked="4 + 8/16 = {right} bits.",
+    worked="5 + 16/20 = {right} bits.",
 )
 
 # %% [markdown]
@@ -1363,7 +1363,7 @@ check_yourself(
     answer,
     lambda: fleets.two_choices_tail(0.7, 2, 2),
     "share with two or more",
-    "The exponent is (4 - 1)/(2 - 1).",
+    "The exponent is (d^k - 1) / (d - 1).",
     mistakes={
         "that is one queue: 0.7 squared": 0.49,
         "that is 0.7 to the power of d k": 0.7**4,
@@ -1494,7 +1494,7 @@ check_yourself(
     answer,
     lambda: int(chat.prompt_tokens[2]),
     "tokens of the third prompt",
-    "The system prompt, three turns of the user, two answers.",
+    "A prompt holds all that was said before it, and the new turn.",
     mistakes={
         "that leaves out what the model answered": 1600,
         "that counts the third answer too": 2500,
@@ -1644,7 +1644,7 @@ check_yourself(
     answer,
     lambda: fleets.pd_split(20, P, n_out, alpha, beta, 0.5, 0.010, move_s)["prefill"],
     "prefill nodes",
-    "3.03 nodes of work; how long is the queue of the smallest number that is stable?",
+    "How many nodes are busy, and how long is the queue of the smallest number that is stable?",
     mistakes={
         "three nodes are not stable: 3.03 of them are busy": 3,
         "a smaller number keeps the bound: put rho into the queue of M/D/1": 5,
@@ -1769,26 +1769,26 @@ show(
 # *Source: Y. Leviathan, M. Kalman and Y. Matias, Fast Inference from Transformers via Speculative
 # Decoding, 2023, arXiv:2211.17192. Measured: vLLM issue 26191.*
 #
-# **Check yourself.** Positions are accepted in .75, .45, .225 and .09 of the rounds. How many tokens
+# **Check yourself.** Positions are accepted in .8, .56, .28 and .07 of the rounds. How many tokens
 # does a round give?
 
 # %%
 answer = None
 check_yourself(
     answer,
-    lambda: 1 + 0.75 + 0.45 + 0.225 + 0.09,
+    lambda: 1 + 0.8 + 0.56 + 0.28 + 0.07,
     "tokens a round",
-    "These are the products already.",
+    "The shares are products already: of a position and of all before it.",
     mistakes={
         "these are products already: they were multiplied once more": 1
-        + 0.75
-        + 0.75 * 0.45
-        + 0.75 * 0.45 * 0.225
-        + 0.75 * 0.45 * 0.225 * 0.09,
-        "the large model adds a token of its own to what is accepted": 0.75 + 0.45 + 0.225 + 0.09,
-        "that puts their mean into the formula": (1 - 0.37875**5) / (1 - 0.37875),
+        + 0.8
+        + 0.8 * 0.56
+        + 0.8 * 0.56 * 0.28
+        + 0.8 * 0.56 * 0.28 * 0.07,
+        "the large model adds a token of its own to what is accepted": 0.8 + 0.56 + 0.28 + 0.07,
+        "that puts their mean into the formula": (1 - 0.4275**5) / (1 - 0.4275),
     },
-    worked="1 + .75 + .45 + .225 + .09 = {right} tokens.",
+    worked="1 + .8 + .56 + .28 + .07 = {right} tokens.",
 )
 
 # %% [markdown]
@@ -1930,20 +1930,20 @@ show(
 # *Source: NVIDIA's data sheets (`hardware.json`); Patel et al., Splitwise, ISCA 2024,
 # arXiv:2311.18677, and its published measurements.*
 #
-# **Check yourself.** A token takes 0.741 J. How many kWh are a million tokens?
+# **Check yourself.** A token takes 0.54 J. How many kWh are a million tokens?
 
 # %%
 answer = None
 check_yourself(
     answer,
-    lambda: 0.741 * 1e6 / 3.6e6,
+    lambda: 0.54 * 1e6 / 3.6e6,
     "kWh a million tokens",
-    "A kilowatt-hour is 3.6 million joules.",
+    "A joule is a watt-second: how many are a kilowatt-hour?",
     mistakes={
-        "that is kilojoules, or a thousand seconds to the hour": 0.741,
-        "that is watt-hours": 205.8,
+        "that is kilojoules, or a thousand seconds to the hour": 0.54,
+        "that is watt-hours": 150.0,
     },
-    worked="0.741 J * 1e6 / 3.6e6 J = {right} kWh.",
+    worked="0.54 J * 1e6 / 3.6e6 J = {right} kWh.",
 )
 
 # %% [markdown]
@@ -2071,7 +2071,7 @@ check_yourself(
     answer,
     lambda: float(played["small", 3].usd_h - chosen.usd_h),
     "USD an hour",
-    "Three times 1.20 against one medium.",
+    "Compare the least cost of each kind that keeps the promise.",
     mistakes={
         "that is the price of the three": 3.6,
         "that compares with two small ones, which do not keep the promise": 1.1,

@@ -1,13 +1,17 @@
 """Questions are computed from the theory's text, and learners receive none of what answers them."""
 
 import ast
+import json
+import re
 
 import jupytext
 import nbformat
 import pytest
 
 from autograder.authoring.build import from_text
+from autograder.authoring.prose import num
 from autograder.authoring.questions import (
+    SECTION,
     QuestionError,
     named,
     questions_file,
@@ -122,3 +126,74 @@ def test_no_notebook_that_learners_receive_answers_its_questions(chapter):
         if len(text) > 12 and text in shown
     ]
     assert told == []
+
+
+def seen_before(cells):
+    """Yield the name of each question, and what its section has said and shown until then."""
+    name, seen = "", []
+    for cell in cells:
+        if cell.cell_type == "markdown":
+            parts = cell.source.split("\n\n")
+            if sections := SECTION.findall(cell.source):
+                name, seen = sections[-1], []
+            aside = ("## ", "*Source", "To solve:", "**Check yourself.**")
+            seen += [part for part in parts if not part.startswith(aside)]
+        elif "check_yourself(" in cell.source:
+            yield name, "\n".join(seen)
+        else:
+            for output in cell.outputs:
+                shown = output.get("data", {}).get("text/html", output.get("text", ""))
+                seen.append(re.sub(r"base64,[A-Za-z0-9+/=]+|<[^>]*>", " ", shown))
+
+
+def ways_to_write(right):
+    """Return what gives an answer away: to its digits, or a share in percent."""
+    if isinstance(right, str):
+        return {right}
+    ways = {num(float(right)), f"{right:.3g}", f"{right:.4g}", f"{float(right):.2f}"}
+    if 0 < right < 1:
+        ways |= {f"{100 * right:.3g} %", f"{100 * right:.3g}%"}
+    # A digit alone stands everywhere, and says nothing.
+    return {way for way in ways if len(re.sub(r"\D", "", way).strip("0")) > 1}
+
+
+def stands_in(text, way):
+    return bool(re.search(rf"(?<![\d.,\w]){re.escape(way)}(?![\d\w]|[.,]\d)", text))
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_no_answer_stands_above_its_question(chapter):
+    path = COURSE.source / chapter / "theory.py"
+    questions = json.loads(questions_file(path).read_text("utf-8"))
+    seen = dict(seen_before(nbformat.read(path.with_suffix(".ipynb"), as_version=4).cells))
+    assert seen.keys() == questions.keys()
+    assert min(len(text) for text in seen.values()) > 500
+    told = [
+        (name, way)
+        for name, question in questions.items()
+        for way in ways_to_write(question["right"])
+        if stands_in(seen[name], way)
+    ]
+    assert told == []
+
+
+def test_an_answer_is_found_as_it_may_be_written():
+    text = "a table: 2.515 | 25 % | small model"
+    assert [any(stands_in(text, way) for way in ways_to_write(right)) for right in ANSWERS] == [
+        *(True,) * 3,
+        *(False,) * 3,
+    ]
+
+
+ANSWERS = (2.515, 0.25, "small model", 2.51, 51, 0.025)
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_hint_is_no_computation(chapter):
+    """It names the idea or the formula: no number but the small ones of formulas, nor a result."""
+    path = questions_file(COURSE.source / chapter / "theory.py")
+    for name, question in json.loads(path.read_text("utf-8")).items():
+        numbers = re.findall(r"(?<![a-zA-Z\d])\d+(?:\.\d+)?", question["hint"])
+        assert {*numbers} <= {"0", "1", "2", "100"}, (name, question["hint"])
+        if isinstance(question["right"], str):
+            assert "quotes" in question["asks"], name

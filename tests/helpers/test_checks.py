@@ -4,6 +4,7 @@ import copy
 import functools
 import itertools
 import math
+import pickle
 from collections import OrderedDict, namedtuple
 from decimal import Decimal
 from enum import IntEnum
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from IPython.core.interactiveshell import InteractiveShell
 
 from servemath_helpers.checks import (
     FIRST,
@@ -252,7 +254,8 @@ def test_equality_tells_neighbours_apart_and_forgives_only_the_type():
     text = message(check_equal, 10**20 + 1, 10**20, "f()")
     assert "100000000000000000001" in text
     assert message(check_equal, 0.1 + 0.2, 0.3, "f()") == (
-        "f() should return 0.3, but it returned 0.30000000000000004."
+        "f() should return 0.3, but it returned 0.30000000000000004. It is off by 2e-16 of the "
+        "right number; exactly that one is asked for: does a float round on the way?"
     )
     message(check_equal, Fraction(1, 10), Decimal("0.1000000000000000000000001"), "f()")
 
@@ -726,3 +729,22 @@ def test_an_answer_does_not_say_itself_that_it_agrees():
 def test_a_title_needs_no_subtitle(capsys):
     header("Waits")
     assert capsys.readouterr().out == "Waits\n=====\n"
+
+
+def test_a_notebook_shows_the_sentence_and_the_line_where_a_function_stopped(capsys):
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance()
+    try:
+        shell.run_cell("from servemath_helpers.notebook import check_calls, check_close")
+        wrong = shell.run_cell("check_close(3, 4, 'f(1)', 'Add one.')")
+        stops = shell.run_cell("def f(x):\n    return 1 / x\n\ncheck_calls(f, ((0,), 4))")
+    finally:
+        InteractiveShell.clear_instance()
+    assert isinstance(wrong.error_in_exec, AssertionError)
+    assert isinstance(stops.error_in_exec, AssertionError)
+    assert capsys.readouterr().out == (
+        "✗ f(1) should return 4, but it returned 3.\nHint: Add one.\n"
+        "✗ f(0) should return 4, but it stopped with ZeroDivisionError: division by zero.\n"
+        "It stopped in line 2 of its cell: return 1 / x\n"
+    )
+    assert "Hint" in str(pickle.loads(pickle.dumps(wrong.error_in_exec)))

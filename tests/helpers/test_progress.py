@@ -7,6 +7,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from servemath_helpers import progress as module
+from servemath_helpers import reliability
 from servemath_helpers.deep import deep_check
 from servemath_helpers.progress import DONE, MISSED, follow, note, own_file, progress
 from servemath_helpers.questions import check_yourself
@@ -81,6 +82,81 @@ def test_questions_checks_and_deep_checks_are_counted(shell, kept, capsys):
     checks = json.loads(kept.read_text())["checks"]
     assert checks.pop(CHECKS) == DONE
     assert [state.partition(":")[0] for state in checks.values()] == [MISSED]
+
+
+SOLVED = "def littles_law(lam=None, W=None, L=None):\n    return lam * W"
+EMPTIED = "def littles_law(lam=None, W=None, L=None):\n    raise NotImplementedError"
+BOTH = "def batch_latency(): ...\ndef best_batch(): ..."
+
+
+@pytest.mark.parametrize(
+    ("runs", "stays"),
+    [
+        ([SOLVED], True),
+        ([SOLVED, f"# once more\n\n{SOLVED}  # as it was"], True),
+        ([SOLVED, "print(1)", "%time", "oops(", "def helper(x): return x"], True),
+        ([SOLVED, SOLVED.replace("lam * W", "lam + W")], False),
+        ([SOLVED, EMPTIED], False),
+        ([SOLVED, EMPTIED, SOLVED], False),
+    ],
+)
+def test_a_mark_belongs_to_the_code_that_it_was_given(shell, kept, runs, stays):
+    follow()
+    shell.run_cell(runs[0])
+    note("deep", "littles_law", DONE)
+    note("deep", "mm1", DONE)
+    note("checks", CHECKS, DONE)
+    for code in runs[1:]:
+        shell.run_cell(code)
+    now = progress().chapters[0]
+    assert (now.passing, now.deep) == (1 + stays, 1 + stays)
+
+
+def test_what_is_missed_stays_until_it_is_checked_again(kept):
+    module.note_code(SOLVED)
+    note("deep", "littles_law", f"{MISSED}: how")
+    module.note_code(EMPTIED)
+    assert any("how" in step for step in progress().next)
+
+
+def test_a_name_that_two_chapters_ask_for_is_told_apart(kept):
+    alone = "def best_batch(): ..."
+    for code in (alone, BOTH):
+        module.note_code(code)
+    note("deep", "best_batch", DONE)
+    note("deep", "batch_latency", DONE)
+    for code in (alone, BOTH):
+        module.note_code(code)
+
+    def marks():
+        return [chapter.deep for chapter in progress().chapters[2:4]]
+
+    assert marks() == [1, 1]
+    module.note_code(BOTH.replace("...", "return 1"))
+    assert marks() == [1, 0]
+    module.note_code(alone.replace("...", "return 1"))
+    assert marks() == [0, 0]
+
+
+def test_a_deep_mark_is_of_all_functions_and_goes_when_they_are_emptied(kept, capsys):
+    def error_budget(n, slo):
+        return reliability.error_budget(n, slo)
+
+    def burn_rate(bad, n, slo):
+        return reliability.burn_rate(bad, n, slo)
+
+    deep_check(burn_rate)
+    assert progress().chapters[0].deep == 0
+    deep_check(error_budget, burn_rate)
+    assert progress().chapters[0].deep == 1
+
+    def error_budget(n, slo):
+        raise NotImplementedError
+
+    deep_check(error_budget, burn_rate)
+    assert progress().chapters[0].deep == 0
+    assert "not solved yet" in capsys.readouterr().out
+    assert not any("deep" in step for step in progress().next)
 
 
 def test_where_no_cell_is_named_a_deep_check_counts_for_the_visible_ones(kept):
