@@ -56,6 +56,12 @@ def main(target: Path) -> None:
         name = f"nbgrader.server_extensions.{part}"
         run(jupyter, "server", "extension", "disable", "--sys-prefix", name)
 
+    # A link to a section lands on it, as in the bundle.
+    labconfig = target / "etc/jupyter/labconfig"
+    labconfig.mkdir(parents=True, exist_ok=True)
+    overrides = "default_setting_overrides.json"
+    shutil.copy(COURSE / "autograder/authoring/labconfig" / overrides, labconfig)
+
     (target / "proxy").mkdir(exist_ok=True)
     for name in ("package.json", "package-lock.json"):
         shutil.copy(COURSE / "hub" / name, target / "proxy")

@@ -335,7 +335,7 @@ def _standing(chapter: dict[str, Any], record: dict[str, dict[str, str]]) -> Sta
 
 
 def _missed(record: dict[str, dict[str, str]]) -> Iterator[str]:
-    """Yield what to look at again: of each kind what was missed last comes first."""
+    """Yield what to look at again, an exercise once: what was missed last first, of each kind."""
     asked = {
         name: f"{name}, {asks}" for one in _outline() for name, asks in one["questions"].items()
     }
@@ -346,10 +346,14 @@ def _missed(record: dict[str, dict[str, str]]) -> Iterator[str]:
     ]
     of_cell = {cell: (said, one) for said, one in exercises for cell in one["checks"]}
     of_name = {name: (said, one) for said, one in exercises for name in one["functions"]}
+    told = set()
     for kind, about in (("checks", of_cell), ("deep", of_name)):
         for name, state in reversed(record[kind].items()):
             if name in about and state.startswith(MISSED):
                 said, exercise = about[name]
+                if said in told:
+                    continue
+                told.add(said)
                 why = state.removeprefix(MISSED).removeprefix(": ")
                 yield f"{said}: {why or 'a check fails'} Theory {exercise['section']} helps."
     for name, state in reversed(record["questions"].items()):

@@ -13,7 +13,7 @@ COURSE = Course.at(HOME)
 
 
 def notebooks():
-    return sorted([*COURSE.release.glob("*/*.ipynb"), *COURSE.source.glob("*.ipynb")])
+    return sorted(COURSE.release.rglob("*.ipynb"))
 
 
 @pytest.mark.parametrize("path", notebooks(), ids=lambda path: f"{path.parent.name}-{path.stem}")
@@ -58,7 +58,7 @@ def test_it_installs_in_colab_alone_and_once(place, where, said):
 def test_badges_follow_the_one_setting():
     assert colab.readme(COURSE, colab.repository()) == (HOME / "README.md").read_text("utf-8")
     page = colab.readme(COURSE, "owner/course")
-    assert "/v2/gh/owner/course/HEAD?urlpath=lab/tree/release)" in page
+    assert "/v2/gh/owner/course/HEAD?urlpath=lab/tree/release/start.ipynb)" in page
     assert "/github/owner/course/blob/HEAD/release/ch1_serving_tradeoffs/theory.ipynb)" in page
 
 

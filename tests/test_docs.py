@@ -198,3 +198,6 @@ def test_the_course_can_be_read_on_the_site(site, chapter):
     assert page.count("Show the code") >= folded
     assert "<math " in page
     assert not re.search(r'href="[^"#:]*\.ipynb', page)
+    # What only the bundle holds is named, with where it lies.
+    assert f"release/{chapter}/</span>" in page and "exercises.ipynb</span>" in page
+    assert "To solve: " not in page

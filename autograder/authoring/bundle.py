@@ -67,10 +67,9 @@ def contents(course: Course) -> dict[str, bytes]:
     page = "docs/how-to/simulate.md"
     # The page stands alone here: what it links to lies elsewhere.
     files[page] = _LINK.sub(r"\1", files[page].decode()).encode()
-    for guide in (text.with_suffix(".ipynb") for text in course.guides()):
-        files[f"release/{guide.name}"] = guide.read_bytes()
+    for name, text in learner_lab.companions(course).items():
+        files[f"release/{name}"] = text.encode()
     if course.start.is_file():
-        files["release/start.ipynb"] = learner_lab.start_notebook(course).encode()
         config = learner_lab.lab_config("jupyter", f"release/{learner_lab.START}")
         files[learner_lab.CONFIG] = config.encode()
         files |= {name: text.encode() for name, text in learner_lab.settings("jupyter").items()}

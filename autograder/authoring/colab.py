@@ -78,7 +78,7 @@ def badges(where: str) -> str:
     """Return the line of badges; a line that says why there is none without a repository."""
     if not where:
         return "<!-- none: repository of [tool.servemath] in pyproject.toml is empty -->\n"
-    hub = f"https://mybinder.org/v2/gh/{where}/HEAD?urlpath=lab/tree/release"
+    hub = f"https://mybinder.org/v2/gh/{where}/HEAD?urlpath=lab/tree/release/start.ipynb"
     colab = f"https://colab.research.google.com/github/{where}/blob/HEAD/{_START}"
     return (
         f"[![Open in Binder](https://mybinder.org/badge_logo.svg)]({hub})\n"

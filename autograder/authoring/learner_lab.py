@@ -7,29 +7,26 @@ somebody's own computer.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from autograder.authoring.build import from_text, serialise
 from autograder.authoring.outline import about, place
 from autograder.course import Course
+from autograder.files import write_atomically
 
 #: The notebook that is opened first, beside the folders of the chapters.
 START = "start.ipynb"
 
-#: Where a folder that Jupyter looks for configuration in keeps the page's.
-PAGE = "labconfig/page_config.json"
-
-#: Where it keeps the settings that are the same for all, unless somebody changes their own.
-SETTINGS = "labconfig/default_setting_overrides.json"
+#: What a folder in which Jupyter looks for configuration holds for a learner. `page_config.json`
+#: leaves out what only staff need. `default_setting_overrides.json` lets links land: only in the
+#: mode "defer" does JupyterLab 4.6 know how tall what stands above a section is when a link opens
+#: the notebook; in its other modes it ends a screen beside the section, or at the top. The bundle,
+#: `servemath lab` and `binder/postBuild` take both files, `hub/install.py` the second: a hub's
+#: learners hand in with the assignment list.
+_LABCONFIG = Path(__file__).with_name("labconfig")
 
 #: What ``jupyter lab --config`` reads; Jupyter looks for none in the folder where it is started.
 CONFIG = "jupyter_lab_config.py"
-
-_STAFF = ("assignment-list", "course-list", "create-assignment", "formgrader", "menu")
-
-
-#: Only so does JupyterLab 4.6 know how tall what stands above a section is when a link opens
-#: the notebook: in its other modes it ends a screen beside the section, or at the top.
-_DEFAULTS = {"@jupyterlab/notebook-extension:tracker": {"windowingMode": "defer"}}
 
 
 def settings(folder: str) -> dict[str, str]:
@@ -40,9 +37,33 @@ def settings(folder: str) -> dict[str, str]:
     folder : str
         The folder that they are to stand in; Jupyter has to look for configuration there.
     """
-    disabled = {f"@jupyter/nbgrader:{name}": True for name in _STAFF}
-    files = {PAGE: {"disabledExtensions": disabled}, SETTINGS: _DEFAULTS}
-    return {f"{folder}/{name}": json.dumps(held, indent=1) + "\n" for name, held in files.items()}
+    return {
+        f"{folder}/{_LABCONFIG.name}/{file.name}": file.read_text(encoding="utf-8")
+        for file in sorted(_LABCONFIG.glob("*.json"))
+    }
+
+
+def companions(course: Course) -> dict[str, str]:
+    """Return the notebooks that learners have beside the folders of the chapters, by file name.
+
+    Parameters
+    ----------
+    course : Course
+        A course whose notebooks are built.
+    """
+    guides = [text.with_suffix(".ipynb") for text in course.guides()]
+    found = {guide.name: guide.read_text(encoding="utf-8") for guide in guides}
+    if course.start.is_file():
+        found[START] = start_notebook(course)
+    return found
+
+
+def write_companions(course: Course) -> list[tuple[Path, bool]]:
+    """Put the companions into ``release/``; return each, and whether its content changed."""
+    return [
+        (course.release / name, write_atomically(course.release / name, text))
+        for name, text in companions(course).items()
+    ]
 
 
 def start_notebook(course: Course) -> str:

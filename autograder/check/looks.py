@@ -18,6 +18,7 @@ from nbformat import NotebookNode
 from autograder.authoring import command_page, outline
 from autograder.authoring.build import build_text, from_text, serialise
 from autograder.authoring.colab import readme, repository
+from autograder.authoring.learner_lab import companions
 from autograder.authoring.questions import questions_file, questions_text
 from autograder.authoring.reference import glossary_page, symbols_page
 from autograder.check import cells, labs, records, solutions, style, theory, told
@@ -92,6 +93,7 @@ def pages(course: Course) -> Finding:
     if outline.place(course).is_file():
         with suppress(OSError, ValueError):  # a record or a notebook: told with its chapter
             wanted[outline.place(course)] = outline.outline(course)
+            wanted |= {course.release / name: text for name, text in companions(course).items()}
     if (front := course.root / "README.md").is_file():
         wanted[front] = readme(course, repository())
     stale = [str(path.relative_to(course.root)) for path in wanted if _text(path) != wanted[path]]

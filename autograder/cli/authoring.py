@@ -89,6 +89,7 @@ def _stopped_cell(error: CellExecutionError) -> str:
 
 
 def _release(course: Course, chapters: list[str]) -> None:
+    from autograder.authoring.learner_lab import write_companions
     from autograder.authoring.release import ReleaseError, release
 
     released = []
@@ -97,6 +98,7 @@ def _release(course: Course, chapters: list[str]) -> None:
             with told_as(Mistake, ReleaseError):
                 released += release(course, name)
             advance(name)
+    released += [path for path, _ in write_companions(course)]
     for path in released:
         typer.echo(f"released  {shown(path)}")
 

@@ -19,11 +19,11 @@ CONFIGURATION = ".jupyter"
 
 
 def copy_missing(course: Course) -> list[Path]:
-    """Copy released notebooks into ``my_work/``, leaving what is there; return the copies."""
+    """Copy what learners receive into ``my_work/``, leaving what is there; return the copies."""
     copied = []
-    for path in sorted(course.release.glob("*/*.ipynb")):
+    for path in sorted(course.release.rglob("*.ipynb")):
         target = course.root / FOLDER / path.relative_to(course.release)
-        if not target.exists():
+        if not target.exists() and not path.parent.name.startswith("."):  # no checkpoints
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, target)
             copied.append(target)
@@ -35,11 +35,7 @@ def open_lab(course: Course) -> None:
     copy_missing(course)
     for name, text in learner_lab.settings(CONFIGURATION).items():
         write_atomically(course.root / FOLDER / name, text)
-    start = ""
-    if course.start.is_file():
-        start = f"/{learner_lab.START}"
-        if not (first := course.root / FOLDER / learner_lab.START).exists():
-            write_atomically(first, learner_lab.start_notebook(course))
+    start = f"/{learner_lab.START}" if (course.release / learner_lab.START).is_file() else ""
     os.chdir(course.root)
     here = environment()
     folders = [str(course.root / FOLDER / CONFIGURATION), here.get("JUPYTER_CONFIG_PATH")]

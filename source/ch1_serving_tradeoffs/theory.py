@@ -568,14 +568,16 @@ right.plot(
     label=f"least: {min(total):.0f} ms at B = {B_best}",
 )
 right.set(xlabel="batch size B", ylabel="mean time [ms]", ylim=(0, 270), xlim=(0, 65))
-right.set_title(f"Latency is U-shaped (lam = {1000 * lam_ms:.0f}/s)")
+right.set_title(f"Latency has a least value (lam = {1000 * lam_ms:.0f}/s)")
 right.legend(loc="upper left", bbox_to_anchor=(0.1, 1.0))
 picks = [B_min, B_best, 16, 32, 64]
 show(
     fig,
     f"Left: throughput against batch size rises and saturates at {1000 / beta:.0f} requests/s, "
     f"half of it at batch {alpha / beta:.0f}. Right: latency is unbounded below batch {B_min}, "
-    f"least at {B_best}, and then grows in proportion to the formation wait.",
+    f"{total[0]:.0f} ms there, least at {B_best} with {min(total):.0f} ms, and then rises in a nearly "
+    f"straight line, to {total[-1]:.0f} ms at 64: {rows[-1]['formation']:.0f} ms of that is formation "
+    f"wait and {rows[-1]['S']:.0f} ms service.",
     table={
         "B": picks,
         "throughput [/s]": [1000 * rows[B - 1]["throughput"] for B in picks],
@@ -1195,7 +1197,8 @@ ax.set_title("A P99 from few requests is a rumour")
 show(
     fig,
     "P99 estimates with 95 % intervals for growing samples from one distribution. With 100 "
-    "requests the interval has no upper end; at 100,000 it is a few tens of milliseconds wide.",
+    "requests the interval has no upper end; at 100,000 it is a few tens of milliseconds wide, and "
+    f"its lower end, {estimates[-1][2]:.0f} ms, is just above the true value of {true_p99:.0f} ms.",
     table={
         "n": [row[0] for row in estimates],
         "P99 [ms]": [row[1] for row in estimates],

@@ -191,7 +191,7 @@ ax.legend(loc="lower right", bbox_to_anchor=(1.0, 0.03))
 ceiling = 2 * model.n_params / (4096 * k)
 show(
     fig,
-    f"Roofline chart. Prefill lies far right of the ridge at {ridge:.0f} FLOP/B, decode far left; "
+    f"Roofline chart. Prefill lies far right of the ridge at {ridge:.0f} FLOP/B, decode left of it; "
     f"larger batches move decode up and to the right along the memory roof, until the cache stops "
     f"it: at 4096 tokens of context it can never pass {ceiling:.0f} FLOP/B.",
     table={
@@ -545,7 +545,8 @@ ax.set_title(f"The wall: {n} x {gpu.name}, weights and caches in 16 bits")
 ax.legend(loc="upper right")
 show(
     fig,
-    "Log-log chart of users against context. Each model is a straight line of slope -1. "
+    "Log-log chart of users against context. Each model is a straight line of slope -1, "
+    "until few users are left and it turns into steps. "
     f"Llama-3-70B holds {users_of(model, 4096)} users of 4096 tokens and "
     f"{users_of(model, 32_768)} of 32,768; as multi-head attention it would hold an eighth.",
     table={
@@ -1028,8 +1029,8 @@ best_at_slo = [
 ]
 show(
     fig,
-    f"Throughput on a log scale against time per token, one curve for each context length, with "
-    f"batch sizes marked. Short contexts reach far higher throughput at the same latency. At "
+    f"Throughput on a log scale against time per token, one curve for each context length and one "
+    f"for an 8-bit cache, with batch sizes marked. Short contexts reach far higher throughput at the same latency. At "
     f"{slo_ms} ms and 4096 tokens the batch is {best_at_slo[2]}.",
     table={
         "case": [label for label, *_ in cases],

@@ -543,7 +543,7 @@ show(
     fig,
     f"Left: arrivals of one mean rate, periodic, Poisson and bursty. Right: mean wait against "
     f"utilisation by Kingman's formula and by simulation. For ca2 = 1 they agree; for ca2 = 9 the "
-    f"formula is {off:.0%} too high at utilisation 0.5 and close at 0.9; for clumps it is too low.",
+    f"formula is {off:.0%} too high at utilisation 0.5 and close at 0.9.",
     table={
         "rho": dots,
         **{
@@ -993,7 +993,7 @@ left.annotate(
     arrowprops={"arrowstyle": "->", "color": "black"},
 )
 left.set(xlabel="batch size B", ylabel="mean time in the system [ms]", xlim=(0, 40), ylim=(0, 285))
-left.set_title("The U of fixed batches, at 100 requests/s")
+left.set_title("Fixed batches, at 100 requests/s")
 left.legend(loc="upper center", ncols=2)
 all_sizes = range(1, 41)
 for rate, style, color in [(10, ":", "tertiary"), (40, "--", "primary"), (100, "-", "error")]:
@@ -1014,7 +1014,7 @@ show(
     fig,
     f"Left: mean time in the system against batch size at 100 requests/s, stacked from service, "
     f"wait and formation; unstable below {B_min}, least {total.min():.0f} ms at {B_best}, then "
-    f"rising with formation; simulated dots lie close. Right: the same for three loads; the best "
+    f"rising, mostly with formation; simulated dots lie close. Right: the same for three loads; the best "
     f"size is {bests[10]} at 10/s, {bests[40]} at 40/s and {bests[100]} at 100/s.",
     table={
         "B": list(fixed_runs),
@@ -1131,7 +1131,7 @@ fig.get_layout_engine().set(wspace=0.05)
 right.legend(loc="upper right")
 show(
     fig,
-    f"Left: the U-curve of fixed batches with its least value {total.min():.0f} ms, above the line "
+    f"Left: mean time of fixed batches, at its least {total.min():.0f} ms and so above the line "
     f"of the greedy policy at {means[1]:.1f} ms; windows of 50, 100 and 200 ms give "
     f"{means[2]:.1f}, {means[3]:.1f} and {means[4]:.1f} ms. Right: mean and P99 of the policies; "
     f"greedy has both the least mean and the least P99.",

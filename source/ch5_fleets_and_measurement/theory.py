@@ -167,7 +167,8 @@ show(
     f"tokens from the beginning, "
     f"{1e3 * loadtest.token_times(0, tokens, 'guidellm')['tpot']:.0f} ms. Right: shares of 300 measured answers by "
     f"time per output token; the median is {np.median(by_gap):.1f} ms by gaps and "
-    f"{np.median(by_token):.1f} ms by tokens, and the second curve has a long tail.",
+    f"{np.median(by_token):.1f} ms by tokens; most of the first curve lies within ten milliseconds, "
+    "the second is spread over more than two hundred.",
     table={
         "share of the answers": quantiles,
         "over the gaps [ms]": [latency.percentile(by_gap, q) for q in quantiles],
@@ -505,7 +506,7 @@ left.plot(at, (lam / mu - 1) * at, "--", color="black", label="fluid: (ρ - 1) t
 left.plot(start_s, ttft_s, "o", color=COLORS["error"], markersize=3.5, label="vLLM, measured TTFT")
 left.set(xlabel="time of arrival [s]", ylabel="latency [s]", xlim=(0, 245), ylim=(0, 170))
 left.set_title("A latency that is a clock")
-left.legend(loc="upper left")
+left.legend(loc="upper right")
 loads = list(flagged)
 right.plot(loads, [100 * x for x in flagged.values()], "o-", color=COLORS["primary"])
 right.plot(loads, [100 * x for x in naive.values()], "s--", color=COLORS["secondary"])
@@ -519,7 +520,7 @@ show(
     fig,
     f"Left: latency against arrival at load 1.2 climbs along the line (rho - 1) t to "
     f"{grown.sojourn_s[-300:].mean():.0f} s after 240 s; measured first tokens of a vLLM server climb "
-    f"too, by {low:.1f} to {high:.1f} s in the {start_s[-1]:.0f} s of the run. Right: share of runs "
+    f"too, to {ttft_s.max():.0f} s in the {start_s[-1]:.0f} s of the run. Right: share of runs "
     f"called unstable against load; with ten block means {flagged[0.7]:.0%} at 0.7 and "
     f"{flagged[1.1]:.0%} at 1.1, with single requests {naive[0.7]:.0%} already at 0.7.",
     table={
@@ -1045,7 +1046,7 @@ right.set_xscale("log", base=2)
 right.set_xticks(users, [str(u) for u in users])
 right.set(xlabel="requests in flight", ylabel="TPOT in FP8 over NVFP4", ylim=(0.95, 1.85))
 right.set_title("How much sooner a token comes")
-right.legend(loc="center right")
+right.legend(loc="lower left", bbox_to_anchor=(0, 0.06))
 show(
     fig,
     "Left: stored bytes of Llama-3-70B in four formats as stacked bars of values, scales and what "
@@ -1155,7 +1156,7 @@ for name, (style, color), up in zip(names, looks, (0, 0, 9, 0, -9), strict=True)
     )
 for w, label in [(128, "window of gpt-oss"), (1024, "window of Gemma")]:
     ax.axvline(w, color=COLORS["neutral"], linestyle=":", linewidth=1.2)
-    ax.text(w * 1.04, 0.42, label, rotation=90, va="bottom")
+    ax.text(w * 1.04, 60_000, label, rotation=90, va="top")
 ax.set_xticks([32, 256, 2048, 16_384, 131_072], ["32", "256", "2048", "16 384", "131 072"])
 ax.set_yticks([1, 10, 100, 1024, 10_240], ["1 MiB", "10 MiB", "100 MiB", "1 GiB", "10 GiB"])
 ax.minorticks_off()
@@ -1900,7 +1901,8 @@ show(
     fig,
     f"Left: requests waiting during a cold start, rising to {waiting:.0f} after {cold_s:.0f} s and "
     f"gone {waiting / (mu - lam):.0f} s later. Right: joules a token against the batch on logarithmic "
-    "axes; all fall nearly in proportion to the batch. Measured on two A100: "
+    "axes; twice the batch takes nearly half of them, until on two A100 the arithmetic binds and the "
+    "curve is level. Measured there: "
     + ", ".join(f"{joule[B]:.1f} at {B}" for B in (1, 4, 16))
     + ".",
     table={
@@ -2044,7 +2046,7 @@ show(
     table={
         "fleet": [f"{x.name} x {x.replicas}" for x in cheap],
         "USD/h": [float(x.usd_h) for x in cheap],
-        "kept": [x.good for x in cheap],
+        f"kept, of {len(trace)}": [x.good for x in cheap],
         "keeps the promise": ["yes" if x.feasible else "no" for x in cheap],
     },
 )

@@ -35,6 +35,7 @@ from autograder.findings import Finding
 from autograder.gradebook.table import ClassTable, Row
 from autograder.grading.engine import jail
 from autograder.grading.outcomes import NOT_GRADED, UNFINISHED, Outcome
+from autograder.machine import lab as machine_lab
 from autograder.regrade.workspace import workspace
 from autograder.report.snapshots import Comparison, LearnerChange, Snapshot
 
@@ -808,6 +809,24 @@ def test_the_sample_class_can_be_taken_out(course):
     done = servemath(course, "clean-demo")
     assert done.stdout == "removed 1 sample students\n"
     assert [path.name for path in course.submitted.iterdir()] == ["u1"]
+
+
+def test_a_lab_is_what_learners_have_and_leaves_their_files_alone(tmp_path):
+    course = Course(tmp_path)
+    shutil.copytree(HOME / "release", course.release)
+    everything = {path.relative_to(course.release) for path in course.release.rglob("*.ipynb")}
+    assert {Path("start.ipynb"), Path("your_service.ipynb")} < everything
+    checkpoint = course.release / FIRST / ".ipynb_checkpoints" / "theory-checkpoint.ipynb"
+    checkpoint.parent.mkdir()
+    checkpoint.touch()
+    mine = tmp_path / machine_lab.FOLDER
+    for name in ("start.ipynb", f"{FIRST}/exercises.ipynb"):
+        (mine / name).parent.mkdir(parents=True, exist_ok=True)
+        (mine / name).write_text("mine")
+    copied = {path.relative_to(mine) for path in machine_lab.copy_missing(course)}
+    assert copied == everything - {Path("start.ipynb"), Path(FIRST, "exercises.ipynb")}
+    assert (mine / "start.ipynb").read_text() == "mine"
+    assert machine_lab.copy_missing(course) == []
 
 
 def test_a_lab_needs_jupyter(course, monkeypatch):

@@ -18,7 +18,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,11 +121,13 @@ def jupyter_lab(
     settings: dict[str, dict[str, Any]] | None = None,
     nbgrader_config: str = "",
     *arguments: str,
+    program: Sequence[str] | None = None,
 ) -> Iterator[Server]:
     """Run JupyterLab in the folder `root`, with everything it remembers under `home`.
 
     `settings` are added to those of a JupyterLab that asks nothing; `nbgrader_config` is
     what stands in this person's own nbgrader configuration; `arguments` are typed after the rest.
+    `program` is a module with its arguments that starts it in another way.
     """
     folders = {
         "JUPYTER_CONFIG_DIR": home / "config",
@@ -142,9 +144,17 @@ def jupyter_lab(
         f"c = get_config()\n{nbgrader_config}", encoding="utf-8"
     )
     token, log = secrets.token_hex(16), home / "server.log"
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", "--port=0"]
-    command += ["--allow-root", "--LabApp.expose_app_in_browser=True"]
-    command += [f"--ServerApp.root_dir={root}", *arguments]
+    if program is None:
+        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", "--port=0"]
+        command += ["--allow-root", "--LabApp.expose_app_in_browser=True"]
+        command += [f"--ServerApp.root_dir={root}", *arguments]
+    else:  # it types its own arguments: what those above say stands in files
+        command = [sys.executable, "-m", *program]
+        server = {"allow_root": True, "ip": "127.0.0.1", "open_browser": False, "port": 0}
+        said = {"ServerApp": server, "LabApp": {"expose_app_in_browser": True}}
+        for name in ("jupyter_server_config", "jupyter_lab_config"):
+            path = folders["JUPYTER_CONFIG_DIR"] / f"{name}.json"
+            path.write_text(json.dumps(said), encoding="utf-8")
     with log.open("w", encoding="utf-8") as stream:
         process = subprocess.Popen(
             command,

@@ -1,6 +1,7 @@
-"""The bundle as a learner opens it: the start page, links that land, nothing for staff alone."""
+"""Bundle and `make lab` as a learner opens them: start page, links that land, nothing for staff."""
 
 import re
+import shutil
 import zipfile
 
 import pytest
@@ -8,6 +9,7 @@ from playwright.sync_api import expect
 
 from autograder.authoring.bundle import bundle
 from autograder.course import HOME, Course
+from autograder.machine import lab as machine_lab
 
 from .jupyter import Lab, jupyter_lab
 
@@ -26,25 +28,41 @@ DRAWN = """() => window.jupyterapp.shell.currentWidget.content.widgets.every(
   (cell) => !cell.isPlaceholder())"""
 
 
-@pytest.fixture(scope="module")
-def unpacked(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bundle")
-    with zipfile.ZipFile(bundle(Course.at(HOME), folder)) as archive:
-        archive.extractall(folder)
-    home, asked = tmp_path_factory.mktemp("home"), "--config=jupyter_lab_config.py"
-    with jupyter_lab(folder / "servemath", home, None, "", asked) as server:
-        yield server
+@pytest.fixture(scope="module", params=["bundle", "make lab"])
+def opened(request, tmp_path_factory):
+    """Return a JupyterLab as a learner starts it, and where the notebooks lie in it."""
+    folder, home = tmp_path_factory.mktemp("course"), tmp_path_factory.mktemp("home")
+    if request.param == "bundle":
+        with zipfile.ZipFile(bundle(Course.at(HOME), folder)) as archive:
+            archive.extractall(folder)
+        asked = "--config=jupyter_lab_config.py"
+        with jupyter_lab(folder / "servemath", home, None, "", asked) as server:
+            yield server, "release"
+    else:
+        (folder / "source").mkdir()
+        shutil.copy(HOME / "nbgrader_config.py", folder)
+        shutil.copytree(HOME / "release", folder / "release")
+        typed = ("autograder", "--course", str(folder), "lab")
+        with jupyter_lab(folder, home, program=typed) as server:
+            yield server, machine_lab.FOLDER
 
 
 @pytest.fixture
-def learner(unpacked, browser):
+def learner(opened, browser):
+    server, _ = opened
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    yield Lab(page, unpacked)
+    yield Lab(page, server)
     page.close()
-    unpacked.end_sessions()
+    server.end_sessions()
 
 
-def test_the_bundle_opens_at_the_start_page_without_what_is_for_staff(learner):
+def at(page, name):
+    page.wait_for_function(
+        "(name) => window.jupyterapp.shell.currentWidget.context.path.endsWith(name)", arg=name
+    )
+
+
+def test_it_opens_at_the_start_page_without_what_is_for_staff(learner):
     page = learner.page
     page.goto(f"{learner.server.url}/?token={learner.server.token}")
     expect(page.get_by_role("heading", name=re.compile("Start here"))).to_be_visible()
@@ -56,22 +74,21 @@ def test_the_bundle_opens_at_the_start_page_without_what_is_for_staff(learner):
     expect(page.locator(".lm-MenuBar-itemLabel").get_by_text("Nbgrader")).to_have_count(0)
     commands = page.evaluate("() => window.jupyterapp.commands.listCommands()")
     assert not {"nbgrader:open-formgrader", "nbgrader:open-create-assignment"} & {*commands}
+    page.locator(".jp-Notebook a", has_text="bring it").click()
+    at(page, "your_service.ipynb")
+    page.get_by_role("tab", name="start.ipynb").click()
     page.locator(".jp-Notebook a", has_text="theory").first.click()
-    page.wait_for_function(
-        "() => window.jupyterapp.shell.currentWidget.context.path.endsWith('theory.ipynb')"
-    )
+    at(page, "theory.ipynb")
 
 
 @pytest.mark.parametrize(
     ("chapter", "section"), [("ch4_queueing_lab", "4.3"), ("ch3_kv_cache_wall", "3.13")]
 )
-def test_a_link_lands_on_its_section_while_the_theory_is_closed(learner, chapter, section):
+def test_a_link_lands_on_its_section_while_the_theory_is_closed(learner, opened, chapter, section):
     page, name = learner.page, section.replace(".", "-")
-    learner.open(f"release/{chapter}/exercises.ipynb")
+    learner.open(f"{opened[1]}/{chapter}/exercises.ipynb")
     page.locator(f"a[href*='cell-id=section-{name}']").first.click()
-    page.wait_for_function(
-        "() => window.jupyterapp.shell.currentWidget.context.path.endsWith('theory.ipynb')"
-    )
+    at(page, "theory.ipynb")
     page.wait_for_function(LANDED, arg=f"section-{name}")
     page.wait_for_function(DRAWN)
     assert page.evaluate(LANDED, f"section-{name}")

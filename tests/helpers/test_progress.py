@@ -166,6 +166,14 @@ def test_where_no_cell_is_named_a_deep_check_counts_for_the_visible_ones(kept):
     assert progress().chapters[0].passing == 0
 
 
+def test_an_exercise_is_named_once_of_what_comes_next(kept):
+    note("checks", CHECKS, f"{MISSED}: W is L / lam.")
+    note("deep", "littles_law", f"{MISSED}: a counter-example")
+    steps = progress().next
+    assert [step.count("exercise 1, Little's law") for step in steps] == [1, 0, 0]
+    assert "W is L / lam." in steps[0]
+
+
 def test_a_table_can_be_read_and_a_course_can_be_done(kept, capsys):
     assert progress(kept).chapters[0].answered == 0
     everything = {"questions": {}, "checks": {}, "deep": {}}

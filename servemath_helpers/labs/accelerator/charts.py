@@ -174,7 +174,7 @@ def ratio_chart(record: Record) -> Drawn:
     for i, ratio in enumerate(ratios.values()):
         chart.bars([i + 0.2], 0.6, [ratio])
         chart.note(i + 0.5, ratio * 1.03, number_text(ratio))
-    chart.rule(1.0, up=False, label="roofline")
+    chart.rule(1.0, up=False, label="roofline", named=True)
     columns: dict[str, list[Any]] = {
         "B": list(ratios),
         "measured / roofline": [*map(number_text, ratios.values())],

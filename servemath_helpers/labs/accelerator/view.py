@@ -366,7 +366,7 @@ class AcceleratorLab(LabView):
 
         super()._build()
         button = widgets.Button(description=WORDS.say("measure"), icon="tachometer")
-        button.layout.width = "auto"
+        button.layout.width, button.layout.align_self = "auto", "flex-start"
         button.on_click(lambda _: self.measure())
         head, variants, *rest = self._widget.children
         self._widget.children = (head, button, variants, *rest)

@@ -144,8 +144,10 @@ class Chart:
         self._top, self._right = (50 if title else 30), width - self._RIGHT
         self._floor = height - self._BOTTOM
         self._body: list[str] = []
+        self._notes: list[_Label] = []
         self._labels: list[_Label] = []
         self._segments: list[tuple[float, float, float, float]] = []  # what no label may cross
+        self._boxes: list[tuple[float, float, float, float]] = []  # nor cover
         self._legend: list[tuple[str, str]] = []  # sample, label
 
     def _at(self, xs: Iterable[float], ys: Iterable[float]) -> tuple[list[float], list[float]]:
@@ -221,6 +223,7 @@ class Chart:
         box += ' stroke-dasharray="3 2"' if pattern else ""
         lefts, highs = self._at(xs, ys)
         rights, lows = self._at([x + width for x in xs], bases or [self.y.low] * len(xs))
+        self._boxes += zip(lefts, highs, rights, lows, strict=True)
         self._body += [
             f'<rect x="{left:.1f}" y="{high:.1f}" width="{max(0.5, right - left):.1f}" '
             f'height="{max(0.0, low - high):.1f}" {box}/>'
@@ -241,9 +244,19 @@ class Chart:
         self._legend.append((f'<rect x="2" y="-10" width="18" height="10" {box}/>', label))
 
     def rule(
-        self, at: float, *, label: str = "", role: str = "error", dash: str = "6 4", up: bool = True
+        self,
+        at: float,
+        *,
+        label: str = "",
+        role: str = "error",
+        dash: str = "6 4",
+        up: bool = True,
+        named: bool = False,
     ) -> None:
-        """Draw a straight line at an x (or, with up=False, at a y), its text beside it."""
+        """Draw a straight line at an x (or, with up=False, at a y), its text beside it.
+
+        One that is `named` has its text in the legend, where several lie close together.
+        """
         style = f'stroke="{COLORS[role]}" stroke-width="1.6" stroke-dasharray="{dash}"'
         top, low = self._top + 12.0, self._floor - 6.0
         if up:
@@ -263,7 +276,9 @@ class Chart:
         ends = 'x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"'.format(*line)
         self._segments.append(line)
         self._body.append(f"<line {ends} {style}/>")
-        if label:
+        if label and named:
+            self._legend.append((f'<line x1="0" y1="-4" x2="24" y2="-4" {style}/>', label))
+        elif label:
             self._labels.append(_Label(label, where))
 
     def dot(
@@ -286,9 +301,11 @@ class Chart:
         self._labels.append(_Label(label, where, ' font-weight="600"'))
 
     def note(self, x: float, y: float, text: str, anchor: str = "middle") -> None:
-        """Write at a point."""
+        """Write at a point, or as little above it as keeps clear of lines, bars and labels."""
         (px,), (py,) = self._at((x,), (y,))
-        self._body.append(_written(text, px, py, anchor))
+        px += {"start": 6.0, "middle": 0.0, "end": -6.0}[anchor]
+        where = [(px, py - up, anchor) for up in (0, 5, 10, 15, 20, 28)]
+        self._notes.append(_Label(text, where))
 
     def _placed(self) -> list[str]:
         """Return the labels, each where it crosses the least: the first such of its places."""
@@ -296,12 +313,10 @@ class Chart:
         lines = np.array(self._segments or [(0.0, 0.0, 0.0, 0.0)])
         taken: list[tuple[float, float, float, float]] = []
         found = []
-        for text, where, weight in self._labels:
+        for text, where, weight in (*self._notes, *self._labels):  # notes can move least
             boxes = np.array([_box(text, *place) for place in where])
             bad = _crossings(boxes, lines) + 50.0 * _outside(boxes, frame)
-            for x0, y0, x1, y1 in taken:
-                apart = (boxes[:, 2] < x0) | (boxes[:, 0] > x1)
-                bad += 5.0 * ~(apart | (boxes[:, 3] < y0) | (boxes[:, 1] > y1))
+            bad += _covered(boxes, self._boxes) + 5.0 * _covered(boxes, taken)
             best = int(np.argmin(bad))
             taken.append(tuple(boxes[best].tolist()))
             found.append(_written(text, *where[best], weight))
@@ -362,6 +377,14 @@ def _crossings(boxes: FloatArray, lines: FloatArray) -> FloatArray:
     sides = [(bx - ax) * (y - ay) - (by - ay) * (x - ax) for x in (x0, x1) for y in (y0, y1)]
     crossed = (np.minimum.reduce(sides) <= 0) & (np.maximum.reduce(sides) >= 0)
     return np.asarray((near & crossed).sum(axis=1), dtype=np.float64)
+
+
+def _covered(boxes: FloatArray, others: Sequence[tuple[float, ...]]) -> FloatArray:
+    """Return how many other boxes each box shares some area with."""
+    x0, y0, x1, y1 = (boxes[:, k, None] for k in range(4))
+    left, top, right, bottom = np.array(others).reshape(-1, 4).T
+    shared = (left < x1) & (right > x0) & (top < y1) & (bottom > y0)
+    return np.asarray(shared.sum(axis=1), dtype=np.float64)
 
 
 def _outside(boxes: FloatArray, frame: tuple[float, float, float, float]) -> FloatArray:

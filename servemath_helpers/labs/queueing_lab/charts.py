@@ -119,15 +119,15 @@ def seesaw_chart(track: str, part: str, run: Measured, best_rps: float) -> Drawn
     took, promised = ms_text(latency), ms_text(limit)
     chart = Chart(
         Axis(0, 2, "", ticks=(0.5, 1.5), names=("throughput", name)),
-        Axis(0, 1.5, "share of the target", ticks=(0, 0.5, 1, 1.5), names=("0", "½", "1", "1½")),
+        Axis(0, 1.7, "share of the target", ticks=(0, 0.5, 1, 1.5), names=("0", "½", "1", "1½")),
         title="Seesaw: throughput and latency",
         alt=f"Seesaw: throughput {rps} per second, {served:.0%} of {best}; {name} {took}, "
         f"{number_text(100 * late)} percent of the promised {promised}.",
     )
     chart.bars([0.3], 0.4, [min(served, 1.5)], role="tertiary")
     chart.bars([1.3], 0.4, [min(late, 1.5)], role="primary" if kept else "error")
-    chart.note(0.5, min(served, 1.3) + 0.06, f"{rps} 1/s")
-    chart.note(1.5, min(late, 1.3) + 0.06, f"{took} {'✓' if kept else '✗'}")
+    chart.note(0.5, min(served, 1.5) + 0.06, f"{rps} 1/s")
+    chart.note(1.5, min(late, 1.5) + 0.06, f"{took} {'✓' if kept else '✗'}")
     chart.rule(1.0, up=False, role="neutral")
     columns = {
         "": ["throughput (1/s)", name],
@@ -192,7 +192,7 @@ def histogram_chart(track: str, part: str, run: Measured) -> Drawn:
     end = round_up(max(high * 1.1, limit * 1.1))
     counts, edges = np.histogram(np.minimum(run.times_ms, end * 0.9999), 40, (0.0, end))
     share = counts / run.times_ms.size
-    top = round_up(float(share.max()) * 1.5)  # room for the marks' names above the bars
+    top = round_up(float(share.max()) * 1.05)
     thing = TRACKS[track].thing
     marks = {
         "P50": (run.p50_ms, "tertiary", "2 3"),
@@ -210,14 +210,10 @@ def histogram_chart(track: str, part: str, run: Measured) -> Drawn:
     )
     full = share > 0
     chart.bars(edges[:-1][full].tolist(), end / 40, share[full].tolist())
-    for row, (name, (at, role, dash)) in enumerate(marks.items()):
+    for name, (at, role, dash) in marks.items():
         if at <= end:
-            chart.rule(at, role=role, dash=dash)
-            # One line of text each: marks that lie close together stay legible.
-            # The median is left of the mean, and so is its name.
-            right = at > (0.2 if name == "P50" else 0.6) * end
-            x, y = at + (-0.012 if right else 0.012) * end, top * (0.95 - 0.085 * row)
-            chart.note(x, y, f"{name} {texts[name]}", "end" if right else "start")
+            # In the legend: they often lie closer together than their names are wide.
+            chart.rule(at, label=f"{name} {number_text(at)}", role=role, dash=dash, named=True)
     shown = {**texts, "largest": ms_text(run.worst_ms), "promise": texts["promise"]}
     names = ["P50", "mean", "P99", "largest", "promise"]
     return Drawn(
@@ -252,7 +248,7 @@ def _u(s: Mapping[str, Any], run: Measured) -> Drawn:
     chart = Chart(
         Axis(1, 128, "batch size B (log)", log=True, ticks=(1, 2, 4, 8, 16, 32, 64, 128)),
         Axis(0, end, "mean latency (ms)"),
-        title=f"U-curve at λ = {number_text(lam)} 1/s",
+        title=f"Mean latency by batch size at λ = {number_text(lam)} 1/s",
         alt=f"Mean latency against the batch size at {number_text(lam)} requests per second. "
         f"Your setting, B {s['B']} and policy {s['policy']}, has {ms_text(run.mean_ms)}.",
     )
@@ -322,7 +318,7 @@ def _ages(s: Mapping[str, Any], run: Measured) -> Drawn:
             pattern=stage == "formation",
         )
         bases = tops
-    chart.rule(limit, up=False, label=f"promised {ms_text(limit)}")
+    chart.rule(limit, up=False, label=f"limit {ms_text(limit)}", named=True)
     chart.dot(s["B"], run.worst_ms, label=f"you: {ms_text(run.worst_ms)}")
     fps = [seen.extra["fps"] for seen in runs]
     return Drawn(

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -28,8 +29,9 @@ PARTS = [(lab, variant, part) for lab, variant in RUNS for part in lab.engine.pa
 ASKED = [
     (variant, asked) for _, variant, part in PARTS for asked in (*part.questions, *part.reflections)
 ]
-#: Written by the labs of version 0.1.0.
-EARLIER = Path(__file__).with_name("earlier_ledger.json")
+#: Written by the labs of each version of the course: a run of every variant. A new version adds its
+#: own and leaves the others as they are.
+LEDGERS = sorted(Path(__file__).with_name("ledgers").glob("*.json"))
 
 
 def name(value):
@@ -233,18 +235,22 @@ def test_a_move_is_computed_once_for_instruments_and_footer(lab, variant, part, 
 
 
 @cache
-def earlier():
-    return json.loads(EARLIER.read_text(encoding="utf-8"))["records"]
+def saved(file):
+    return json.loads(file.read_text(encoding="utf-8"))["records"]
 
 
-@pytest.mark.parametrize("key", earlier())
-def test_a_run_that_an_earlier_version_saved_is_taken_up_and_kept(key, tmp_path):
+@pytest.mark.parametrize(
+    ("file", "key"),
+    [pytest.param(file, key, id=f"{file.stem}-{key}") for file in LEDGERS for key in saved(file)],
+)
+def test_a_run_that_any_version_saved_is_taken_up_and_kept(file, key, tmp_path):
     """What was answered, tried and written stays; controls that came since stand as they begin."""
-    record = earlier()[key]
+    record = saved(file)[key]
     kind = {lab.engine.key: lab for lab in LABS}[record["lab"]]
-    ledger = Ledger(shutil.copy(EARLIER, tmp_path))
+    ledger = Ledger(shutil.copy(file, tmp_path))
     lab = kind(record["learner"], ledger=ledger)
-    assert "Taken up:" in lab.notice and "have changed since" in lab.notice
+    assert "Taken up:" in lab.notice
+    assert "have changed since" in lab.notice or file == LEDGERS[-1]
     lab.write("Added.")
     now, then = lab.session.to_dict(), record["session"]
     assert now == ledger.load(record["lab"], record["learner"])["session"]
@@ -257,9 +263,13 @@ def test_a_run_that_an_earlier_version_saved_is_taken_up_and_kept(key, tmp_path)
         assert now["settings"][part].items() >= then["settings"][part].items()
 
 
-def test_every_variant_has_such_a_run():
-    assert {record["session"]["variant"] for record in earlier().values()} == {
-        variant for _, variant in RUNS
+def test_each_version_has_such_a_run_of_every_variant_and_the_newest_is_this_one():
+    for file in LEDGERS:
+        kept = [record["session"]["variant"] for record in saved(file).values()]
+        assert sorted(kept) == sorted(variant for _, variant in RUNS)
+    assert LEDGERS[-1].stem == version("servemath")
+    assert {(one["lab"], one["record_version"]) for one in saved(LEDGERS[-1]).values()} == {
+        (lab.engine.key, lab.engine.record_version) for lab in LABS
     }
 
 

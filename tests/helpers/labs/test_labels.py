@@ -1,4 +1,4 @@
-"""What is written into a lab's picture stands beside its curves, not across them."""
+"""What is written into a lab's picture stands beside curves, bars and what else is written."""
 
 import re
 
@@ -15,16 +15,20 @@ LABEL = re.compile(r'<text x="([\d.-]+)" y="([\d.-]+)" text-anchor="(\w+)".*?>(.
 
 
 @pytest.mark.parametrize(("lab", "variant"), RUNS, ids=name)
-def test_no_label_crosses_a_curve_at_the_opening_and_where_the_mission_is_won(
+def test_no_label_crosses_a_curve_a_bar_or_another_at_the_opening_and_where_the_mission_is_won(
     lab, variant, tmp_path, monkeypatch
 ):
     placed, seen = svg.Chart._placed, []
 
     def watched(chart):
         found = placed(chart)
-        for x, y, anchor, text in LABEL.findall("\n".join(found)):
-            box = np.array([svg._box(text, float(x), float(y), anchor)])
-            crossed = svg._crossings(box, np.array(chart._segments)).sum()
+        labels = LABEL.findall("\n".join(found))
+        boxes = np.array([svg._box(text, float(x), float(y), at) for x, y, at, text in labels])
+        lines = np.array(chart._segments).reshape(-1, 4)
+        for number, (_, _, _, text) in enumerate(labels):
+            one = boxes[[number]]
+            crossed = svg._crossings(one, lines).sum() + svg._covered(one, boxes).sum() - 1
+            crossed += svg._covered(one, chart._boxes).sum()
             seen.append((chart.title, text, crossed))
         return found
 
