@@ -27,6 +27,17 @@ c.ZipCollectApp.collector_plugin = "autograder.downloads.collect.PlatformCollect
 # One submission in, one outcome out: a reason for whatever cannot be graded.
 c.Autograde.exporter_class = "autograder.grading.exporter.SubmissionExporter"
 
+# What was submitted in somebody else's name is not collected: nbgrader only warns.
+c.ExchangeFactory.collect = "autograder.watch.collect.CollectTheirOwn"
+
+# Formgrader's pages of submissions: nothing of them runs with a grader's log-in.
+c.HTMLExporter.sanitize_html = True
+# What learners wrote goes through these last in its templates.
+c.HTMLExporter.filters = dict.fromkeys(
+    ("clean_html", "strip_files_prefix"), "autograder.feedback.safe.clean_html"
+)
+c.HTMLExporter.preprocessors = ["autograder.feedback.formgrader.Harmless"]
+
 # Instead of DeduplicateIds and OverwriteCells, which one duplicated or deleted
 # cell can stop: the course's own cells, metadata and kernel are put back, whatever
 # became of them.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nbformat import ValidationError
+from nbgrader.api import InvalidEntry
 from nbgrader.converters.base import NbGraderException
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -71,6 +72,8 @@ def fault_of(error: BaseException) -> str:
     """
     if isinstance(error, EngineError):
         return "" if isinstance(error, JobTooLong) else ENGINE
+    if isinstance(error, InvalidEntry):  # nbgrader's own word for a database's error
+        error = error.__context__ or error
     machine = isinstance(error, OSError | MemoryError | SQLAlchemyError)
     return MACHINE if machine else ""
 

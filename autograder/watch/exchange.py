@@ -74,17 +74,7 @@ class ExchangeFolder:
     def _why_not(self, student: str, name: str) -> str:
         if not is_plain_name(student):
             return "it names nobody whose name can be a folder's"
-        if self._check_owner:
-            try:
-                owner = pwd.getpwuid((self._inbound / name).lstat().st_uid).pw_name
-            except (KeyError, OSError):
-                owner = "nobody known here"
-            if owner != student:
-                return (
-                    f"it says that it is {student}'s and belongs to {owner}; where accounts and "
-                    "names of learners differ, set c.ExchangeCollect.check_owner = False"
-                )
-        return ""
+        return not_theirs(student, self._inbound / name) if self._check_owner else ""
 
     @property
     def may_get_better(self) -> bool:
@@ -107,6 +97,23 @@ class ExchangeFolder:
                 about = os.lstat(os.path.join(place, name))  # noqa: PTH118
                 found.append((place, name, about.st_size, about.st_mtime_ns))
         return sorted(found)
+
+
+def not_theirs(student: str, folder: Path) -> str:
+    """Say why a submission is not the learner's whom its name names; empty if it is.
+
+    Everybody may make a folder of any name in the exchange; nobody can give it to somebody else.
+    """
+    try:
+        owner = pwd.getpwuid(folder.lstat().st_uid).pw_name
+    except (KeyError, OSError):
+        owner = "nobody known here"
+    if owner == student:
+        return ""
+    return (
+        f"it says that it is {student}'s and belongs to {owner}; where accounts and "
+        "names of learners differ, set c.ExchangeCollect.check_owner = False"
+    )
 
 
 def is_plain_name(student: str) -> bool:

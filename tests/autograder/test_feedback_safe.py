@@ -4,8 +4,14 @@ import base64
 import re
 from html.parser import HTMLParser
 
+import nbformat
 import pytest
+from nbconvert import HTMLExporter
+from nbgrader.server_extensions.formgrader.handlers import template_path
+from traitlets.config import Config
+from traitlets.config.loader import PyFileConfigLoader
 
+from autograder.course import HOME
 from autograder.feedback import render, safe
 from autograder.feedback.facts import Exercise, Result, Submission
 from autograder.feedback.hidden import HiddenTests
@@ -280,3 +286,43 @@ def test_messages_of_tests_are_text():
     page = render.page(Submission("s", "a", "n", (Exercise("e", "<u>E</u>", tests=(test,)),)))
     assert '<p class="message">a&lt;b&gt;\nHint: &lt;c&gt;</p>' in page
     assert "<i>" not in page and "<u>" not in page and "<c>" not in page
+
+
+def in_formgrader(notebook, config):
+    """Return the elements of formgrader's page of a submission."""
+    exporter = HTMLExporter(
+        config=config, template_name="formgrade", extra_template_basedirs=[template_path]
+    )
+    resources = {"base_url": "", "index": 0, "total": 1}
+    return Elements(exporter.from_notebook_node(notebook, resources=resources)[0])
+
+
+def alive(page):
+    """Return which elements may run something, or ask somebody else's server."""
+    return [
+        (tag, attributes)
+        for tag, attributes in page.found
+        if tag in ("base", "iframe", "object", "script", "form", "style", "video")
+        or any(name.startswith("on") for name in attributes)
+        or any(SERVER in str(value) or "javascript:" in str(value) for value in attributes.values())
+    ]
+
+
+def test_formgrader_s_page_of_a_submission_has_nothing_in_it_that_runs():
+    config = PyFileConfigLoader("nbgrader_config.py", path=str(HOME)).load_config()
+    empty = in_formgrader(nbformat.v4.new_notebook(), config)
+    notebook = hostile.notebook(SERVER)
+    for mime in ("image/png", "image/jpeg"):
+        notebook.cells[1].outputs.append(hostile.display({mime: "x"}))
+        notebook.cells[1].outputs[-1].metadata[mime] = {"width": "1 onerror=x()"}
+    notebook.cells[0].metadata["nbgrader"]["grade_id"] = "\"'><script>x()</script>"
+    vectors = hostile.html_vectors(SERVER).values()
+    notebook.cells += [nbformat.v4.new_markdown_cell(f"# Title\n\n{html}") for html in vectors]
+    page = in_formgrader(notebook, config)
+    assert alive(page) == alive(empty)
+    assert len(page.all("h1")) == len(vectors)  # what is honest is there
+    assert any(one.get("src", "").startswith("data:image/png") for one in page.all("img"))
+
+    del notebook.metadata["widgets"]
+    stock = Config({"HTMLExporter": {"sanitize_html": True}})
+    assert len(alive(in_formgrader(notebook, stock))) > len(alive(empty)) + 10

@@ -16,12 +16,17 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from autograder.authoring.release import scratch_course
+from autograder.attempts.record import Records
+from autograder.authoring.release import release, scratch_course
 from autograder.course.commands import environment, run_nbgrader
 from autograder.gradebook.record import collect
 from autograder.gradebook.table import class_table
+from autograder.watch.run import watch
+from autograder.watch.status import Status
 
 from ..shared import copy_of
+from . import small_course
+from .exchange_folder import Exchange
 from .test_killed import FIRST, GRADES, SIZE, files_of, pristine, uninterrupted
 
 __all__ = ["pristine", "uninterrupted"]  # fixtures
@@ -199,3 +204,32 @@ def test_two_graders_at_once_lose_and_double_nothing(
     course.database.unlink()
     graders(course, server.url(database), "*000[1-3]", "*000[4-6]")
     check(server, database, course, uninterrupted)
+
+
+def test_a_watcher_grades_into_it_and_waits_while_it_cannot_be_reached(
+    server, tmp_path, monkeypatch
+):
+    server.ask("postgres", "CREATE DATABASE watched")
+    course = small_course.make(tmp_path / "made")
+    with (course.root / "nbgrader_config.py").open("a") as config:
+        config.write(f"\nc.CourseDirectory.db_url = {server.url('watched')!r}\n")
+    release(course, small_course.NAME)
+    exchange = Exchange(course, tmp_path)
+    first = exchange.submit("u1", **small_course.RIGHT)
+    exchange.watch(monkeypatch)
+
+    second = exchange.submit("u2", **small_course.WRONG)
+    server.ask("postgres", "ALTER DATABASE watched ALLOW_CONNECTIONS false")
+    assert watch(exchange.course, [small_course.NAME], once=True) is False
+    (error,) = Status.load(exchange.course).errors
+    assert "not currently accepting connections" in error["said"]
+    server.ask("postgres", "ALTER DATABASE watched ALLOW_CONNECTIONS true")
+    exchange.watch(monkeypatch)
+
+    assert not exchange.course.database.exists()
+    scores = "SELECT sum(auto_score) FROM grade GROUP BY notebook_id ORDER BY 1"
+    assert server.ask("watched", scores) == [(2.0,), (5.0,)]
+    for who, name, points in (("u1", first, 5), ("u2", second, 2)):
+        (attempt,) = Records(exchange.course).of(small_course.NAME, who)
+        assert (attempt.points, attempt.number) == (points, 1)
+        assert f"<strong>{points}</strong> of 5 points" in exchange.fetch(name)

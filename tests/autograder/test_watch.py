@@ -1,11 +1,15 @@
 """What `servemath watch` does, from an exchange to the pages in it, with nbgrader and engine."""
 
+import os
+import pwd
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from autograder.attempts.record import Records
+from autograder.course.commands import run_nbgrader
 from autograder.gradebook.reader import grades_of
 
 from . import small_course
@@ -71,3 +75,28 @@ def test_what_is_submitted_comes_back_graded_and_the_best_attempt_stays(
     assert "Waiting: 0" in told
     log = (exchange.course.outcomes / "watch.log").read_text()
     assert "u1  ch9_small  attempt 2: 2 of 5 points" in log
+
+
+def test_what_was_submitted_in_another_s_name_is_neither_collected_nor_graded(released, tmp_path):
+    exchange = Exchange(released, tmp_path, "c.ExchangeCollect.check_owner = True")
+    me, later = pwd.getpwuid(os.getuid()).pw_name, datetime.now(UTC) + timedelta(hours=1)
+    mine = exchange.submit(me, **RIGHT)
+    forged = [exchange.submit("somebody_else", **WRONG)]
+    if os.getuid() == 0:  # and one in mine, which only root can make here
+        forged.append(exchange.submit(me, later, **WRONG))
+        os.chown(exchange.inbound / forged[-1], pwd.getpwnam("nobody").pw_uid, -1)
+    (exchange.inbound / f"{me}+{NAME}+no time+x").mkdir()
+    collected = run_nbgrader(exchange.course.root, "collect", NAME)
+    assert collected.returncode == 0, collected.stderr
+    assert [path.name for path in exchange.course.submitted.iterdir()] == [me]
+    kept = (exchange.course.submitted / me / NAME / "exercises.ipynb").read_bytes()
+    assert kept == (exchange.inbound / mine / "exercises.ipynb").read_bytes()
+
+    assert watch(exchange, NAME, "--once").returncode == 1  # it needs a look
+    assert points(exchange) == {me: 5.0}
+    status = watch(exchange, "--status").stdout
+    log = (exchange.course.outcomes / "watch.log").read_text()
+    for name in forged:
+        for told in (collected.stderr, status, log):
+            assert name in told
+    assert "it says that it is somebody_else's and belongs to" in log
