@@ -35,5 +35,5 @@ class CollectTheirOwn(ExchangeCollect):
     def init_src(self) -> None:
         """List what is to be collected."""
         super().init_src()
-        records: list[dict[str, Any]] = self.src_records
+        records: list[dict[str, Any]] = self.src_records  # type: ignore[has-type]
         self.src_records = [one for one in records if one["username"] is not None]
