@@ -9,6 +9,7 @@ with exit code 1 if any could not be graded.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ class SubmissionExporter(NotebookExporter):
         #: What a grader should know of the submission that nbgrader is at.
         self._remarks: list[str] = []
         self._submission = ("", "")
-        self._sanitised: dict[tuple[str, ...], tuple[NotebookNode, str]] = {}
+        self._sanitised: dict[tuple[str, ...], NotebookNode] = {}
         if self.parent is not None and hasattr(self.parent, "coursedir"):
             self.run = GradingRun(self)
 
@@ -79,12 +80,14 @@ class SubmissionExporter(NotebookExporter):
         return text, resources
 
     def _sanitise(self, filename: str, resources: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        """Convert what was handed in to a notebook that can be run."""
+        """Convert what was handed in to a notebook that can be run.
+
+        Its text is soon written over, and nobody reads it: no time is spent on its looks.
+        """
         notebook, resources = self.run.ahead.take(Path(filename))
         resources = self._init_resources(resources)
-        text = nbformat.v4.writes(notebook) + "\n"
-        self._sanitised = {_key(resources): (notebook, text)}
-        return text, resources
+        self._sanitised = {_key(resources): notebook}
+        return json.dumps(notebook), resources
 
     def from_file(
         self, file_stream: Any, resources: dict[str, Any] | None = None, **kw: Any
@@ -92,7 +95,7 @@ class SubmissionExporter(NotebookExporter):
         """Convert an open file; what was sanitised a moment ago need not be read back."""
         if _key(resources) not in self._sanitised:
             return super().from_file(file_stream, resources=resources, **kw)
-        notebook, _ = self._sanitised[_key(resources)]
+        notebook = self._sanitised.pop(_key(resources))
         return self.from_notebook_node(notebook, resources=resources, **kw)
 
     def from_notebook_node(
@@ -100,13 +103,10 @@ class SubmissionExporter(NotebookExporter):
     ) -> tuple[Any, dict[str, Any]]:
         """Convert a notebook into text, as nbformat writes it.
 
-        nbformat would validate it once more, and write again what did not change.
+        nbformat would validate it once more.
         """
         converted, resources = Exporter.from_notebook_node(self, nb, resources, **kw)
-        before, text = self._sanitised.pop(_key(resources), (None, ""))
-        if before != converted:
-            text = nbformat.v4.writes(converted) + "\n"
-        return text, resources
+        return nbformat.v4.writes(converted) + "\n", resources
 
     def _preprocess(
         self, nb: NotebookNode, resources: dict[str, Any]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nbgrader.api import MissingEntry
+from nbgrader.converters import autograde
 from nbgrader.converters.base import NbGraderException
 
 from autograder.course.mends import matches
@@ -169,6 +170,14 @@ class GradingRun:
             *("convert_single_notebook", "set_permissions"),
         ):
             watch(name)
+        begin = converter.init_assignment
+
+        @functools.wraps(begin)
+        def init_assignment(*names: str) -> None:
+            with self.gradebook.lent_to(autograde):  # it opens one five times
+                begin(*names)
+
+        converter.init_assignment = init_assignment
         convert = converter.convert_notebooks
 
         @functools.wraps(convert)

@@ -9,7 +9,10 @@ meet nothing of it.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import nbformat
@@ -31,8 +34,18 @@ class RunGradebook:
     def open(self) -> Gradebook:
         """Return the gradebook, for one ``with`` statement; its end closes the connection."""
         if self._gradebook is None:
-            self._gradebook = Gradebook(self.coursedir.db_url)
+            self._gradebook = Gradebook(self.coursedir.db_url, self.coursedir.course_id)
         return self._gradebook
+
+    @contextlib.contextmanager
+    def lent_to(self, module: ModuleType) -> Iterator[None]:
+        """Answer meanwhile whoever opens a gradebook by the name that a module of nbgrader has."""
+        own = vars(module)["Gradebook"]
+        vars(module)["Gradebook"] = lambda *_address: self.open()
+        try:
+            yield
+        finally:
+            vars(module)["Gradebook"] = own
 
     def originals(self, assignment: str) -> dict[str, Original]:
         """Return the notebooks of an assignment by name; empty if it is not in the gradebook.

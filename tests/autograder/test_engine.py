@@ -264,6 +264,9 @@ def test_an_always_equal_answer_is_not_equal(result_of):
         code_cell("assert value == 1", "b__visible__x"),
     )
     assert outputs[1][0]["ename"] == outputs[2][0]["ename"] == "AssertionError"
+    # Where it failed, as Python says it: IPython's arrows and context take longer than the test.
+    said = "".join(outputs[1][0]["traceback"])
+    assert "assert f() == 1" in said and "-->" not in said
 
 
 def test_nothing_of_the_grader_is_in_the_learners_environment(result_of, monkeypatch):

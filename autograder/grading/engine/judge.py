@@ -280,7 +280,8 @@ class Jail:
         outputs.take({"type": "stream", "name": self._pipes[descriptor], "text": text})
 
     def _drain(self, outputs: Outputs) -> None:
-        for descriptor in list(self._pipes):
+        ready, _, _ = select.select(list(self._pipes), [], [], 0)
+        for descriptor in ready:
             self._read_pipe(descriptor, outputs)
 
 

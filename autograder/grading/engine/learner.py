@@ -84,7 +84,8 @@ class Learner:
     def _interruptible(self) -> Iterator[None]:
         if signal.SIGINT in signal.sigpending():
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # drops one that came late
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         try:
             yield

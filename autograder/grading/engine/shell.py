@@ -154,6 +154,18 @@ class CellShell(InteractiveShell):
     def enable_gui(self, gui: Any = None) -> None:
         """No event loop runs here."""
 
+    def show_errors_in_brief(self) -> None:
+        """Show where an error passed as Python does, a line of code a place.
+
+        IPython's way, each place with the code around it in colours, costs the processor tens of
+        milliseconds an error: more than all that a failing test asks.
+        """
+        self.InteractiveTB.set_mode("Plain")
+
+    def _format_exception_for_storage(self, *_error: Any, **_how: Any) -> dict[str, Any]:
+        """Keep no second copy of a traceback: this shell has no history to keep it in."""
+        return {}
+
     def _showtraceback(self, etype: Any, evalue: Any, stb: list[str]) -> None:
         if etype is CellStopped:
             return  # whoever stopped the cell says why

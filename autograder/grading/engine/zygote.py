@@ -168,6 +168,7 @@ class Zygote:
         channel = Channel(job, MAX_TRUSTED_MESSAGE)
         sys.stdout, sys.stderr = shell.Stream("stdout", 1), shell.Stream("stderr", 2)
         learner.reseed()
+        self._shell.show_errors_in_brief()
         request = channel.receive()
         limit_judge(request["limits"]["notebook_s"])
 
