@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from autograder.downloads.extract import (
+    STRANGE,
     UNREADABLE,
     Entry,
     brought_up,
@@ -175,7 +176,10 @@ class UploadsFolder:
         download = _Download(seen, since)
         try:
             with contextlib.ExitStack() as opened:
-                kept, download.refused = uploads_among(_entries(at, opened))
+                kept, left_out = uploads_among(_entries(at, opened))
+                strange = [path for path, why in left_out.items() if why == STRANGE]
+                download.refused = {few(strange, 5): STRANGE} if strange else {}
+                download.refused |= {path: why for path, why in left_out.items() if why != STRANGE}
                 broken = set()
                 for upload, entry in brought_up(kept, self._notebooks):
                     if upload.file.name == SECRET:

@@ -13,6 +13,7 @@ from typing import Any
 
 from autograder.attempts.record import Attempt, Records
 from autograder.course import Course
+from autograder.grading.engine.codec import printable
 from autograder.watch.arrivals import SETTLE_S, Arrival, Source, moment_of
 from autograder.watch.status import Status
 from autograder.watch.steps import Turn
@@ -183,8 +184,12 @@ class Watcher:
         self.status.looked = seen.isoformat()
 
     def _not_taken(self) -> dict[str, str]:
-        """Return what lies there and is not taken, and why."""
-        return {name: why for source in self._sources for name, why in source.refused.items()}
+        """Return what lies there and is not taken, and why; names are learners' own."""
+        return {
+            printable(name, 300): printable(why, 500)
+            for source in self._sources
+            for name, why in source.refused.items()
+        }
 
     def _has_come(self, source: Source, arrival: Arrival, key: _Key) -> bool:
         """Tell whether nothing more comes: it says so, or has not changed for a while."""

@@ -156,6 +156,17 @@ BROKEN = {
     "of another name": (
         zipped({"homework.txt": "5"}), "submissions.zip: homework.txt", "not named as Canvas"
     ),
+    "many of other names": (
+        zipped({f"homework-{number}.txt": "5" for number in range(9)}),
+        "submissions.zip: homework-0.txt, homework-1.txt, homework-2.txt, homework-3.txt, "
+        "homework-4.txt and 4 more",
+        "not named as Canvas",
+    ),
+    "signs for a terminal": (
+        zipped({"doe_1_50_\x1b[31m.txt": "5"}),
+        "submissions.zip: doe_1_50_?[31m.txt",
+        "for its name or its size",
+    ),
     "out of its folder": (
         zipped({"doe_1_50_w.zip": zipped({"../work.txt": "5"})}),
         "submissions.zip: doe_1_50_w.zip/../work.txt",
