@@ -15,30 +15,128 @@ MM1_NAME = "servemath_helpers.queueing.mm1"
 NAN = float("nan")
 
 
-def test_an_answer_that_only_gives_a_better_score_is_an_answer_too():
-    def run(job):
-        cell = {"outputs": [], "stopped": False, "seconds": 0.01}
-        cell["score"] = 0.6 if job["withheld"] else 1.0
-        off = job.get("answers", {}).get("mode") == answers.FAR
-        call = {"function": "a", "args": ["l"], "kwargs": ["d"], "result": 0.6 if off else 1.0}
-        transcripts = {"a__hidden__x": {"calls": [{**call, "off": off}]}}
-        return {
-            "cells": {"a": cell},
-            "asked_withheld": bool(job["withheld"]),
-            "transcripts": transcripts,
-            "off": int(off),
-            "questions": 1,
-        }
+#: How a run of a test goes unless told otherwise, and other ways: its points, how long it took,
+#: what the call in it gave (None: an error), whether the package's answer to it was off.
+AS_BEFORE = {"score": 1.0, "stopped": False, "seconds": 0.1, "result": 1.0, "off": False}
+FAILS = {"score": None}
+GIVES_UP = {"score": None, "result": None}
+FOLLOWS = {"result": 2.0, "off": True}
+STOPPED = {"score": None, "stopped": True}
+SLOW = {"seconds": 4.0}
 
-    job = {
-        "cells": [
-            {"id": "a", "slug": "a", "kind": TEST, "grade_id": "a__hidden__x", "source": "x"}
-        ],
-        "own_work": {"a": ["p.a"]},
-        "withheld": [],
-        "limits": {"notebook_s": 60, "cell_s": 10},
-    }
-    assert grade(job, run)["own_work"]["relying"] == {"a": ["a__hidden__x"]}
+
+def verdict(ways, tests=("x",), notebook_s=60):
+    """Return what `grade` finds where an exercise's runs go these ways, by mode."""
+
+    def run(job):
+        withheld = "without" if job["withheld"] else "with"
+        way = ways.get(job.get("answers", {}).get("mode", withheld), {})
+        result = {"asked_withheld": True, "questions": way.get("questions", 1)}
+        result |= {"cells": {}, "transcripts": {}, "off": way.get("off_elsewhere", 0)}
+        for name in tests:
+            went = {**AS_BEFORE, **way, **way.get(name, {})}
+            cell = {"outputs": [], "stopped": went["stopped"], "seconds": went["seconds"]}
+            cell |= {"score": went["score"]}
+            if went["score"] is None:
+                cell["outputs"] = [{"output_type": "error"}]
+            call = {"function": name, "args": ["l"], "kwargs": ["d"], "off": went["off"]}
+            if went["result"] is None:
+                call["error"] = ["NotImplementedError", "withheld"]
+            else:
+                call["result"] = went["result"]
+            result["cells"][name] = cell
+            result["transcripts"][f"a__hidden__{name}"] = {"calls": [call]}
+            result["off"] += went["off"]
+        return result
+
+    cells = [
+        {"id": name, "slug": "a", "kind": TEST, "grade_id": f"a__hidden__{name}", "source": name}
+        for name in tests
+    ]
+    limits = {"notebook_s": notebook_s, "cell_s": 10}
+    job = {"cells": cells, "own_work": {"a": ["p.a"]}, "withheld": [], "limits": limits}
+    found = grade(job, run)["own_work"]
+    return next((word for word, slugs in found.items() if slugs), "own"), found
+
+
+@pytest.mark.parametrize(
+    ("expected", "ways"),
+    [
+        ("own", {"without": {}}),
+        ("own", {}),
+        ("own", {"far": {"off": True}}),
+        ("relying", {"far": FOLLOWS}),
+        ("relying", {"far": {**FOLLOWS, "score": 0.6}}),
+        ("relying", {"far": GIVES_UP, "exact": FAILS}),
+        ("relying", {"far": FAILS, "exact": {"result": 2.0}}),
+        ("relying", {"far": GIVES_UP, "exact": STOPPED}),
+        ("unclear", {"far": GIVES_UP, "exact": STOPPED, "with": SLOW}),
+        ("relying", {"far": GIVES_UP, "exact": {**STOPPED, "questions": 2000}}),
+        ("unclear", {"far": GIVES_UP, "exact": {**STOPPED, "questions": 2001}}),
+        ("relying", {"far": STOPPED}),
+        ("unclear", {"far": STOPPED, "with": SLOW}),
+        ("relying", {"far": GIVES_UP, "aimed": FOLLOWS}),
+        ("relying", {"far": GIVES_UP, "aimed": {"result": None}}),
+        ("relying", {"far": GIVES_UP, "aimed": STOPPED}),
+        ("unclear", {"far": GIVES_UP, "aimed": STOPPED, "with": SLOW}),
+        ("unclear", {"far": GIVES_UP, "near": STOPPED, "with": SLOW}),
+        ("relying", {"far": GIVES_UP, "near": FOLLOWS}),
+        ("own", {"far": GIVES_UP, "aimed": {"off": True}, "near": {"off": True}}),
+        ("own", {"far": GIVES_UP, "aimed": {**GIVES_UP, "off": True}, "near": {"off": True}}),
+        ("own", {"far": GIVES_UP, "near": {"off_elsewhere": 1}}),
+        ("compares", {"far": GIVES_UP, "near": {"off": True}}),
+        ("compares", {"far": GIVES_UP, "aimed": {"off": True}, "near": {"off": True, **FAILS}}),
+        ("compares", {"far": GIVES_UP, "aimed": {"off": True}, "near": {**GIVES_UP, "off": True}}),
+        ("compares", {"far": GIVES_UP}),
+        ("compares", {"far": {"result": 2.0}}),
+    ],
+)
+def test_what_trials_show_decides_whose_work_it_is(expected, ways):
+    assert verdict({"without": FAILS, **ways})[0] == expected
+
+
+def test_where_no_time_is_left_for_a_trial_a_person_looks():
+    assert verdict({"without": FAILS}, notebook_s=0)[0] == "unclear"
+    assert verdict({"without": {"score": 0.6}, "far": FOLLOWS})[0] == "relying"
+
+
+def test_in_a_trial_other_exercises_tests_and_what_was_stopped_do_not_run():
+    cells = [
+        {"id": name, "slug": slug, "kind": kind, "grade_id": name, "source": "x"}
+        for name, slug, kind in (
+            ("mine", "a", TEST), ("other", "b", TEST), ("code", "b", "learner"), ("loop", "a", TEST)
+        )
+    ]  # fmt: skip
+    trials_run = []
+
+    def run(job):
+        if "answers" in job:
+            trials_run.append(job)
+        ran = {"outputs": [], "seconds": 0.1, "score": 1.0 if not job["withheld"] else 0.5}
+        found = {cell["id"]: {**ran, "stopped": cell["id"] == "loop"} for cell in cells}
+        told = {"questions": 1, "off": 0, "transcripts": {}, "asked_withheld": True}
+        return {"cells": found, **told}
+
+    limits = {"notebook_s": 60, "cell_s": 10}
+    job = {"cells": cells, "own_work": {"a": ["p.a"]}, "withheld": [], "limits": limits}
+    grade(job, run)
+    sources = {cell["id"]: cell["source"] for cell in trials_run[0]["cells"]}
+    assert sources == {"mine": "x", "other": "", "code": "x", "loop": ""}
+    assert trials_run[0]["withheld"] == ["p.a"]
+    assert 0 < trials_run[0]["limits"]["notebook_s"] <= 60
+
+
+@pytest.mark.parametrize(
+    ("far", "lost"),
+    [
+        ({"x": FOLLOWS}, ["x"]),
+        (FOLLOWS, ["x", "y"]),
+        ({"x": FOLLOWS, "y": GIVES_UP}, ["x"]),
+    ],
+)
+def test_a_function_that_did_not_follow_keeps_its_tests(far, lost):
+    _, found = verdict({"without": FAILS, "far": far}, tests=("x", "y"))
+    assert found["relying"] == {"a": [f"a__hidden__{name}" for name in lost]}
 
 
 @pytest.mark.parametrize(

@@ -185,6 +185,7 @@ def test_the_name_of_a_type_is_printable_and_short():
     hostile = type("\x1b[31m\nA" * 100, (), {})
     name = crossed(hostile()).type_name
     assert name.isprintable() and len(name) <= 80
+    assert codec.printable("12345\n", 6) == "12345?" and codec.printable("1234567", 6) == "123..."
 
 
 def recursive_list():
@@ -195,7 +196,7 @@ def recursive_list():
 
 def recursive_dict():
     loop = {}
-    loop["me"] = [loop]
+    loop["me"] = loop
     return loop
 
 
@@ -389,3 +390,65 @@ def test_lists_that_hold_the_same_nan_are_equal_as_in_one_process():
 def test_forged_types_are_refused(form):
     with pytest.raises(NotPlainData):
         decode(form)
+
+
+def read_only():
+    array = np.array([1, 2])
+    array.flags.writeable = False
+    return array
+
+
+@pytest.mark.parametrize(
+    ("original", "after", "expected"),
+    [
+        ([1, 2], [2, 1], [2, 1]),
+        ([1], [2, 3], [2, 3]),
+        ([1], (2,), [1]),
+        ((1,), [2], (1,)),
+        ([[1]], [(1,)], [(1,)]),
+        ({"a": 1, "b": 2}, {"c": 3, "a": 4}, {"c": 3, "a": 4}),
+        ({"a": 1}, ["a"], {"a": 1}),
+        ([1], {"a": 1}, [1]),
+        ({1}, {2}, {2}),
+        ({1}, [2], {1}),
+        (deque([1]), deque([2, 3]), deque([2, 3])),
+        (deque([1]), [2], deque([1])),
+        (5, deque([2]), 5),
+        (bytearray(b"a"), bytearray(b"bc"), bytearray(b"bc")),
+        (bytearray(b"a"), b"bc", bytearray(b"a")),
+        (array.array("i", [1]), array.array("i", [2]), array.array("i", [2])),
+        (([1], 5), ([2], 6), ([2], 5)),
+        (([1], [2]), ([3],), ([3], [2])),
+        (5, ([3],), 5),
+        (np.array([1, 2]), np.array([3, 4]), np.array([3, 4])),
+        (np.array([1, 2]), np.array([5]), np.array([1, 2])),
+        (np.array([1, 2]), [3, 4], np.array([1, 2])),
+        (read_only(), np.array([3, 4]), np.array([1, 2])),
+    ],
+    ids=repr,
+)
+def test_arguments_become_what_was_made_of_their_copies_if_of_the_same_kind(
+    original, after, expected
+):
+    mutate(original, after)
+    np.testing.assert_equal(original, expected)
+    if isinstance(expected, dict):
+        assert [*original] == [*expected]
+
+
+@pytest.mark.parametrize("whole", [lambda inner: [inner, 1], lambda inner: {"a": inner}])
+@pytest.mark.parametrize(
+    ("inner", "after"), [([1], [2]), ({"a": 1}, {}), ({1}, {2}), (np.zeros(1), np.ones(1))]
+)
+def test_what_is_inside_stays_the_same_object(whole, inner, after):
+    mine = whole(inner)
+    mutate(mine, whole(after))
+    assert (mine[0] if isinstance(mine, list) else mine["a"]) is inner
+    np.testing.assert_equal(inner, after)
+
+
+def test_the_largest_integer_crosses_and_no_larger_one():
+    largest = -((1 << codec.MAX_INT_BITS) - 1)
+    assert crossed(largest) == largest
+    with pytest.raises(NotPlainData):
+        decode(["i", "-0x" + "f" * (codec.MAX_INT_BITS // 4 + 1)])

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from autograder.grading.engine import errors
 from autograder.grading.engine.errors import described, raised
 
 
@@ -66,6 +67,23 @@ def test_a_learners_own_keeps_its_name_its_bases_and_what_it_carries():
 
 
 @pytest.mark.parametrize(
+    ("name", "bases", "kinds", "args"),
+    [
+        ("IndexError", ["IndexError", "OSError"], [IndexError, OSError], ["l", "m"]),
+        ("OSError", ["IndexError", "OSError"], [IndexError, OSError], ["l", "m"]),
+        # Python cannot make one class of these two.
+        ("E", ["SyntaxError", "OSError"], [SyntaxError], ["l", "m"]),
+        ("E", ["UnicodeError", "UnicodeDecodeError"], [UnicodeDecodeError], ["l", 1, 2, 3, 4, 5]),
+    ],
+)
+def test_bases_are_kept_together_as_far_as_they_go_together(name, bases, kinds, args):
+    came = raised([name, [["builtins", base] for base in bases], "m", args, None, None])
+    assert type(came).__name__ == name and type(came).__module__ == "__main__"
+    assert str(came) == "m" and all(isinstance(came, kind) for kind in kinds)
+    assert len(type(came).__bases__) == len(kinds)
+
+
+@pytest.mark.parametrize(
     ("error", "said"),
     [
         (Unprintable(), "(an exception whose message cannot be shown)"),
@@ -78,17 +96,32 @@ def test_what_cannot_cross_leaves_a_message(error, said):
     assert str(across(error)) == said
 
 
+def depth(value, inner):
+    """Return how many stand one in another."""
+    number = 0
+    while value is not None:
+        number, value = number + 1, inner(value)
+    return number
+
+
 def test_causes_cross_and_not_without_end():
-    error = ValueError("0")
-    for number in range(1, 8):
-        cause, error = error, ValueError(str(number))
+    error, said = None, None
+    for number in range(8):
+        cause, error = error, ValueError(number)
         error.__cause__ = cause
-    came, told = across(error), []
-    while came is not None:
-        told.append(str(came))
-        came = came.__cause__
-    assert told == ["7", "6", "5", "4", "3"]
-    assert across(error.__cause__.__cause__).__cause__.__cause__ is not None
+        said = ["ValueError", [["builtins", "ValueError"]], str(number), None, None, said]
+    assert depth(described(error), lambda told: told[5]) == 5
+    for came in (across(error), raised(said)):  # the jail may say more than we would
+        assert depth(came, lambda error: error.__cause__) == 5
+        assert [str(came), str(came.__cause__)] == ["7", "6"]
+
+
+def test_where_there_is_no_room_to_encode_the_message_is_all(monkeypatch):
+    def encode(_value):
+        raise RecursionError  # the learner set another limit
+
+    monkeypatch.setattr(errors, "encode", encode)
+    assert described(ValueError("a"))[2:] == ["a", None, None, None]
 
 
 @pytest.mark.parametrize(

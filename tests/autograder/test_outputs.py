@@ -50,7 +50,10 @@ JSON = "application/json"
     ("said", "items"),
     [
         (["text", {"type": "unheard of"}, say(""), say(7)], []),
-        ([say("a"), say("b"), say("c", "stderr")], [text("ab"), text("c", "stderr")]),
+        (
+            [say("a"), say("b"), say("c", "stderr"), say("d")],
+            [text("ab"), text("c", "stderr"), text("d")],
+        ),
         ([say("a", "elsewhere"), say("\ud800")], [text("a?")]),
         ([show({PLAIN: "a", "": "b", "image/png": None, "text/html": 7})], [shown({PLAIN: "a"})]),
         ([show({PLAIN: ["a\n", "b"], "text/html": ["a", 7]})], [shown({PLAIN: "a\nb"})]),

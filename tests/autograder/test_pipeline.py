@@ -1,5 +1,7 @@
 """Which results are kept, and what they are known by. Runs stand for the engine's."""
 
+import gzip
+import threading
 from concurrent.futures import Future
 
 import pytest
@@ -62,6 +64,18 @@ def test_a_result_is_kept_unless_time_or_luck_had_a_part_in_it(of, first, kept):
     assert of(result(2)).take(JOB) == (first if kept else result(2))
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [lambda data: b"no archive", lambda data: data[:-9], lambda data: gzip.compress(b"{")],
+    ids=["of another kind", "cut short", "no JSON"],
+)
+def test_a_kept_result_that_was_damaged_is_had_anew(of, tmp_path, damage):
+    of(result()).take(JOB)
+    (kept,) = tmp_path.rglob("*.json.gz")
+    kept.write_bytes(damage(kept.read_bytes()))
+    assert of(result(2)).take(JOB) == of().take(JOB) == result(2)
+
+
 def test_a_result_that_is_kept_is_not_run_for_again_when_it_is_handed_in(of):
     of(result()).take(JOB)
     again = of()  # it would have nothing to give
@@ -97,3 +111,39 @@ def test_a_result_is_known_by_all_it_depends_on(of, monkeypatch):
     monkeypatch.setattr(pipeline, "fingerprint", lambda: "another environment")
     known.add(of().key(JOB))
     assert len(known) == 5
+    assert of().key(dict(reversed(JOB.items()))) in known  # whatever the order
+
+
+def test_what_waits_is_given_up_in_the_end(of):
+    waiting = Future()
+    with of() as ahead:
+        assert ahead.slots == 1
+        ahead._waiting["a job"] = waiting
+    assert waiting.cancelled() and ahead.ahead == 0
+
+
+class Waiting:
+    """An engine whose job goes on until it is closed."""
+
+    def __init__(self, *_, **__):
+        self.began, self.closed = threading.Event(), threading.Event()
+
+    def start(self):
+        self.closed.clear()
+
+    def run(self, _job):
+        self.began.set()
+        assert self.closed.wait(20)
+
+    def close(self):
+        self.closed.set()
+
+
+def test_what_has_no_slot_when_the_engine_is_closed_never_runs(monkeypatch):
+    monkeypatch.setattr(pipeline, "Service", Waiting)
+    monkeypatch.setattr(pipeline.trials, "grade", lambda job, run: run(job))
+    runner = pipeline.LocalRunner(JailSpec(readable=()), wall="namespaces", slots=1)
+    running, waiting = runner.submit(JOB), runner.submit(JOB)
+    assert runner._service.began.wait(20)
+    runner.close()
+    assert running.done() and not running.cancelled() and waiting.cancelled()

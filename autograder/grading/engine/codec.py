@@ -230,11 +230,10 @@ _ARRAY_CODES = "bBhHiIlLqQfd"
 _TIMES = (dt.datetime, dt.date, dt.time, dt.timedelta)
 
 
-def _are_names(names: Any) -> bool:
+def _are_names(names: list[Any]) -> bool:
     """Tell whether texts may name a type and its fields: no more than plain words."""
     return (
-        isinstance(names, list)
-        and 0 < len(names) <= MAX_FIELDS
+        len(names) <= MAX_FIELDS
         and len({*names[1:]}) == len(names) - 1
         and all(
             type(name) is str

@@ -110,31 +110,26 @@ def _known(base: Any) -> type[Exception] | None:
 
 def _least(kinds: list[type[Exception]]) -> tuple[type[Exception], ...]:
     """Return the classes of which none is another's base, in their order."""
-    kept = [
+    return tuple(
         kind
         for kind in dict.fromkeys(kinds)
         if not any(other is not kind and issubclass(other, kind) for other in kinds)
-    ]
-    return tuple(kept[:8])
+    )
 
 
 def _made(
     name: str, kinds: tuple[type[Exception], ...], message: str, args: list[Any] | None
 ) -> Exception:
-    for bases in (kinds, *((kind,) for kind in kinds)):
-        if not bases:
-            continue
-        own = len(bases) == 1 and bases[0].__name__ == name
-        for given in ([message],) if args is None else (args, [message]):
-            try:
-                kind = bases[0] if own else type(name, bases, {"__module__": "__main__"})
-                error = _new(kind, given)
-                if str(error) != message:
-                    # Its class says what it says by a method of its own, or was given no message.
-                    told = {"__module__": "__main__", "__str__": lambda _self: message}
-                    error = _new(type(name, bases, told), given)
-            except Exception:
-                continue
+    given, place = [message] if args is None else args, {"__module__": "__main__"}
+    # All bases together, or where they do not go together the first alone that can be had.
+    for bases in filter(None, (kinds, *((kind,) for kind in kinds))):
+        with suppress(Exception):
+            own = [base.__name__ for base in bases] == [name]
+            error = _new(bases[0] if own else type(name, bases, place), given)
+            if str(error) != message:
+                # Its class says what it says by a method of its own, or was given no message.
+                told = {**place, "__str__": lambda _self: message}
+                error = _new(type(name, bases, told), given)
             return error
     return RuntimeError(f"{name}: {message}")
 
@@ -142,7 +137,7 @@ def _made(
 def _new(kind: type[Exception], given: list[Any]) -> Exception:
     try:
         return kind(*given)
-    except TypeError:  # JSONDecodeError and the like take more than their message
+    except Exception:  # JSONDecodeError and the like take more than their message
         return kind.__new__(kind, *given)
 
 

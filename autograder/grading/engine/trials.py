@@ -107,8 +107,6 @@ class _Seen:
     #: Functions whose answers were compared; those that followed what the package said.
     compared: set[str] = field(default_factory=set)
     follows: set[str] = field(default_factory=set)
-    #: Calls whose answers were the same although the package's was off.
-    independent: int = 0
     #: Test cells in which a call came to another end, and those among them where no answer
     #: of the package was off.
     differs: set[str] = field(default_factory=set)
@@ -256,7 +254,6 @@ class _Trials:
             seen.off_in_calls |= off
             seen.compared.add(was["function"])
             if _same(was, is_now):
-                seen.independent += off
                 continue
             seen.differs.add(name)
             if not explained:

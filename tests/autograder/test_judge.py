@@ -1,0 +1,160 @@
+"""The judge's own parts, without a jail: how long it waits, what it keeps, what it asks for."""
+
+import inspect
+import time
+
+import pytest
+
+from autograder.grading.engine import judge
+from autograder.grading.engine.codec import encode
+
+
+class Jail:
+    """Says how long a core was had, and whether one is wanted."""
+
+    def __init__(self, *answers):
+        self.answers = iter(answers)
+
+    def used_s(self):
+        return next(self.answers)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Time stands still but for what a test adds: `[now, processor time of the judge]`."""
+    now = [1000.0, 5.0]
+    monkeypatch.setattr(judge.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(judge.time, "process_time", lambda: now[1])
+    return now
+
+
+@pytest.mark.parametrize(
+    ("used_s", "here_s", "ready", "after_s", "latest_s", "more_s"),
+    [
+        (2.0, 0.0, True, 10, 99, 8.0),  # had 2 of 10 s: the others are still to come
+        (1.0, 1.0, True, 10, 99, 8.0),  # the judge's own share counts
+        (2.0, 0.0, False, 10, 99, None),  # waits for something else than a core
+        (8.0, 0.0, True, 10, 99, 2.0),
+        (8.1, 0.0, True, 10, 99, None),
+        (2.0, 0.0, True, 10, 15, 5.0),  # no longer than the notebook may take
+        (2.0, 0.0, True, 38, 99, 2.0),  # nor than four times what is allowed
+        (2.0, 0.0, True, 40, 99, None),
+    ],
+)
+def test_a_cell_that_waits_for_a_core_gets_the_time_it_missed(
+    clock, used_s, here_s, ready, after_s, latest_s, more_s
+):
+    patience = judge.Patience(Jail((3.0, True), (3.0 + used_s, ready)), 10.0, 1000.0 + latest_s)
+    assert patience.deadline == 1010.0
+    clock[0] += after_s
+    clock[1] += here_s
+    assert patience.more() is (more_s is not None)
+    if more_s is None:
+        assert (patience.deadline, patience.added_s) == (1010.0, 0.0)
+    else:
+        assert patience.deadline == 1000.0 + after_s + more_s
+        assert patience.added_s == patience.deadline - 1010.0
+
+
+def test_time_that_was_added_twice_adds_up(clock):
+    patience = judge.Patience(Jail((0.0, True), (2.0, True), (5.0, True)), 10.0, 2000.0)
+    for now, deadline in ((1010.0, 1018.0), (1018.0, 1023.0)):
+        clock[0] = now
+        assert patience.more() and patience.deadline == deadline
+    assert patience.added_s == 13.0
+
+
+def test_calls_are_kept_while_there_is_room(monkeypatch):
+    monkeypatch.setattr(judge, "TRANSCRIPT_CALLS", 3)
+    monkeypatch.setattr(judge, "TRANSCRIPT_CHARS", 4 * len(repr({"n": 1})))
+    calls = judge.Transcript()
+    for number in range(5):
+        calls.add({"n": number})
+    assert [call["n"] for call in calls.calls] == [0, 1, 2]
+    monkeypatch.setattr(judge, "TRANSCRIPT_CALLS", 9)
+    full = judge.Transcript()
+    for number in range(4):
+        full.add({"n": number})
+    full.add({"n": "more"})
+    full.add({"n": 1})
+    assert [call["n"] for call in full.calls] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("source", "lent"),
+    [
+        ("import math\nfrom a import b as c\nassert f(1)", "import math\nfrom a import b as c"),
+        ("%matplotlib inline\nimport math", "import math"),
+        ("import a\n### BEGIN HIDDEN TESTS\nimport b\n### END HIDDEN TESTS", "import a"),
+        ("def f():\n    import a", ""),
+        ("import (", ""),
+    ],
+)
+def test_of_a_test_later_cells_get_what_its_visible_part_imports(source, lent):
+    assert judge._imports(source) == lent
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("import math\nx = 1\ndef g(): return f(x)\nassert g()", {"f"}),
+        ("assert [f(n) for n in values]", {"f", "values"}),
+        ("class A:\n    y = f\n    def m(self): return late", {"f", "late"}),
+        ("%time y\nf(x)", {"f", "x"}),
+        ("f(", set()),
+        (
+            "import math\nthe_answer = 42\ndef hidden_tests():\n    secret = math.pi\n"
+            "    assert f(secret) == len([the_answer for unused in range(1)])\nhidden_tests()",
+            {"f", "len", "range"},
+        ),
+    ],
+)
+def test_the_learner_is_asked_for_what_a_test_takes_from_outside(source, names):
+    assert judge._names(source) - {"get_ipython"} == names
+
+
+def stand_in(**about):
+    def proxy():
+        """Is not seen."""
+
+    judge._tell(proxy, about)
+    return proxy
+
+
+def test_a_stand_in_has_the_docstring_and_the_signature_of_the_function():
+    parameters = [["x", 1, []], ["rest", 2, []], ["scale", 3, [encode(2.5)]], ["more", 4, []]]
+    told = stand_in(doc="Doubles.", parameters=parameters)
+    assert told.__doc__ == "Doubles."
+    assert str(inspect.signature(told)) == "(x, *rest, scale=2.5, **more)"
+    assert str(inspect.signature(stand_in(parameters=[["x", 0, []]]))) == "(x, /)"
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [7, ["x"], [["x", 9, []]], [["x", "1", []]], [["x y", 1, []]], [["x", 1, [["odd"]]]]],
+    ids=str,
+)
+def test_a_signature_that_is_none_is_left_out(parameters):
+    told = stand_in(doc=7, parameters=parameters)
+    assert told.__doc__ is None and str(inspect.signature(told)) == "()"
+
+
+def test_a_test_gives_a_function_plain_data():
+    assert judge._argument("f", [1, "a"]) == encode([1, "a"])
+    for given in ([len], {"key": len}):
+        with pytest.raises(TypeError, match="may give f plain data, not builtin"):
+            judge._argument("f", given)
+
+
+def test_an_alarm_rings_when_time_is_over_and_is_put_back():
+    before = judge.signal.getsignal(judge.signal.SIGALRM)
+    began = time.monotonic()
+    with judge._alarm(0.05) as alarm:
+        while time.monotonic() - began < 10:
+            pass
+    assert alarm.rang and time.monotonic() - began < 5
+    assert judge.signal.getsignal(judge.signal.SIGALRM) is before
+    assert judge.signal.getitimer(judge.signal.ITIMER_REAL) == (0.0, 0.0)
+    with judge._alarm(20) as quiet:
+        pass
+    assert not quiet.rang
