@@ -8,8 +8,9 @@ import pytest
 from autograder.grading.engine import answers, trials
 from autograder.grading.engine.codec import decode, encode
 from autograder.grading.engine.judge import TEST
+from autograder.grading.engine.service import package_folder
 from autograder.grading.engine.trials import grade
-from autograder.grading.engine.withheld import withhold
+from autograder.grading.engine.withheld import PACKAGE, package_without, withhold
 
 MM1_NAME = "servemath_helpers.queueing.mm1"
 NAN = float("nan")
@@ -215,6 +216,38 @@ def test_a_withheld_function_keeps_its_name_and_loses_its_body():
         namespace["f"](1)
     with pytest.raises(NotImplementedError):
         namespace["g"](1)
+
+
+def test_only_what_is_named_loses_its_body_and_all_of_it():
+    kept = "class A:\n    def f(self):\n        return 'mine'\n\n\ndef g():\n    return 'g'\n"
+    body = '    """Doc."""\n    secret = 1\n    return secret\n'
+    source = f"def f():\n{body}\n\n{kept}\n\ndef h(\n    x=2,\n):\n{body}"
+    stripped = withhold(source, ["h", "f"], "module")
+    assert kept in stripped and "secret" not in stripped
+    assert stripped.count('ask("module.f", _given)') == stripped.count("module.h") == 1
+    namespace = {}
+    exec(stripped, namespace)
+    assert namespace["A"]().f() == "mine" and namespace["g"]() == "g"
+    for name in "fh":
+        with pytest.raises(NotImplementedError, match="the exercise asks for it"):
+            namespace[name]()
+
+
+def test_the_package_is_copied_without_answers(tmp_path):
+    course = package_folder()
+    assert package_without([MM1_NAME, "servemath_helpers.cost.utilisation"], tmp_path) == tmp_path
+    copied = tmp_path / PACKAGE
+    files = {path.relative_to(course) for path in course.rglob("*.py")}
+    left = {path.relative_to(copied) for path in copied.rglob("*.py")}
+    gone = {path.as_posix() for path in files - left}
+    assert gone == {f"deep/{path.name}" for path in course.glob("deep/[a-z]*.py")} != set()
+    changed = {
+        path.as_posix()
+        for path in left
+        if (copied / path).read_text() != (course / path).read_text()
+    }
+    assert changed == {"queueing.py", "cost.py"}
+    assert f'ask("{MM1_NAME}", _given)' in (copied / "queueing.py").read_text()
 
 
 def test_a_function_that_is_not_there_cannot_be_withheld():

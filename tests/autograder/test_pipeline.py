@@ -105,6 +105,28 @@ def test_another_version_of_what_runs_cells_is_another_environment(monkeypatch, 
     assert fingerprint.fingerprint.__wrapped__() != mine
 
 
+@pytest.mark.parametrize("where", ["package", "engine"])
+def test_another_line_of_the_package_or_the_engine_is_another_environment(
+    monkeypatch, tmp_path, where
+):
+    for folder in ("package", "engine"):
+        (tmp_path / folder / "inner").mkdir(parents=True)
+        (tmp_path / folder / "inner" / "code.py").write_text("1")
+    monkeypatch.setattr(fingerprint, "package_folder", lambda: tmp_path / "package")
+    monkeypatch.setattr(fingerprint, "__file__", str(tmp_path / "engine" / "fingerprint.py"))
+    told = [fingerprint.fingerprint.__wrapped__()]
+    inner = tmp_path / where / "inner"
+    (inner / "read-me.txt").write_text("makes no difference")
+    assert fingerprint.fingerprint.__wrapped__() == told[0]
+    (inner / "code.py").write_text("2")
+    told.append(fingerprint.fingerprint.__wrapped__())
+    (inner / "facts.json").write_text("{}")
+    told.append(fingerprint.fingerprint.__wrapped__())
+    (inner / "facts.json").rename(inner / "others.json")
+    told.append(fingerprint.fingerprint.__wrapped__())
+    assert len({*told}) == 4
+
+
 def test_a_result_is_known_by_all_it_depends_on(of, monkeypatch):
     known = {of().key(JOB), of().key({**JOB, "limits": {"cell_s": 9}})}
     known |= {of(wall="Landlock").key(JOB), of(processes=9).key(JOB)}

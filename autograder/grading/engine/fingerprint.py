@@ -33,5 +33,5 @@ def fingerprint() -> str:
             if path.suffix in (".py", ".json"):
                 digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
                 digest.update(path.read_bytes())
-    digest.update(json.dumps(versions(), sort_keys=True).encode())
+    digest.update(json.dumps(versions()).encode())
     return digest.hexdigest()
