@@ -13,8 +13,8 @@ and a heap of these numbers gives the next to finish. The context is one sum.
 The loops below hold their state in local variables: that is where the time goes.
 
 One server alone knows all arrivals and runs to its end. In a fleet they are not known in
-advance: a `Live` server says when the row that it is about to begin will be over, and goes on
-when it is told that everybody who comes until then has been sent to it.
+advance: a `Live` server is told up to when everybody who comes has been sent to it, goes on until
+a row ends later, and says before when nobody will leave. Nobody need look at it until then.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
-from itertools import chain
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -172,7 +172,8 @@ class Live:
     queue: list[int] = field(default_factory=list)  # who was sent to it, in order of arrival
     finished: list[int] = field(default_factory=list)  # who left since it was last asked
     ready_s: float = 0.0  # when it begins to serve
-    answers: bool = False  # whether who leaves decides who comes
+    #: whether who leaves decides who comes: it then stops at the end of every row
+    answers: bool = False
 
 
 def run(plan: Plan, server: LLMServer) -> Outcome:
@@ -189,15 +190,15 @@ def serving(
     outcome: Outcome,
     cache: PrefixCache | None = None,
     live: Live | None = None,
-) -> Generator[tuple[float, bool], bool, None]:
+) -> Generator[tuple[float, float], float, None]:
     """Serve the plan or, if `live`, those of it who are sent.
 
     Yields
     ------
-    end_s, open : float, bool
-        When the row that comes next will be over, infinite if there is nothing to do; and
-        whether an arrival before that changes it. Send True when all who come until then
-        have been queued, False to have it planned anew.
+    quiet_s, steps : float, float
+        Before when nobody leaves and no cache changes, infinite if there is nothing to do;
+        and how many steps somebody who comes until then must have for this to stay true.
+        Send a time [s]: all who come until a nanosecond after it have been queued.
     """
     n = len(plan.arrival)
     arrival, total, reserved = plan.arrival, plan.total, plan.reserved
@@ -210,7 +211,7 @@ def serving(
     held, entry = outcome.held, outcome.entry
     ready = plan.ready  # prompts that were computed elsewhere
     queue: Sequence[int] = range(n) if live is None else live.queue
-    known = len(queue)
+    known, horizon = len(queue), math.inf if live is None else -math.inf
 
     iteration_s = server.step_time.iteration_s
     decoder = Decoder(server, plan.draws)
@@ -228,6 +229,11 @@ def serving(
     if server.kv_policy == "paged":
         pool = BlockPool(plan.capacity, int(server.block_tokens), float(server.watermark))
     free = capacity = plan.capacity
+    # While nobody leaves, who comes delays all others if no step becomes shorter by company:
+    # the next to leave is known some rows ahead.
+    foreseen = closed_form and not (chunked or pool or cache or rise < 0)
+    foreseen &= live is not None and not live.answers
+    foreseen = foreseen and all(a <= b for a, b in pairwise(base))
 
     waiting: list[int] = []  # ranks, a heap
     finishing: list[int] = []  # (step at which it finishes) * n + request, a heap
@@ -348,8 +354,17 @@ def serving(
                     given,
                 )
             )
-            if live is not None:
-                yield t + seconds, False
+            if t + seconds > horizon:
+                quiet_s, left = t + seconds, 0
+                if foreseen and not waiting and coming == known:
+                    left = finishing[0] // n - g if decoding else UNLIMITED
+                    for i in complete:
+                        if steps[i] < left:
+                            left = steps[i]
+                    quiet_s += left * (base[decoding + len(complete)] + rise * context)
+                horizon = yield quiet_s, left
+                while t + seconds > horizon:
+                    horizon = yield t + seconds, 0
                 known = len(queue)
             t += seconds
             if together:
@@ -391,12 +406,18 @@ def serving(
                     count, seconds = len(ends), float(ends[-1])
                 if not 0 <= seconds < math.inf:
                     raise _no_time(seconds)
-                if live is None:
+                if t + seconds <= horizon:
                     break
-                over = yield t + seconds, bool(awaited) and until == math.inf
+                quiet_s, left = t + seconds, UNLIMITED if awaited and until == math.inf else 0
+                if foreseen and known - coming <= 1:
+                    left = most
+                    if coming < known:
+                        left = min(most, steps[queue[coming]])
+                    quiet_s = t + left * (first_s + q * (left - 1))
+                horizon = yield quiet_s, left
+                if t + seconds <= horizon and known == len(queue):
+                    break
                 known = len(queue)
-                if over:
-                    break
             if not closed_form:
                 outcome.step_ends.append(t + ends)
             used = capacity - free
@@ -406,9 +427,12 @@ def serving(
             context += given
         elif coming < known:
             t = max(t, arrival[queue[coming]])
+            while t > horizon:
+                horizon = yield t, 0
+            known = len(queue)
             continue
         elif live is not None:
-            yield math.inf, True
+            horizon = yield math.inf, math.inf
             known = len(queue)
             continue
         else:
@@ -469,5 +493,5 @@ def serving(
         if chunked and complete:
             computing = [job for job in computing if job[1] < job[2]]
         if live is not None and live.answers and live.finished:
-            yield t, False  # whoever comes because of them may come at once
+            horizon = yield t, 0  # whoever comes because of them may come at once
             known = len(queue)

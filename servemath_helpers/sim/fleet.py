@@ -2,7 +2,7 @@
 
 A replica is the engine of one server. Where nobody's arrival depends on what happens (requests
 known in advance, a router that looks at nothing), each replica is run by itself. Otherwise the
-replicas are taken from event to event together, and each says when its next row ends.
+replicas are taken on together, and each says until when it need not be looked at.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush, heapreplace
 from typing import Any
 
 import numpy as np
@@ -131,16 +131,15 @@ class _Workload:
     """Requests of any kind: sizes now, arrivals as far as they are known."""
 
     requests: Requests  # arrivals are those known at the start, 0 for others
-    first: list[tuple[float, int]]  # (arrival, request) known at the start
+    #: (arrival, request) known at the start; None for `Requests`, all of which are
+    first: list[tuple[float, int]] | None
     next_of: Callable[[int, float], tuple[float, int] | None] | None
     answered: list[tuple[int, ...]] | None = None
 
 
 def _workload(work: Requests | ClosedLoop | Sessions, servers: Sequence[LLMServer]) -> _Workload:
     if isinstance(work, Requests):
-        return _Workload(
-            work, list(zip(work.arrival_s.tolist(), range(len(work)), strict=True)), None
-        )
+        return _Workload(work, None, None)
     n, think = len(work), work.think_s.tolist()
     sizes = Requests(np.zeros(n), work.prompt_tokens, work.output_tokens)
     if isinstance(work, ClosedLoop):
@@ -274,6 +273,11 @@ def simulate_fleet(
     return _together(_workload(work, servers), servers, route, ready)
 
 
+def _up(ready: list[float], now_s: float) -> Sequence[int]:
+    """Return the replicas that are up, or all if none is."""
+    return [r for r, ready_s in enumerate(ready) if ready_s <= now_s] or range(len(ready))
+
+
 def _together(
     work: _Workload,
     servers: list[LLMServer],
@@ -295,7 +299,10 @@ def _together(
     plans = [planned[id(server)] for server in servers]
     shared = Outcome.empty(plans[0])
     # Who is first is known when they come: arrivals and the order of arrival are filled in.
-    arrival, in_turn, by_turn = [0.0] * n, [0] * n, [0] * n
+    # Of `Requests` they are known from the start.
+    arrival, in_turn, by_turn = asked.arrival_s.tolist(), list(range(n)), list(range(n))
+    sent = by_turn if next_of is None else []
+    tolerance = 0.0 if next_of is None else SAME_INSTANT_S
     group: list[_Replica] = []
     for plan, server, ready_s in zip(plans, servers, ready, strict=True):
         ranks = (in_turn, by_turn) if server.order == "fcfs" else (plan.rank, plan.by_rank)
@@ -314,67 +321,73 @@ def _together(
     )
     load, tokens, total = view.in_system, view.tokens, plans[0].total
     last_ready = max(ready)
-    sent: list[int] = []
+    warming = last_ready > 0
     replica = [0] * n
     # This loop, like the engine's, is where the time goes. Who comes is known from the start
-    # (`first`, a stack) or brought by an answer (`later`, a heap).
-    first = sorted(work.first, reverse=True)
-    later: list[tuple[float, int]] = []
-    ends, is_open, woken = [math.inf] * size, [True] * size, [False] * size
-    events: list[tuple[float, int]] = []  # ends of rows; those that were planned anew are stale
+    # or brought by an answer (`later`, a heap).
+    later = work.first or []
+    heapify(later)
+    never = (math.inf, n)
+    soon = iter([*arrival[1:], math.inf])
+    # Until when a replica need not be looked at: for ever if it is idle. An entry of the heap is
+    # stale if that is no longer so.
+    quiet, least = [math.inf] * size, [math.inf] * size
+    events = [(math.inf, r) for r in everybody]
     send = [one.going.send for one in group]
     queues = [one.live.queue for one in group]
     all_finished = [one.live.finished for one in group]
-    finish = shared.finish
+    steps, finish = shared.steps, shared.finish
+    next_s = arrival[0] if next_of is None else later[0][0]
+    coming = 0
     while True:
-        next_s = first[-1][0] if first else math.inf
-        brought = bool(later) and later[0][0] < next_s
-        if brought:
-            next_s = later[0][0]
-        while events:
-            end_s, r = events[0]
-            if ends[r] == end_s:
-                break
+        quiet_s, r = events[0]
+        if quiet[r] != quiet_s:
             heappop(events)
-        else:
-            end_s = math.inf
-        if next_s <= end_s + SAME_INSTANT_S:
+        elif next_s <= quiet_s + tolerance:
             if next_s == math.inf:
                 break
-            i = (heappop(later) if brought else first.pop())[1]
+            i = coming if next_of is None else heappop(later)[1]
             view.now_s = next_s
-            if next_s < last_ready:
-                view.candidates = [r for r in everybody if ready[r] <= next_s] or everybody
-            else:
-                view.candidates = everybody
+            if warming:
+                view.candidates = _up(ready, next_s)
+                warming = next_s < last_ready
             r = route(view, i)
             if not 0 <= r < size:
                 raise ValueError(f"router must return a replica from 0 to {size - 1}, got {r!r}")
-            arrival[i], replica[i] = next_s, r
-            in_turn[i], by_turn[len(sent)] = len(sent), i
-            sent.append(i)
+            replica[i] = r
             queues[r].append(i)
             load[r] += 1
             tokens[r] += total[i]
-            if not is_open[r]:
-                continue
-            # It plans anew once all who come at this instant have been sent.
-            end_s, is_open[r], woken[r] = next_s, False, True
-        elif woken[r]:
-            woken[r] = False
-            end_s, is_open[r] = send[r](False)
+            if steps[i] < least[r]:
+                quiet[r], least[r] = next_s, 0
+                heappush(events, (next_s, r))
+            if next_of is None:
+                coming += 1
+                next_s = next(soon)
+            else:
+                arrival[i] = next_s
+                in_turn[i], by_turn[len(sent)] = len(sent), i
+                sent.append(i)
+                next_s = (later[0] if later else never)[0]
         else:
-            end_s, is_open[r] = send[r](True)
+            if next_of is None:
+                quiet_s, least[r] = send[r](next_s - 2 * SAME_INSTANT_S)
+                if quiet_s < next_s:
+                    quiet_s = next_s
+            else:
+                quiet_s, least[r] = send[r](quiet_s)
             finished = all_finished[r]
-            for i in finished:
-                load[r] -= 1
-                tokens[r] -= total[i]
-                if next_of is not None and (follower := next_of(i, finish[i])) is not None:
-                    heappush(later, follower)
-            finished.clear()
-        ends[r] = end_s
-        if end_s < math.inf:
-            heappush(events, (end_s, r))
+            if finished:
+                for i in finished:
+                    load[r] -= 1
+                    tokens[r] -= total[i]
+                    if next_of is not None and (follower := next_of(i, finish[i])) is not None:
+                        heappush(later, follower)
+                        if follower[0] < next_s:
+                            next_s = follower[0]
+                finished.clear()
+            quiet[r] = quiet_s
+            heapreplace(events, (quiet_s, r))
 
     order = np.array(sent)
     arrival_s = np.array(arrival)

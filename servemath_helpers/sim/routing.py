@@ -5,7 +5,7 @@ An argument out of range raises `ValueError`, which names it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -69,8 +69,16 @@ class FleetView:
         return 0 if cache is None else cache.hit(request, self.prompt_tokens[request])
 
 
+#: Uniform numbers are drawn so many at a time: one by one, a call takes longer than a choice.
+_AT_ONCE = 256
+
 # Called with the view and the index of the request; returns the index of a replica.
 Router = Callable[[FleetView, int], int]
+
+
+def _uniform(rng: np.random.Generator) -> Iterator[float]:
+    while True:
+        yield from rng.random(_AT_ONCE).tolist()
 
 
 def random_replica(rng: np.random.Generator) -> Router:
@@ -79,7 +87,7 @@ def random_replica(rng: np.random.Generator) -> Router:
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of randomness.
+        Source of randomness, from which is drawn ahead.
 
     Returns
     -------
@@ -93,7 +101,7 @@ def random_replica(rng: np.random.Generator) -> Router:
     >>> random_replica(np.random.default_rng(1))(view, 0) in range(3)
     True
     """
-    draw = generator(rng).random
+    draw = _uniform(generator(rng)).__next__
 
     def route(view: FleetView, request: int) -> int:
         return view.candidates[int(draw() * len(view.candidates))]
@@ -140,7 +148,10 @@ def least_loaded() -> Router:
     """
 
     def route(view: FleetView, request: int) -> int:
-        return min(view.candidates, key=view.in_system.__getitem__)
+        load = view.in_system
+        if len(view.candidates) == len(load):
+            return load.index(min(load))
+        return min(view.candidates, key=load.__getitem__)
 
     return route
 
@@ -153,7 +164,7 @@ def power_of_choices(d: int, rng: np.random.Generator) -> Router:
     d : int
         Replicas looked at, at least 1; drawn with replacement.
     rng : numpy.random.Generator
-        Source of randomness.
+        Source of randomness, from which is drawn ahead.
 
     Returns
     -------
@@ -181,7 +192,7 @@ def power_of_choices(d: int, rng: np.random.Generator) -> Router:
     True
     """
     whole("d", d, 1)
-    draw = generator(rng).random
+    draw = _uniform(generator(rng)).__next__
 
     def route(view: FleetView, request: int) -> int:
         up, load = view.candidates, view.in_system

@@ -61,6 +61,17 @@ def asked(n, rate, seed=0, blocks=False):
     )
 
 
+def replace_outputs(requests, output_tokens):
+    return Requests(
+        requests.arrival_s,
+        requests.prompt_tokens,
+        output_tokens,
+        requests.priority,
+        requests.block_hashes,
+        requests.hash_block_tokens,
+    )
+
+
 def exponential(rng, n, rate=1.0):
     return np.maximum(1, np.round(rng.exponential(1 / rate, n) * 1e6)).astype(int)
 
@@ -97,6 +108,28 @@ def test_replicas_taken_together_are_those_run_apart(policy):
     np.testing.assert_array_equal(together.sent, np.arange(400))
     for one, other in zip(together.replicas, apart.replicas, strict=True):
         np.testing.assert_array_equal(one.timeline.start_s, other.timeline.start_s)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("rate", [20, 60])
+def test_a_router_knows_who_is_there(policy, rate):
+    server = replace(SERVER, **POLICIES[policy])
+    requests = asked(400, rate, blocks=policy == "prefix cache")
+    # Answers of a token or two leave sooner than whoever was next to leave.
+    few = np.random.default_rng(5).integers(1, 4, 400)
+    short = np.arange(400) % 2 == 0
+    requests = replace_outputs(requests, np.where(short, few, requests.output_tokens))
+    seen, shortest = [], routing.least_loaded()
+
+    def route(view, request):
+        seen.append(list(view.in_system))
+        return shortest(view, request)
+
+    run = simulate_fleet(requests, server, 3, router=route)
+    came, left, where = run.requests.arrival_s, run.finish_s, run.replica
+    for i, now_s in enumerate(came):
+        there = left[:i] > now_s
+        assert np.bincount(where[:i][there], minlength=3).tolist() == seen[i], i
 
 
 @pytest.mark.no_cover
