@@ -41,19 +41,32 @@ HEADER = """\
 
 SOLUTION = """
 # %% {slug}__solution
-{code}
+def {slug}(x):
+    ### BEGIN SOLUTION
+    return {answer}
+    ### END SOLUTION
+
 """
 
-TEST = """
-# %% {slug}__{role}__{prop} points={points}
-{code}
-"""
+VISIBLE = '''
+# %% {slug}__visible__{prop} points={points}
+"""Visible: {about}."""
+{check}
 
-STUB = "def {slug}(x):\n    ### BEGIN SOLUTION\n    return {answer}\n    ### END SOLUTION\n"
-VISIBLE = '"""Visible: {about}."""\n{check}\n'
-HIDDEN = (
-    '"""Hidden: {about}."""\n\npass\n\n\n### BEGIN HIDDEN TESTS\n{check}\n### END HIDDEN TESTS\n'
-)
+'''
+
+HIDDEN = '''
+# %% {slug}__hidden__{prop} points={points}
+"""Hidden: {about}."""
+
+pass
+
+
+### BEGIN HIDDEN TESTS
+{check}
+### END HIDDEN TESTS
+
+'''
 
 #: grade_id -> points
 POINTS = {
@@ -66,41 +79,19 @@ POINTS = {
 
 def text_of(large="assert double(1000) == 2000", points=2, extra=""):
     """Return the assignment as py:percent, with a hidden test to change."""
-    double = [
-        SOLUTION.format(slug="double", code=STUB.format(slug="double", answer="2 * x")),
-        TEST.format(
-            slug="double",
-            role="visible",
-            prop="small",
-            points=1,
-            code=VISIBLE.format(about="a small number", check="assert double(2) == 4"),
-        ),
-        TEST.format(
-            slug="double",
-            role="hidden",
-            prop="large",
-            points=points,
-            code=HIDDEN.format(about="large numbers", check=large),
-        ),
+    cells = [
+        (SOLUTION, "double", {"answer": "2 * x"}),
+        (VISIBLE, "double", _test("small", "a small number", "assert double(2) == 4")),
+        (HIDDEN, "double", _test("large", "large numbers", large, points)),
+        (SOLUTION, "half", {"answer": "x / 2"}),
+        (VISIBLE, "half", _test("small", "a small number", "assert half(4) == 2")),
+        (HIDDEN, "half", _test("negative", "negative numbers", "assert half(-4) == -2")),
     ]
-    half = [
-        SOLUTION.format(slug="half", code=STUB.format(slug="half", answer="x / 2")),
-        TEST.format(
-            slug="half",
-            role="visible",
-            prop="small",
-            points=1,
-            code=VISIBLE.format(about="a small number", check="assert half(4) == 2"),
-        ),
-        TEST.format(
-            slug="half",
-            role="hidden",
-            prop="negative",
-            points=1,
-            code=HIDDEN.format(about="negative numbers", check="assert half(-4) == -2"),
-        ),
-    ]
-    return HEADER + "".join(double + half) + extra
+    return HEADER + "".join(text.format(slug=slug, **parts) for text, slug, parts in cells) + extra
+
+
+def _test(prop, about, check, points=1):
+    return {"prop": prop, "about": about, "check": check, "points": points}
 
 
 RIGHT = {

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import secrets
+import socket
 import subprocess
 import sys
 import time
@@ -80,8 +81,10 @@ class Server:
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             for path in runtime.glob("jpserver-*.json"):
-                with contextlib.suppress(ValueError):  # it is being written
-                    return json.loads(path.read_text())["url"]
+                with contextlib.suppress(ValueError, OSError):  # half written, or not yet true
+                    told = json.loads(path.read_text())
+                    socket.create_connection(("127.0.0.1", told["port"]), PATIENCE_S).close()
+                    return told["url"]
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(0.1)
                 break
@@ -186,24 +189,24 @@ def test_a_submission_that_cannot_be_graded_leaves_no_process_either(server, cou
     assert server.engine() == []
 
 
-def test_a_server_that_is_killed_takes_the_engine_with_it(course, tmp_path):
+def test_a_server_that_is_killed_takes_the_engine_with_it(server, course):
+    """The last of them: no server is left to others."""
     loop = "import time\ndef double(x):\n    time.sleep(1000)\n"
     small_course.hand_in(course, "slow", double=loop, half=RIGHT["half"])
-    with contextlib.closing(Server(course.root, tmp_path / "home")) as server:
-        button = subprocess.Popen(
-            [sys.executable, "-c", "import sys, urllib.request as r\n"
-             "r.urlopen(r.Request(sys.argv[1], method='POST',"
-             " headers={'Authorization': 'token ' + sys.argv[2]}))",
-             f"{server.url}formgrader/api/submission/{NAME}/slow/autograde", server._token],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            deadline = time.monotonic() + PATIENCE_S
-            while len(engine := server.engine()) < 4 and time.monotonic() < deadline:
-                time.sleep(0.05)
-            server.process.kill()
-        finally:
-            button.wait(60)
+    button = subprocess.Popen(
+        [sys.executable, "-c", "import sys, urllib.request as r\n"
+         "r.urlopen(r.Request(sys.argv[1], method='POST',"
+         " headers={'Authorization': 'token ' + sys.argv[2]}))",
+         f"{server.url}formgrader/api/submission/{NAME}/slow/autograde", server._token],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while len(engine := server.engine()) < 4 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        server.process.kill()
+    finally:
+        button.wait(60)
     assert len(engine) >= 4, server.said()  # zygote, judge, a jail's init and what waits for it
     _, alive = psutil.wait_procs(engine, timeout=30)
     assert alive == []

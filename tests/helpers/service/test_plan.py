@@ -35,7 +35,7 @@ def plan():
 def measured():
     """The first requests of a real run of vLLM."""
     run = published.server_run()
-    whole, first = run.measurement, slice(60)
+    whole, first = run.measurement, slice(30)
     requests = whole.requests
     return Measurement(
         Requests(
