@@ -16,7 +16,8 @@
 # This course teaches the arithmetic of serving language models: how many requests are in flight,
 # what a token costs, where the memory goes, how long somebody waits, and what a fleet does about
 # it. You need Python and school algebra; no GPU, no account, no network.
-#
+
+# %% [markdown]
 # ## The chapters
 #
 # Chapters 1 to 4 can be taken in any order, 1 first if queues are new to you; 5 uses all of them.

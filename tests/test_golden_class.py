@@ -1,5 +1,6 @@
 """The sample class, graded by plain `nbgrader autograde`, gets the scores it deserves."""
 
+import io
 import json
 import re
 import shutil
@@ -12,7 +13,7 @@ from nbgrader.api import Gradebook
 from rich.console import Console
 
 from autograder.cells import parse_grade_id
-from autograder.course import Course
+from autograder.course import HOME, Course
 from autograder.course.commands import run_nbgrader
 from autograder.demo.run import DemoError, refuse_a_real_class, remove, run
 from autograder.demo.sample_class import PREFIX, cases
@@ -80,6 +81,16 @@ def test_the_table_says_what_was_special(graded, student):
 def test_a_loop_without_an_end_is_stopped_at_the_limit_and_its_cells_are_named(graded):
     (note,) = graded.rows[PREFIX + "endless_loop"].notes
     assert re.fullmatch(rf"stopped after {LIMIT_S} s: cells [\d, ]+ \(littles_law\)", note)
+
+
+def test_the_read_me_shows_rows_of_this_table(graded):
+    stream = io.StringIO()
+    show_table(Console(file=stream, width=TABLE_WIDTH), graded.table)
+    text = stream.getvalue().replace(f"stopped after {LIMIT_S} s", "stopped after 10 s")
+    rows = [line.split() for line in text.splitlines()]
+    read_me = (HOME / "README.md").read_text(encoding="utf-8")
+    told = [line.split() for line in read_me.splitlines() if line.startswith(f" {PREFIX}")]
+    assert len(told) > 15 and [row for row in told if row not in rows] == []
 
 
 @pytest.mark.parametrize("student", sample_names())

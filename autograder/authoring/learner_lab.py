@@ -18,11 +18,11 @@ from autograder.files import write_atomically
 START = "start.ipynb"
 
 #: What a folder in which Jupyter looks for configuration holds for a learner. `page_config.json`
-#: leaves out what only staff need. `default_setting_overrides.json` lets links land: only in the
-#: mode "defer" does JupyterLab 4.6 know how tall what stands above a section is when a link opens
-#: the notebook; in its other modes it ends a screen beside the section, or at the top. The bundle,
-#: `servemath lab` and `binder/postBuild` take both files, `hub/install.py` the second: a hub's
-#: learners hand in with the assignment list.
+#: leaves out what only staff need. `default_setting_overrides.json` asks another host for no news,
+#: and lets links land: only in the mode "defer" does JupyterLab 4.6 know how tall what stands above
+#: a section is when a link opens the notebook; in its other modes it ends a screen beside the
+#: section, or at the top. The bundle, `servemath lab` and `binder/postBuild` take both files,
+#: `hub/install.py` the second: a hub's learners hand in with the assignment list.
 _LABCONFIG = Path(__file__).with_name("labconfig")
 
 #: What ``jupyter lab --config`` reads; Jupyter looks for none in the folder where it is started.

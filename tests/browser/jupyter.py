@@ -226,15 +226,16 @@ class Lab:
     def open(self, path: str) -> None:
         """Open a notebook by its path below the server's root and wait for its kernel."""
         self.goto(path)
-        self._until_the_notebook_is_ready(path)
+        self.until_ready(path)
 
     def reload(self, path: str) -> None:
         """Reload the page as the browser's own button does."""
         self.page.reload()
         self._until_it_is_there()
-        self._until_the_notebook_is_ready(path)
+        self.until_ready(path)
 
-    def _until_the_notebook_is_ready(self, path: str) -> None:
+    def until_ready(self, path: str) -> None:
+        """Wait until the notebook is the one shown and its kernel has started."""
         self.page.wait_for_function(
             """(path) => {
               const panel = window.jupyterapp.shell.currentWidget;
@@ -284,6 +285,14 @@ class Lab:
         self.page.wait_for_function(
             "() => window.jupyterapp.shell.currentWidget"
             ".sessionContext.session?.kernel?.status === 'idle'"
+        )
+
+    def in_kernel(self, code: str) -> None:
+        """Run code in the notebook's kernel without a cell of its own."""
+        self.page.evaluate(
+            "(code) => window.jupyterapp.shell.currentWidget"
+            ".sessionContext.session.kernel.requestExecute({code}).done",
+            code,
         )
 
     def cells(self) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """All labs in JupyterLab: predict, lock, adjust, fail, recover, save, come back."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -225,7 +226,7 @@ STICKS_OUT = """() => {
     .filter((one) => one.getBoundingClientRect().right > edge
       && one.getBoundingClientRect().width > 0
       // MathJax clips its copy for screen readers to one pixel.
-      && !one.closest('.noUi-base, .sm-scroll, mjx-assistive-mml'))
+      && !one.closest('.noUi-base, .sm-scroll, .sm-peek, mjx-assistive-mml'))
     .map((one) => one.outerHTML.slice(0, 200));
 }"""
 
@@ -238,7 +239,7 @@ def test_a_lab_fits_a_narrow_window_and_reads_well_in_the_dark(opened):
         opened.lab.command("apputils:change-theme", {"theme": theme})
         light = str(theme.endswith("Light")).lower()
         expect(opened.page.locator("body")).to_have_attribute("data-jp-theme-light", light)
-        for width in (640, 1280):
+        for width in (390, 640, 1280):
             opened.page.set_viewport_size({"width": width, "height": 900})
             assert opened.page.evaluate(STICKS_OUT) == []
             assert violations(opened.page, "critical", "serious") == []
@@ -288,3 +289,26 @@ def test_a_run_is_kept_as_it_goes_and_taken_up_after_a_restart(opened, chapter, 
     expect(opened.button("Lock my prediction")).to_be_hidden()
     assert opened.oracle.session.settings(part)[key] == moved
     opened.shows(part)
+
+
+#: The button measures this machine, with a model so small that it takes seconds.
+SMALL_MODEL = """
+from functools import partial
+from servemath_helpers.labs.accelerator import model, view
+from servemath_helpers.tinyllm.transformer import TINY
+model._OUTPUTS = (3, 5)
+view.measure_record = partial(model.measure_record, shape=TINY)
+"""
+
+
+@pytest.mark.parametrize("chapter", ["ch5_fleets_and_measurement"])
+def test_a_click_measures_my_machine_and_turns_to_it(opened, server_home):
+    opened.lab.in_kernel(SMALL_MODEL)
+    opened.button("Measure my machine").click()
+    expect(opened.notices.filter(has_text="Measured.")).to_be_visible(timeout=120_000)
+    mine = opened.root.get_by_role("button", name="My machine", exact=True)
+    expect(mine).to_have_class(re.compile("mod-active"))
+    expect(opened.button("Lock my prediction")).to_be_visible()
+    record = json.loads((server_home / "accelerator.json").read_text(encoding="utf-8"))
+    assert record["clock"] == "wall" and opened.lab.page_errors == []
+    (server_home / "accelerator.json").unlink()
