@@ -261,8 +261,7 @@ class _Comparison:
         if not share < _A_HAIR:
             return ""
         if self.rel_tol:
-            digits = round(-math.log10(self.rel_tol))
-            asked = f"{digits} digits have to be right, so nothing is rounded on the way."
+            asked = "nine digits have to be right, so nothing is rounded on the way."
         else:
             asked = "exactly that one is asked for: does a float round on the way?"
         return f" It is off by {share:.1g} of the right number; {asked}"

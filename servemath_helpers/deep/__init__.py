@@ -82,8 +82,9 @@ here lam is None.
         raise ValueError(f"functions must be those of one exercise, got {', '.join(named)}")
     finding = engine.examine(named)
     exercise = engine.asked_of(named)
+    words = finding.text.rpartition("\n")[2]
     said = {
-        engine.BROKEN: f"{MISSED}: its deep check finds a counter-example.",
+        engine.BROKEN: f"{MISSED}: its deep check finds a counter-example. {words}",
         engine.UNSOLVED: "not begun",
     }
     if len(named) == len(exercise.functions):

@@ -247,6 +247,7 @@ def _max_concurrent(deep: Deep) -> None:
         "one more request is let in as long as its whole cache fits into what weights and "
         "workspace leave",
         edges_say=[
+            (lambda **sizes: _room(**sizes) == 0, "no room is left: 0"),
             (
                 lambda **sizes: _room(**sizes) < 0,
                 "weights and workspace that do not fit leave no room: 0, never less",

@@ -30,9 +30,6 @@ def _release_gate(deep: Deep) -> None:
         scores = [dice.whole(0, 8) / 8 for _ in range(dice.whole(2, 4))]
         return {"scores": dice.sequence(scores), "gain": dice.whole(-1, 2) / 8, **limits, **asked}
 
-    def kinds(report: Any) -> list[str]:
-        return sorted(str(reason).partition(":")[0][:7] for reason in report["reasons"])
-
     def as_sure(
         gate: Any,
         scores: Any,
@@ -41,8 +38,8 @@ def _release_gate(deep: Deep) -> None:
         budget: float,
         p99_ms: float,
         cost: float,
-    ) -> bool:
-        """Tell whether a gain that is the same on each item is reported as it is."""
+    ) -> str | bool:
+        """Say what is wrong of the report of a gain that is the same on each item."""
         better = (
             type(scores)(score + gain for score in scores)
             if not hasattr(scores, "dtype")
@@ -51,13 +48,16 @@ def _release_gate(deep: Deep) -> None:
         report = gate(scores, better, p99_ms, slo_ms, cost, budget)
         failing = [("quality", gain <= 0), ("latency", p99_ms > slo_ms), ("cost", cost > budget)]
         named = [name for name, fails in failing if fails]
-        same = len(report) == 4 and close([report["mean_delta"], report["ci_low"]], [gain, gain])
-        told = all(str(reason).startswith(tuple(named)) for reason in report["reasons"])
-        return (
-            same
-            and told
-            and close([report["promote"], len(kinds(report))], [not named, len(named)])
-        )
+        if not close([report["mean_delta"], report["ci_low"]], [gain, gain]):
+            return f"each item gains {gain:g}: there is no doubt, so mean_delta and ci_low are that"
+        told = [str(reason) for reason in report["reasons"]]
+        right = len(told) == len(named) and all(map(str.startswith, sorted(told), sorted(named)))
+        if not right or len(report) != 4:
+            return (
+                f"the gates that fail are {', '.join(named) or 'none'}, and each has one reason "
+                "that begins with its name: a limit met exactly is met, and no gain is not enough"
+            )
+        return close(report["promote"], not named) or "promote is whether all three gates hold"
 
     def noise(seed: int) -> tuple[list[float], list[float]]:
         dice = Dice(seed)
@@ -65,15 +65,21 @@ def _release_gate(deep: Deep) -> None:
         gain = 0.03 if seed % 2 else 0.01  # surely a gain, and perhaps none
         return before, [round(score + dice.gauss(gain, 0.05), 3) for score in before]
 
-    def two_errors_below(gate: Any, seed: int) -> bool:
+    def two_errors_below(gate: Any, seed: int) -> str | bool:
         before, after = noise(seed)
         gains = [b - a for a, b in zip(before, after, strict=True)]
         mean = math.fsum(gains) / 40
         error = math.sqrt(math.fsum((gain - mean) ** 2 for gain in gains) / 40 / 40)
         report = gate(before, after, 1, 2, 1, 2)
         below = (mean - report["ci_low"]) / error
-        promoted = close(report["promote"], report["ci_low"] > 0)
-        return 1.8 < below < 2.15 and close(report["mean_delta"], mean) and promoted
+        if not close(report["mean_delta"], mean):
+            return "mean_delta is the mean of the differences, candidate less baseline"
+        if not 1.8 < below < 2.15:
+            return (
+                f"the low end of a 95 % interval lies about two standard errors of the mean "
+                f"difference below it, not {below:.3g}; here one is {error:.4f}"
+            )
+        return close(report["promote"], report["ci_low"] > 0) or "ci_low decides on quality"
 
     def of_pairs(gate: Any, seed: int) -> bool:
         before, after = noise(seed)
@@ -87,8 +93,7 @@ def _release_gate(deep: Deep) -> None:
     deep.holds(
         draw,
         as_sure,
-        "where every item gains the same, mean_delta and ci_low are that gain, and each gate that "
-        "fails has one reason; a limit met exactly is met, and no gain is not enough",
+        "the report has promote, mean_delta, ci_low and reasons, as the statement says",
         where=lambda scores, **_: len(scores) > 1,
         cases=14,
     )
@@ -338,8 +343,16 @@ def _validate_request(deep: Deep) -> None:
     deep.agrees(
         draw,
         found,
-        "each code says that one kind of fault is there, once, and the codes stand in the order of "
-        "the alphabet",
+        "each code that applies, once, in alphabetical order: bounds are inclusive, an int is fine "
+        "for a float, only ints count in the budget, whether the contract knows the two fields or "
+        "not",
+        edges_say=[
+            (
+                lambda req, contract: any(type(value) is bool for value in req.values()),
+                "a bool is neither an int nor a float: of the wrong type where a number is asked, "
+                "and 0 in the token budget",
+            )
+        ],
         where=lambda req, contract: all(
             rule.get("min", 0) <= rule.get("max", math.inf) for rule in contract["fields"].values()
         ),
@@ -371,7 +384,8 @@ def _validate_request(deep: Deep) -> None:
     deep.agrees(
         histograms,
         by_entropies,
-        "the mixture of both has so much more entropy, in nats, than the two have in the mean",
+        "both are divided by their sums, and JS is the mean, in nats, of how far each diverges "
+        "from their mixture, an empty bin adding 0",
         of="js_divergence",
         edges=[{"p": [1, 0], "q": [0, 3]}, {"p": [2, 2], "q": [1, 1]}, {"p": [5], "q": [2]}],
         rel_tol=1e-7,
@@ -459,8 +473,9 @@ def _burn_alert(deep: Deep) -> None:
     deep.agrees(
         draw,
         burning,
-        "a rule fires if in the minutes of its long window and in those of its short one, counted "
-        "back from now, so many times as may fail did fail, or more",
+        "a rule fires if both of its windows, the last 60 h minutes or what exists of them, burn "
+        "at its rate or faster: their errors over their totals, over the share that slo allows, in "
+        "exact numbers",
         where=windows,
         edges=[
             {

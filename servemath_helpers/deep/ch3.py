@@ -296,6 +296,9 @@ def _paged_blocks(deep: Deep) -> None:
             1: "allocated tokens are those for which memory is held: all places of all blocks",
             2: "waste is the share of all allocated places that stay empty, 0 where there are none",
         },
+        edges_say=[
+            (lambda lengths, block: sum(lengths) == 0, "with nothing to store it is (0, 0, 0.0)")
+        ],
         edges=[{"lengths": [], "block": 4}, {"lengths": (0, 0), "block": 4}],
     )
     deep.refuses(

@@ -114,6 +114,9 @@ def _lindley_waits(deep: Deep) -> None:
         draw,
         busy_periods,
         "service starts when all who came before are done, or at once, in the order given",
+        edges_say=[
+            (lambda arrivals, services: len(arrivals) == 0, "without requests there is no wait: []")
+        ],
         edges=[
             {"arrivals": [], "services": []},
             {"arrivals": [2, 2, 2], "services": [3, 0, 1]},

@@ -891,7 +891,7 @@ def _fit_step(deep: Deep) -> None:
             raise Unasked
         return parts, size
 
-    def best(fit: Any, rows: list[dict[str, Any]]) -> bool:
+    def best(fit: Any, rows: list[dict[str, Any]]) -> str | bool:
         """Move each coefficient to where the sum is least, the others as they are."""
         parts, size = usable(rows)
         found = fit(rows)
@@ -901,9 +901,15 @@ def _fit_step(deep: Deep) -> None:
             own = parts[::2, place]
             slope = (off @ own) / (own @ own or 1.0)
             moved = max(0.0, given[place] - slope)
-            wrong = abs(moved - given[place]) * size[place] > 1e-6
-            if wrong or given[place] < 0 or (size[place] == 0 and given[place] != 0):
-                return False
+            if given[place] < 0:
+                return f"no coefficient is below 0; {_FITTED[place]} is {given[place]:.3g}"
+            if size[place] == 0 and given[place] != 0:
+                return f"{_FITTED[place]} is 0: its field is 0 in rows 0, 2, 4, ..."
+            if abs(moved - given[place]) * size[place] > 1e-6:
+                return (
+                    "over rows 0, 2, 4, ... the sum of squared relative errors is the least; it is "
+                    f"less with {_FITTED[place]} = {moved:.3g} instead of {given[place]:.3g}"
+                )
         return sorted(found) == sorted((*_FITTED, "train_error", "held_out_error"))
 
     deep.holds(
@@ -924,7 +930,7 @@ def _fit_step(deep: Deep) -> None:
         unused, best, "the coefficient of a field that is 0 in all fitted rows is 0", cases=8
     )
 
-    def errors(fit: Any, rows: list[dict[str, Any]]) -> bool:
+    def errors(fit: Any, rows: list[dict[str, Any]]) -> str | bool:
         usable(rows)
         found = fit(rows)
         shares = []
@@ -937,7 +943,11 @@ def _fit_step(deep: Deep) -> None:
             own.sort()
             middle_two = (own[(len(own) - 1) // 2] + own[len(own) // 2]) / 2
             if abs(found[name] - middle_two) > 1e-6 * middle_two + 1e-9:
-                return False
+                return (
+                    f"{name} is the median of |fit / time - 1| over its rows, {middle_two:.4g} "
+                    f"here, not {found[name]:.4g}: rows 0, 2, 4, ... for train, "
+                    "1, 3, 5, ... for held out"
+                )
         return True
 
     deep.holds(

@@ -45,7 +45,7 @@ import random
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -320,6 +320,8 @@ class Deep:
             calls.always_none &= expected is not None  # it may be the answer
             found = comparison.difference(answer, expected)
             if found:
+                if not found.place and isinstance(answer, list) and isinstance(expected, list):
+                    found = replace(found, wanted=shown(expected), got=shown(answer))
                 told = _sentence(answer, found, asked.text, not calls.always_none)
                 own = words_of.get(found.place[0], "") if found.place else ""
                 raise _Broken("answer", told, at_an_edge(arguments) or own)
@@ -549,6 +551,8 @@ def _shown(
         form = _form_matters(promise, calls, arguments, until)
     lines = "\n".join(f"  {line}" for line in broken.told.splitlines())
     words = words or broken.words or promise.words
+    if form:
+        words = "an argument may come in each of the forms that the statement allows"
     return f"✗ {promise.of}: a counter-example.\n{lines}{form}\nWhat should hold: {words}."
 
 
@@ -561,7 +565,7 @@ def _form_matters(promise: _Promise, calls: _Calls, arguments: Arguments, until:
         promise.check(calls, simpler)
     except Exception:
         return ""
-    return f"\n  For {calls.text} it is right; the statement allows the other form too."
+    return f"\n  For {calls.text} it is right."
 
 
 def _too_slow(name: str, tried: int, all_s: float) -> str:

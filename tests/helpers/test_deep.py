@@ -281,7 +281,7 @@ def test_the_form_of_a_number_is_named_if_it_matters(promised):
     def declare(deep):
         deep.agrees(lambda dice: {"x": "2.50", "y": 1}, lambda x, y: float(x), "f is x")
 
-    said = "For <lambda>(x=0, y=0) it is right; the statement allows the other form too."
+    said = "For <lambda>(x=0, y=0) it is right."
     assert said in promised(declare, lambda x, y: x).text
     assert "it is right" not in promised(declare, lambda x, y: -1).text
     assert "it is right" not in promised(declare, lambda x, y: x + 1).text

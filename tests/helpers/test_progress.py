@@ -75,7 +75,7 @@ def test_questions_checks_and_deep_checks_are_counted(shell, kept, capsys):
         return lam * W
 
     deep_check(littles_law)
-    assert any("a counter-example" in step for step in progress().next)
+    assert any("a counter-example. What should hold: L = 0 is" in step for step in progress().next)
     now = progress().chapters[0]
     assert (now.answered, now.passing, now.deep, now.done) == (1, 1, 0, False)
     assert now.minutes < before.chapters[0].minutes
