@@ -302,7 +302,8 @@ def test_numbers_that_differ_by_a_hair_are_shown_to_the_last_digit(promised):
 
     found = promised(declare, lambda x, y: round(10**8 / 7))
     assert (
-        "but it returned 14285714. It is off by 2e-08 of the right number; 9 digits" in found.text
+        "but it returned 14285714. It is off by 2e-08 of the right number; nine digits"
+        in found.text
     )
 
 
