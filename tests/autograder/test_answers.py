@@ -1,6 +1,8 @@
 """What a question for a withheld answer is told, and what trials conclude; nothing runs."""
 
 import random
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -277,7 +279,21 @@ def test_near_answers_are_off_by_a_few_parts_in_ten_million():
 
 @pytest.mark.parametrize(
     "value",
-    [1.5, 0.0, float("inf"), 3, True, None, "a", [], [1, 2], (0.5, 1), {"a": 1.0, "b": "x"}],
+    [
+        1.5,
+        0.0,
+        float("inf"),
+        Decimal(0),
+        Fraction(0),
+        3,
+        True,
+        None,
+        "a",
+        [],
+        [1, 2],
+        (0.5, 1),
+        {"a": 1.0, "b": "x"},
+    ],
     ids=repr,
 )
 def test_far_answers_are_others_of_the_same_kind(value):

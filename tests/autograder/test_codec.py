@@ -209,8 +209,9 @@ def recursive_dict():
         "x" * (codec.MAX_BYTES + 1),
         np.zeros(codec.MAX_BYTES),
         1 << codec.MAX_INT_BITS,
+        range(10**30),
     ],
-    ids=["recursive list", "recursive dict", "items", "text", "array", "int"],
+    ids=["recursive list", "recursive dict", "items", "text", "array", "int", "range"],
 )
 def test_what_is_too_large_or_contains_itself_is_refused(value):
     with pytest.raises(NotPlainData):
@@ -445,6 +446,24 @@ def test_what_is_inside_stays_the_same_object(whole, inner, after):
     mutate(mine, whole(after))
     assert (mine[0] if isinstance(mine, list) else mine["a"]) is inner
     np.testing.assert_equal(inner, after)
+
+
+@pytest.mark.parametrize(
+    ("limit", "fits", "over"),
+    [
+        ("MAX_ITEMS", [0] * 5, [0] * 6),
+        ("MAX_ITEMS", {"a": 1, "b": [2]}, {"a": 1, "b": [2, 3]}),
+        ("MAX_BYTES", "x" * 5, "x" * 6),
+        ("MAX_BYTES", [b"xx", "xxx"], [b"xxx", "xxx"]),
+        ("MAX_DEPTH", [[[[[[]]]]]], [[[[[[[]]]]]]]),
+        ("MAX_DEPTH", {"a": [{"a": [{"a": []}]}]}, {"a": [{"a": [{"a": [[]]}]}]}),
+    ],
+)
+def test_what_is_at_a_limit_crosses_and_what_is_beyond_does_not(monkeypatch, limit, fits, over):
+    monkeypatch.setattr(codec, limit, 5)
+    assert crossed(fits) == fits
+    with pytest.raises(NotPlainData):
+        encode(over)
 
 
 def test_the_largest_integer_crosses_and_no_larger_one():

@@ -212,14 +212,15 @@ def made(path: Path, name: str, place: int) -> Mutant | None:
     return Mutant(path, start + 1, change, after)
 
 
-def drawn(part: str, count: int, seed: int, at: str = "") -> list[Mutant]:
+def drawn(part: str, count: int, seed: int, at: Sequence[str]) -> list[Mutant]:
     """Return so many breaks of a part, spread over its modules; another seed gives others."""
     roots = [HOME / name for name in PARTS[part]]
     files = {file for root in roots for file in ([root] if root.is_file() else root.rglob("*.py"))}
+    names = tuple(place.partition(":")[0] for place in at)
     chance = random.Random(f"{part} {seed}")
     every: list[tuple[Path, str, int]] = []
     for file in sorted(files):
-        if file.relative_to(HOME).as_posix().startswith(at.partition(":")[0]):
+        if file.relative_to(HOME).as_posix().startswith(names):
             here = [(file, *which) for which in mutants_of(file)]
             every += chance.sample(here, len(here))
     found: dict[str, Mutant] = {}
@@ -229,7 +230,7 @@ def drawn(part: str, count: int, seed: int, at: str = "") -> list[Mutant]:
         place = int((number + first) * len(every) / count)
         for which in every[place:]:
             mutant = made(*which)
-            if mutant is not None and f"{mutant.where}:".startswith(at):
+            if mutant is not None and f"{mutant.where}:".startswith(tuple(at)):
                 key = f"{mutant.where} {mutant.change}"
                 if found.setdefault(key, mutant) is mutant:
                     break
@@ -340,7 +341,8 @@ class Bench:
         os.environ["PYTHONPATH"] = str(self.root)
         sys.path[:] = [str(self.root), *sys.path[1:]]
         code = pytest.main([*PYTEST, f"--timeout={test_s:.0f}", *course.files], plugins=[course])
-        said = {"passed": code == 0, "failed": course.failed, "by_the_clock": course.by_the_clock}
+        passed = code in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+        said = {"passed": passed, "failed": course.failed, "by_the_clock": course.by_the_clock}
         os.write(tell, json.dumps({**said, "seconds": course.seconds}).encode())
 
     def write(self, path: Path, code: str) -> None:
@@ -354,6 +356,7 @@ class Bench:
         """Run the tests with a break; several times as long as they usually take is enough."""
         noticed = self._noticed.setdefault(mutant.path, Counter())
         first = [name for name, _ in noticed.most_common()]
+        whole = (self.root / mutant.path.relative_to(HOME)).read_text(encoding="utf-8")
         self.write(mutant.path, mutant.code)
         try:
             files = {name.partition("::")[0] for name in tests}
@@ -362,7 +365,7 @@ class Bench:
             limit_s = 60 + 4 * sum(here.values())
             found = self.run(Course(tests, first, far), 5 * NEAR_S, limit_s)
         finally:
-            self.write(mutant.path, mutant.path.read_text(encoding="utf-8"))
+            self.write(mutant.path, whole)
         if "::" in found.failed:
             noticed[found.failed] += 1
         return found
@@ -462,7 +465,7 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=60, help="breaks of each part")
     parser.add_argument("--seed", type=int, default=1, help="another one breaks other lines")
     parser.add_argument(
-        "--at", default="", metavar="FILE[:LINE]", help="breaks of this place alone"
+        "--at", nargs="+", default=[""], metavar="FILE[:LINE]", help="breaks of these"
     )
     parser.add_argument("--jobs", type=int, default=2, help="breaks at the same time")
     parser.add_argument("--verbose", action="store_true", help="tell what noticed each break")

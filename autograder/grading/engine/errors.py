@@ -37,7 +37,6 @@ def described(error: BaseException, causes: int = _MOST_CAUSES) -> list[Any]:
         [module, kind.__name__]
         for kind in type(error).__mro__
         if (module := getattr(kind, "__module__", "")) in ("builtins", *KNOWN_MODULES)
-        and kind is not object
     ]
     try:
         message = str(error)
