@@ -303,6 +303,24 @@ def test_far_answers_are_others_of_the_same_kind(value):
         assert value is None or type(off) is type(value)
 
 
+@pytest.mark.parametrize(
+    ("value", "others"), [(3, {2, 4, 5, 6}), (1, {2, 3}), (0, {1, 2}), (None, {1, 2, 3})]
+)
+def test_far_numbers_are_all_about_the_right_one(value, others):
+    assert {answers.Far(random.Random(n), []).of(value) for n in range(100)} == others
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "gap"),
+    [(2.0, 1.0, 3.0, 0.2), (0.0, 0.25, 1.25, 0.0), (float("inf"), 0.25, 1.25, 0.0)],
+)
+def test_far_numbers_are_off_by_a_share_up_or_down(value, low, high, gap):
+    seen = [answers.Far(random.Random(n), []).of(value) for n in range(100)]
+    middle = (low + high) / 2
+    assert low <= min(seen) < middle < max(seen) <= high
+    assert all(abs(number - value) >= gap for number in seen)
+
+
 def test_aimed_answers_are_off_only_where_the_call_asked():
     given = {"lam": 30, "mu": 50}
     assert told(answers.AIMED, MM1_NAME, given, [[30, 50], {}])[1] == 1

@@ -1,12 +1,18 @@
 """The judge's own parts, without a jail: how long it waits, what it keeps, what it asks for."""
 
 import inspect
+import os
+import socket
+import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from autograder.grading.engine import judge
+from autograder.grading.engine.channel import Channel
 from autograder.grading.engine.codec import encode
+from autograder.grading.engine.outputs import Outputs
 
 
 class Jail:
@@ -62,6 +68,38 @@ def test_time_that_was_added_twice_adds_up(clock):
         clock[0] = now
         assert patience.more() and patience.deadline == deadline
     assert patience.added_s == 13.0
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_flood_that_is_over_was_no_reason_to_stop(monkeypatch, ends):
+    """Whoever put out too much and is done all the same was not stopped."""
+    monkeypatch.setattr(judge, "FLOOD_GRACE_S", 5.0 if ends else 0.1)
+    ours, theirs = socket.socketpair()
+    leash, held = socket.socketpair()
+    out, err = (os.pipe() for _ in range(2))
+    jail = judge.Jail(judge.JailEnds(ours, leash, out[0], err[0]), None)
+    answering = Channel(theirs, 1000)
+
+    def learner():
+        number = answering.receive()["number"]
+        answering.send({"output": {"type": "stream", "name": "stdout", "text": "x" * 99}})
+        if ends:
+            time.sleep(0.1)
+        else:
+            assert held.recv(1) == judge.INTERRUPT
+        answering.send({"reply": {"done": True}, "to": number})
+
+    thread = threading.Thread(target=learner)
+    thread.start()
+    patience = SimpleNamespace(allowed_s=20.0, deadline=time.monotonic() + 20)
+    reply = jail.ask({}, Outputs(10, 20), patience)
+    thread.join(20)
+    jail.close()
+    assert reply == ({"done": True} if ends else {"done": True, "stopped": "flood"})
+    for end in (theirs, held):
+        end.close()
+    for _, write in (out, err):
+        os.close(write)
 
 
 def test_calls_are_kept_while_there_is_room(monkeypatch):
