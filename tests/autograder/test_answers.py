@@ -3,6 +3,7 @@
 import random
 from decimal import Decimal
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ STOPPED = {"score": None, "stopped": True}
 SLOW = {"seconds": 4.0}
 
 
-def verdict(ways, tests=("x",), notebook_s=60):
+def verdict(ways, tests=("x",)):
     """Return what `grade` finds where an exercise's runs go these ways, by mode."""
 
     def run(job):
@@ -56,7 +57,7 @@ def verdict(ways, tests=("x",), notebook_s=60):
         {"id": name, "slug": "a", "kind": TEST, "grade_id": f"a__hidden__{name}", "source": name}
         for name in tests
     ]
-    limits = {"notebook_s": notebook_s, "cell_s": 10}
+    limits = {"notebook_s": 60, "cell_s": 10}
     job = {"cells": cells, "own_work": {"a": ["p.a"]}, "withheld": [], "limits": limits}
     found = grade(job, run)["own_work"]
     return next((word for word, slugs in found.items() if slugs), "own"), found
@@ -68,6 +69,7 @@ def verdict(ways, tests=("x",), notebook_s=60):
         ("own", {"without": {}}),
         ("own", {}),
         ("own", {"far": {"off": True}}),
+        ("own", {"far": FOLLOWS, "with": {"score": 0.0}}),  # there is nothing to lose
         ("relying", {"far": FOLLOWS}),
         ("relying", {"far": {**FOLLOWS, "score": 0.6}}),
         ("relying", {"far": GIVES_UP, "exact": FAILS}),
@@ -98,8 +100,15 @@ def test_what_trials_show_decides_whose_work_it_is(expected, ways):
     assert verdict({"without": FAILS, **ways})[0] == expected
 
 
-def test_where_no_time_is_left_for_a_trial_a_person_looks():
-    assert verdict({"without": FAILS}, notebook_s=0)[0] == "unclear"
+@pytest.mark.parametrize("trials_run", range(5))
+def test_where_no_time_is_left_for_a_trial_a_person_looks(monkeypatch, trials_run):
+    times = iter([0.0] * (1 + trials_run) + [60.0] * 5)  # one to begin with, one for each trial
+    monkeypatch.setattr(trials, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    ways = {"without": FAILS, "far": GIVES_UP, "aimed": {"off": True}, "near": {"off": True}}
+    assert verdict(ways)[0] == ("own" if trials_run == 4 else "unclear")
+
+
+def test_a_better_score_that_came_of_the_answer_rests_on_it():
     assert verdict({"without": {"score": 0.6}, "far": FOLLOWS})[0] == "relying"
 
 

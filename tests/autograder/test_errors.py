@@ -153,7 +153,9 @@ def test_what_describes_no_exception_is_no_answer(said):
 
 
 def test_the_insides_of_an_exception_are_not_for_the_taking():
-    given = ["d", ["__cause__", 1], ["__class__", 2], ["note", 3], ["args", 4]]
+    given = ["d", ["__notes__", ["l", "a"]], ["__suppress_context__", True], ["note", 3]]
+    given += [["__class__", 2], ["args", 4]]
     came = raised(["ValueError", [["builtins", "ValueError"]], "m", ["l", "m"], given, None])
-    assert type(came) is ValueError and came.__cause__ is None
+    assert type(came) is ValueError
+    assert not hasattr(came, "__notes__") and not came.__suppress_context__
     assert came.note == 3 and came.args == ("m",)
