@@ -15,6 +15,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from autograder.authoring import learner_lab
 from autograder.course import HOME
 
 PROJECT = tomllib.loads((HOME / "pyproject.toml").read_text())["project"]
@@ -151,6 +152,16 @@ def test_binder_installs_what_learners_have_and_the_package():
     python = (folder / "runtime.txt").read_text().strip().removeprefix("python-")
     assert SpecifierSet(PROJECT["requires-python"]).contains(f"{python}.0")
     assert os.access(folder / "postBuild", os.X_OK)
+
+
+def test_bundle_binder_and_hub_take_learners_settings_from_one_place():
+    place = "autograder/authoring/labconfig"
+    files = {path.name: path.read_text() for path in (HOME / place).iterdir()}
+    assert learner_lab.settings("x") == {f"x/labconfig/{name}": files[name] for name in files}
+    for script in ("binder/postBuild", "hub/install.py"):
+        assert place in (HOME / script).read_text(), script
+    (defaults,) = (json.loads(text) for name, text in files.items() if "overrides" in name)
+    assert defaults["@jupyterlab/notebook-extension:tracker"] == {"windowingMode": "defer"}
 
 
 def test_conda_and_pyproject_ask_for_the_same_python():

@@ -54,9 +54,9 @@ def test_the_guides_write_five_files_by_hand_and_the_rest_is_derived(followed):
         )
     }
     derived.add(f"servemath_helpers/data/questions/{NEW_CHAPTER}.json")
-    # What `progress` knows, and where the section leads to its exercise.
+    # What `progress` and the start page know, and where the section leads to its exercise.
     derived |= {"servemath_helpers/data/course.json", f"release/{TO_CHAPTER}/theory.ipynb"}
-    derived.add(f"source/{TO_CHAPTER}/theory.ipynb")
+    derived |= {f"source/{TO_CHAPTER}/theory.ipynb", "release/start.ipynb"}
     assert followed[1] == by_hand | derived
 
 
