@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from servemath_helpers._validate import (
     finite_non_negative,
     finite_positive,
-    non_negative,
+    positive,
 )
 from servemath_helpers.quantities import (
     exact,
@@ -85,7 +85,7 @@ def replicas_for_slo(lam: float, mu: float, wq_max: float) -> int:
     mu : float
         Service rate of one replica [1/s], greater than 0.
     wq_max : float
-        Bound on the mean wait in the queue [s], greater than 0 unless lam is 0.
+        Bound on the mean wait in the queue [s], greater than 0.
 
     Returns
     -------
@@ -104,11 +104,9 @@ def replicas_for_slo(lam: float, mu: float, wq_max: float) -> int:
     (5, 6)
     """
     lam, mu = finite_non_negative("lam", lam), finite_positive("mu", mu)
-    wq_max = non_negative("wq_max", wq_max)
+    wq_max = positive("wq_max", wq_max)
     if lam == 0:
         return 1
-    if wq_max == 0:
-        raise ValueError("wq_max must be greater than 0 while requests arrive, got 0")
     stable = math.floor(lam / mu) + 1
     # Gallop to a c that meets the bound, then bisect: each wait costs c steps.
     high = stable

@@ -105,7 +105,7 @@ def moe_step_s(
     moe_layers : int
         Layers with experts, at least 1.
     expert_bytes : float
-        Bytes of one expert of one layer, greater than 0.
+        Bytes of one expert of one layer, at least 0.
     dense_bytes : float
         Bytes of what every token passes: attention, shared experts, embeddings; at least 0.
     n_active_params : int
@@ -141,7 +141,7 @@ def moe_step_s(
     read = experts_read(n_experts, experts_per_token, batch)
     weights = finite_non_negative("dense_bytes", dense_bytes) + read * whole(
         "moe_layers", moe_layers, 1
-    ) * finite_positive("expert_bytes", expert_bytes)
+    ) * finite_non_negative("expert_bytes", expert_bytes)
     n_gpus = whole("n_gpus", n_gpus, 1)
     bandwidth = n_gpus * finite_positive("bw_Bps", bw_Bps)
     flops = 2 * whole("n_active_params", n_active_params, 1) * batch

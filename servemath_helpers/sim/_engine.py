@@ -56,6 +56,7 @@ LOG_FIELDS = (
     "held",
     "reserved",
     "given",
+    "reread",
 )
 
 
@@ -352,6 +353,7 @@ def serving(
                     context + computing_held,
                     capacity - free,
                     given,
+                    earlier,
                 )
             )
             if t + seconds > horizon:
@@ -421,7 +423,7 @@ def serving(
             if not closed_form:
                 outcome.step_ends.append(t + ends)
             used = capacity - free
-            note((t, seconds, count, decoding, context, 0, 0, decoding, context, used, given))
+            note((t, seconds, count, decoding, context, 0, 0, decoding, context, used, given, 0))
             t += seconds
             g += count
             context += given

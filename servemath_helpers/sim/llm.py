@@ -88,7 +88,7 @@ class LLMResult(Served):
         line = self.timeline
         # Drafts make the growth uneven within a row; it is then taken as even.
         growth = line.given_tokens * np.maximum(line.steps - 1, 0) / 2
-        return line.steps * line.context_tokens + growth
+        return line.steps * line.context_tokens + growth + self._log["reread"]
 
     def _computed_tokens(self) -> int:
         """Tokens that the iterations computed, rejected drafts included."""
@@ -120,7 +120,8 @@ class LLMResult(Served):
         float or None
             Over the whole window, idle time included; None unless the step time is a
             `RooflineStep`. Every iteration reads all weights once (an `AchievedStep`: no
-            more experts than its tokens visit) and the context of those that decode.
+            more experts than its tokens visit) and the context of those that decode, and with
+            `rereads_prompt` the earlier tokens of prompts that it goes on with.
         """
         step = self.server.step_time
         if not isinstance(step, RooflineStep):

@@ -926,6 +926,11 @@ def hidden_tests():
             {"step_s": 2, "bytes": 32, "bound": "memory"},
             "On a tie the step is bound by memory.",
         ),
+        (
+            (4, 2, 2, 1, 0, 16, 4, 16, 2, 8, 8),
+            {"step_s": 3, "bytes": 16, "bound": "compute"},
+            "Nothing forbids experts of no bytes.",
+        ),
     )
     v3 = {
         "E": 256,

@@ -67,7 +67,7 @@ def test_replicas_needed_names_the_argument_it_refuses(values, name):
 
 @pytest.mark.parametrize(
     ("lam", "mu", "wq_max", "replicas"),
-    [(10, 3, 0.1, 5), (120, 30, 0.005, 6), (20, 0.5, 0.5, 43), (0, 3, 0, 1), (12, 3, 1e9, 5)],
+    [(10, 3, 0.1, 5), (120, 30, 0.005, 6), (20, 0.5, 0.5, 43), (0, 3, 1e-9, 1), (12, 3, 1e9, 5)],
 )
 def test_replicas_for_slo_of_known_loads(lam, mu, wq_max, replicas):
     assert capacity.replicas_for_slo(lam, mu, wq_max) == replicas
@@ -88,7 +88,13 @@ def test_a_wait_met_exactly_is_met():
 
 @pytest.mark.parametrize(
     ("values", "name"),
-    [((-1, 3, 1), "lam"), ((10, 0, 1), "mu"), ((10, 3, -1), "wq_max"), ((10, 3, 0), "wq_max")],
+    [
+        ((-1, 3, 1), "lam"),
+        ((10, 0, 1), "mu"),
+        ((10, 3, -1), "wq_max"),
+        ((10, 3, 0), "wq_max"),
+        ((0, 2, 0), "wq_max"),
+    ],
 )
 def test_replicas_for_slo_names_the_argument_it_refuses(values, name):
     with pytest.raises(ValueError, match=f"^{name} must be "):

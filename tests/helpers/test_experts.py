@@ -75,6 +75,10 @@ def test_one_expert_that_all_visit_is_a_dense_model():
     assert step["step_s"] == pytest.approx(dense["step_s"])
 
 
+def test_experts_of_no_bytes_leave_the_dense_part():
+    assert experts.moe_step_s(8, kv_bytes=0, **{**V3, "expert_bytes": 0})["bytes"] == 17_117_648_384
+
+
 def test_expert_parallelism_reaches_few_gpus_and_says_what_travels():
     assert experts.other_gpus_reached(256, 8, 8) == pytest.approx(4.63, abs=0.005)
     assert experts.other_gpus_reached(256, 8, 1) == 0
@@ -103,7 +107,7 @@ def test_the_busiest_over_the_mean(tokens, n_gpus, expected):
         ("batch", lambda: experts.moe_step_s(0, kv_bytes=0, **V3)),
         ("kv_bytes", lambda: experts.moe_step_s(1, kv_bytes=-1, **V3)),
         ("moe_layers", lambda: experts.moe_step_s(1, kv_bytes=0, **{**V3, "moe_layers": 0})),
-        ("expert_bytes", lambda: experts.moe_step_s(1, kv_bytes=0, **{**V3, "expert_bytes": 0})),
+        ("expert_bytes", lambda: experts.moe_step_s(1, kv_bytes=0, **{**V3, "expert_bytes": -1})),
         ("dense_bytes", lambda: experts.moe_step_s(1, kv_bytes=0, **{**V3, "dense_bytes": -1})),
         ("n_gpus", lambda: experts.other_gpus_reached(8, 2, 3)),
         ("n_gpus", lambda: experts.other_gpus_reached(8, 2, 0)),

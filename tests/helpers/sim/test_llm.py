@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 
@@ -391,6 +392,21 @@ def test_mfu_and_mbu_of_a_full_batch_are_those_of_the_roofline():
     # Decoding is bound by memory all the time, prefill reads the weights once.
     expected = (decoding + 141_107_412_992 / (8 * 3.35e12)) / (decoding + prefill)
     assert run.mbu() == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_prompt_that_is_read_again_moves_its_bytes():
+    # One prompt in four pieces of 1000: later ones read 1000 + 2000 + 3000 tokens again.
+    server = LLMServer(
+        step_time=LLAMA_70B, batching="chunked", max_batch=4, max_batched_tokens=1000
+    )
+    moved = []
+    for rereads in (False, True):
+        run = simulate_llm(
+            Requests([0.0], 4000, 1), dataclasses.replace(server, rereads_prompt=rereads)
+        )
+        moved.append(run.mbu() * run.finish_s[0] * 8 * 3.35e12)
+    assert moved[0] == pytest.approx(4 * LLAMA_70B.weight_bytes)
+    assert moved[1] - moved[0] == pytest.approx(6000 * LLAMA_70B.k)
 
 
 def test_warm_up_leaves_out_the_first_requests():
