@@ -31,7 +31,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.common.measured_rows import BatchRow, LoopRow, read_batches, read_loops
+from benchmarks.common.measured_rows import BatchRow, LeftOut, LoopRow, read_batches, read_loops
 from servemath_helpers import achieved
 from servemath_helpers.closedloop import closed_loop
 from servemath_helpers.sim import (
@@ -44,6 +44,7 @@ from servemath_helpers.sim import (
 
 DATA = Path(__file__).parent / "measured_data"
 OLD_ENGINE = "splitwise-2023"
+ENGINES = ("vllm", "trtllm", "sglang")
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Compared:
     """One row's predictions beside its measurements."""
 
     group: str
+    engine: str | None
     experts: bool
     tpot_s: tuple[float, float]  # measured, predicted
     tpot_error: float
@@ -60,17 +62,18 @@ class Compared:
 
 
 def compare_loop(row: LoopRow) -> Compared:
-    """Predict one point of a closed loop."""
+    """Predict one point of a closed loop; of an engine that nobody measured, with the mean."""
     loop = closed_loop(
         row.deployment,
         row.prompt,
         row.output,
         row.concurrency,
-        engine=row.engine,
+        engine=row.engine if row.engine in ENGINES else None,
         release=row.release,
     )
     return Compared(
         group=" ".join(map(str, row.measured_as)),
+        engine=row.engine,
         experts=row.experts,
         tpot_s=(row.tpot_s, loop.tpot_s),
         tpot_error=loop.tpot_s / row.tpot_s - 1,
@@ -92,6 +95,24 @@ def compare_batch(row: BatchRow) -> tuple[str, float, float]:
     return what, token_s / row.step_s - 1, first_s / row.prefill_s - 1
 
 
+def settings_path(run: Path) -> Path:
+    """Return where the settings of a run of vLLM are."""
+    return run.with_name(run.name.removesuffix(".gz").removesuffix(".csv") + ".json")
+
+
+def settings_of(run: Path) -> dict[str, Any]:
+    """Return the settings of a run of vLLM."""
+    path = settings_path(run)
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as problem:
+        raise ValueError(f"{path.name} is not JSON: {problem}") from None
+    needed = ("max_num_seqs", "max_num_batched_tokens")
+    if not isinstance(settings, dict) or not all(settings.get(name) for name in needed):
+        raise ValueError(f"{path.name} must have {' and '.join(needed)}")
+    return settings
+
+
 def vllm_server(settings: dict[str, Any]) -> LLMServer:
     """Return the policies of a run of vLLM; its step time is what calibration finds."""
     anything = LinearStep(base_s=0.01, per_decode_s=0, per_prefill_token_s=0, per_context_token_s=0)
@@ -111,8 +132,11 @@ def vllm_errors(runs: Sequence[Path]) -> dict[str, float | None]:
     """Return the largest held-out errors of mean times over runs of vLLM."""
     largest: dict[str, float | None] = {}
     for run in runs:
-        settings = json.loads(run.with_suffix(".json").read_text(encoding="utf-8-sig"))
-        found = calibrate(load_measurement_csv(run), vllm_server(settings)).held_out
+        try:
+            found = calibrate(load_measurement_csv(run), vllm_server(settings_of(run))).held_out
+        except ValueError as problem:
+            print(f"skipped {run.name}: {problem}")
+            continue
         errors = {"tpot": found.tpot, "e2e": found.e2e, "ttft": found.ttft}
         for name, error in errors.items():
             largest[name] = max(abs(error.bias), largest.get(name) or 0.0)
@@ -186,30 +210,59 @@ def main() -> None:
         parser.error(f"--data must be a folder, got {arguments.data}")
     start = perf_counter()
     compared: list[Compared] = []
-    left_out: list[str] = []
+    left_out: LeftOut = {}
     batches: list[tuple[str, float, float]] = []
-    for path in sorted(arguments.data.glob("closed_loop*.csv")):
+    files = [path for path in sorted(arguments.data.iterdir()) if path.is_file()]
+    read: set[Path] = set()
+
+    def tables(kind: str) -> Iterator[Path]:
+        """Yield the tables of a kind, gzipped or not."""
+        for path in files:
+            if path.name.startswith(kind) and path.name.endswith((".csv", ".csv.gz")):
+                read.add(path)
+                yield path
+
+    for path in tables("closed_loop"):
         found = []
-        for row in read_loops(path, left_out):
-            try:
-                found.append(compare_loop(row))
-            except ValueError as problem:  # such as experts that the GPUs cannot share
-                left_out.append(str(problem))
+        try:
+            for row in read_loops(path, left_out):
+                try:
+                    found.append(compare_loop(row))
+                except ValueError as problem:  # such as experts that the GPUs cannot share
+                    left_out.setdefault(str(problem), []).append(path.name)
+        except ValueError as problem:
+            print(f"skipped {path.name}: {problem}")
+            continue
         print(f"{path.name}: rows, median error of TPOT and of TTFT, TPOT inside the band")
         for line in table(
             [(c.group, c.tpot_error, c.ttft_error, "in" if c.tpot_inside else "out") for c in found]
         ):
             print(line)
         compared += found
-    for path in sorted(arguments.data.glob("splitwise*.csv")):
-        pairs = [compare_batch(row) for row in read_batches(path)]
+    for path in tables("splitwise"):
+        pairs = []
+        try:
+            for batch in read_batches(path, left_out):
+                pairs.append(compare_batch(batch))
+        except ValueError as problem:
+            print(f"skipped {path.name}: {problem}")
+            continue
         print(f"{path.name}: rows, median error of a decode step and of the prompts")
         for line in table([(*pair, "") for pair in pairs]):
             print(line)
         batches += pairs
-    for problem in dict.fromkeys(left_out):
-        print(f"left out {left_out.count(problem)} rows: {problem}")
-    runs = [p for p in sorted(arguments.data.glob("vllm_*.csv")) if p.with_suffix(".json").exists()]
+    for problem, where in left_out.items():
+        print(f"left out {len(where)} rows ({', '.join(where[:3])}): {problem}")
+    unknown = sorted({c.engine for c in compared if c.engine not in (None, *ENGINES)})
+    for engine in unknown:
+        n = sum(c.engine == engine for c in compared)
+        print(f"{n} rows of engine {engine!r}, which nobody measured: the mean of the engines")
+    runs = [path for path in tables("vllm_") if settings_path(path).is_file()]
+    read = read - {p for p in read if p.name.startswith("vllm_")}
+    read |= {*runs, *map(settings_path, runs)}
+    for path in files:
+        if path not in read and not path.name.startswith(("README", ".")):
+            print(f"skipped {path.name}: of none of the kinds, or a run without its settings")
     figures: dict[str, Any] = vllm_errors(runs)
     dense = [row for row in compared if not row.experts]
     experts = [row for row in compared if row.experts]
@@ -224,7 +277,7 @@ def main() -> None:
         "single_step_median_abs_err": absolute_median([pair[1] for pair in batches]),
         "single_prefill_median_abs_err": absolute_median([pair[2] for pair in batches]),
         "rows": n + len(batches),
-        "rows_left_out": len(left_out),
+        "rows_left_out": sum(map(len, left_out.values())),
         "seconds": perf_counter() - start,
     }
     if arguments.figure and compared:

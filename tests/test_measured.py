@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import json
 import shutil
 import subprocess
@@ -78,7 +79,8 @@ def test_a_folder_may_hold_some_of_the_files_and_others(tmp_path):
     printed, found = run("--data", str(tmp_path))
     assert found["rows"] == 10
     assert found["moe_tpot_median_abs_err"] is None
-    assert "vllm_without_settings" not in printed
+    assert "skipped vllm_without_settings.csv: " in printed
+    assert "skipped notes.txt: " in printed
 
 
 def test_what_is_no_folder_is_refused(tmp_path):
@@ -109,6 +111,61 @@ def test_rows_of_models_and_chips_that_nobody_knows_are_named_and_left_out(tmp_p
     assert "n_gpus must be a divisor of n_experts = 32" in printed
     assert "who/Knows-1T" in printed
     assert "abacus" in printed
+
+
+BROKEN = {
+    "ttft_ms": "",
+    "tpot_ms": "nan",
+    "tp": "x",
+    "concurrency": "0",
+    "prompt_tokens": "-5",
+    "output_tokens": "2.5",
+}
+
+
+def test_a_mixed_folder_is_read_as_far_as_it_goes(tmp_path):
+    header, *rows = (line.split(",") for line in LOOPS.read_text(encoding="utf-8").splitlines())
+    changed = [rows[i] for i in range(len(BROKEN))]
+    for row, (name, cell) in zip(changed, BROKEN.items(), strict=True):
+        row[header.index(name)] = cell
+    foreign, as_float, short = rows[10], rows[11], rows[12][:6]
+    foreign[header.index("engine")] = "lmdeploy"
+    as_float[header.index("tp")] = "1.0"
+    lines = [";".join(row) for row in (header, *changed, foreign, as_float, short)]
+    (tmp_path / "closed_loop_saved.csv").write_bytes("\r\n".join(lines).encode("utf-8-sig"))
+    # Columns in another order, one more, gzipped.
+    turned = [[*reversed(row), "more"] for row in (header, *rows[20:25])]
+    with gzip.open(tmp_path / "closed_loop_turned.csv.gz", "wt", encoding="utf-8") as file:
+        file.write("\n".join(map(",".join, turned)))
+    batches = (measured.DATA / "splitwise_a100.csv").read_text(encoding="utf-8").splitlines()[:3]
+    batches[2] = batches[2].replace("a100-80gb", "abacus")
+    (tmp_path / "splitwise_b.csv").write_text("\n".join(batches), encoding="utf-8")
+    for name in ("closed_loop_empty.csv", "splitwise_empty.csv", "vllm_empty.csv"):
+        (tmp_path / name).touch()
+    (tmp_path / "closed_loop_bytes.csv").write_bytes(bytes(range(256)))
+    (tmp_path / "closed_loop_other.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    (tmp_path / "vllm_empty.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "vllm_cut.csv").write_text("a\n1\n", encoding="utf-8")
+    (tmp_path / "vllm_cut.json").write_text("[1,", encoding="utf-8")
+    (tmp_path / "closed_loop_folder.csv").mkdir()
+
+    printed, found = run("--data", str(tmp_path))
+    assert found["rows"] == 2 + 5 + 1
+    assert found["rows_left_out"] == len(BROKEN) + 1 + 1
+    for row, name in enumerate(BROKEN, start=2):
+        assert f"(closed_loop_saved.csv row {row}): {name} must be a " in printed
+    assert "1 rows of engine 'lmdeploy', which nobody measured" in printed
+    assert "splitwise_b.csv row 3" in printed
+    for name in ("closed_loop_empty", "splitwise_empty", "vllm_empty", "closed_loop_bytes",
+                 "closed_loop_other", "vllm_cut"):  # fmt: skip
+        assert f"skipped {name}.csv: " in printed
+
+
+def test_a_broken_row_is_named_where_all_are_needed(tmp_path):
+    broken = LOOPS.read_text(encoding="utf-8").replace("190.955", "", 1)
+    (tmp_path / "loops.csv").write_text(broken, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"^loops.csv, row \d+: ttft_ms must be a number above 0"):
+        list(measured_rows.read_loops(tmp_path / "loops.csv"))
 
 
 def test_predictions_do_not_look_at_what_they_are_compared_with(tmp_path):

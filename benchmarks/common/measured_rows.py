@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from servemath_helpers import facts
 from servemath_helpers.deployment import Deployment
+from servemath_helpers.sim._textfiles import open_text
+
+#: Columns that a file must have; others may be absent.
+LOOP_COLUMNS = ("model", "system", "prompt_tokens", "output_tokens", "concurrency")
+LOOP_COLUMNS += ("tp", "ttft_ms", "tpot_ms")
+BATCH_COLUMNS = ("model", "gpu", "tp", "prompt_tokens", "batch", "output_tokens")
+BATCH_COLUMNS += ("prefill_ms", "step_ms")
+#: What an engine is called elsewhere.
+ENGINES = {"tensorrt-llm": "trtllm", "tensorrt_llm": "trtllm", "trt-llm": "trtllm"}
+
+Read = TypeVar("Read")
+#: What kept rows out, and which.
+LeftOut = dict[str, list[str]]
 
 #: What the sources call accelerators; other names are looked up as they stand.
 SYSTEMS = {
@@ -79,6 +93,62 @@ def _format(name: str) -> str | None:
     return FORMATS[name]
 
 
+def _whole(row: dict[str, str], name: str, default: int | None = None) -> int:
+    """Return a count of at least 1, also as a spreadsheet writes it (8.0)."""
+    cell = row.get(name, "")
+    if not cell and default is not None:
+        return default
+    value = _positive(row, name)
+    if value != int(value):
+        raise ValueError(f"{name} must be a whole number of at least 1, got {cell!r}")
+    return int(value)
+
+
+def _positive(row: dict[str, str], name: str) -> float:
+    """Return a finite number above 0."""
+    cell = row.get(name, "")
+    try:
+        value = float(cell)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} must be a number above 0, got {cell!r}")
+    return value
+
+
+def _rows(path: Path, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield each row with its number; a table may be gzipped, and its columns in any order."""
+    with open_text(path) as lines:
+        header = next(lines, "")
+        delimiter = max(",;\t", key=header.count)
+        names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
+        missing = [name for name in needed if name not in names]
+        if missing:
+            raise ValueError(f"it must have the columns {', '.join(missing)}")
+        reader = csv.reader(lines, delimiter=delimiter)
+        for cells in reader:
+            if any(cells):
+                stripped = [cell.strip() for cell in cells]
+                # Cells that a short row lacks are empty.
+                row = dict.fromkeys(names, "") | dict(zip(names, stripped, strict=False))
+                yield reader.line_num + 1, row
+
+
+def _each(
+    path: Path,
+    needed: tuple[str, ...],
+    read: Callable[[dict[str, str]], Read],
+    left_out: LeftOut | None,
+) -> Iterator[Read]:
+    for number, row in _rows(path, needed):
+        try:
+            yield read(row)
+        except ValueError as problem:
+            if left_out is None:
+                raise ValueError(f"{path.name}, row {number}: {problem}") from None
+            left_out.setdefault(str(problem), []).append(f"{path.name} row {number}")
+
+
 def layout(row: dict[str, str]) -> tuple[int, int, int]:
     """Return GPUs per copy of the attention, copies, and requests in flight of a row.
 
@@ -88,13 +158,13 @@ def layout(row: dict[str, str]) -> tuple[int, int, int]:
     say how often the attention is copied) hold n^2 in place of n: they repeat, figure by
     figure, rows with n.
     """
-    tp, copies = int(row["tp"]), int(row["attention_dp"] or 1)
-    cut, spread = int(row["moe_tp"] or 1), int(row["moe_ep"] or 1)
-    in_flight = int(row["concurrency"])
-    if row["attention_dp"] and cut == spread > 1 and tp * copies == cut * spread:
+    tp, copies = _whole(row, "tp"), _whole(row, "attention_dp", 1)
+    cut, spread = _whole(row, "moe_tp", 1), _whole(row, "moe_ep", 1)
+    in_flight = _whole(row, "concurrency")
+    if row.get("attention_dp") and cut == spread > 1 and tp * copies == cut * spread:
         in_flight *= copies
         return (1, cut, in_flight) if copies > 1 else (cut, 1, in_flight)
-    if not row["attention_dp"]:  # not given: as many as the experts need GPUs
+    if not row.get("attention_dp"):  # not given: as many as the experts need GPUs
         copies = max(1, cut * spread // tp)
     return tp, copies, in_flight * copies
 
@@ -119,49 +189,43 @@ def _deployment(
     )
 
 
-def read_loops(path: Path, left_out: list[str] | None = None) -> Iterator[LoopRow]:
+def _loop(row: dict[str, str]) -> LoopRow:
+    tp, copies, in_flight = layout(row)
+    kind = [row.get(name, "") for name in ("model", "system", "gemm", "moe", "precision")]
+    engine = row.get("engine", "").casefold()
+    return LoopRow(
+        deployment=_deployment(*kind, tp, copies),
+        engine=ENGINES.get(engine, engine) or None,
+        release=row.get("engine_version", ""),
+        prompt=_whole(row, "prompt_tokens"),
+        output=_whole(row, "output_tokens"),
+        # A pipeline of s stages works on s parts of the requests in turn.
+        concurrency=math.ceil(in_flight / _whole(row, "pp", 1)),
+        ttft_s=_positive(row, "ttft_ms") / 1e3,
+        tpot_s=_positive(row, "tpot_ms") / 1e3,
+    )
+
+
+def read_loops(path: Path, left_out: LeftOut | None = None) -> Iterator[LoopRow]:
     """Yield the rows of a closed_loop*.csv.
 
-    Where a list is given, rows of a model, accelerator or format that nobody knows are noted
-    there instead of ending it all.
+    Where a table is given, rows of a model, accelerator or format that nobody knows, and those
+    that are broken, are noted there instead of ending it all.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for row in csv.DictReader(file):
-            tp, copies, in_flight = layout(row)
-            stages = int(row["pp"] or 1)
-            try:
-                node = _deployment(
-                    *(row[name] for name in ("model", "system", "gemm", "moe", "precision")),
-                    tp,
-                    copies,
-                )
-            except ValueError as problem:
-                if left_out is None:
-                    raise
-                left_out.append(str(problem))
-                continue
-            yield LoopRow(
-                deployment=node,
-                engine=row["engine"] or None,
-                release=row["engine_version"],
-                prompt=int(row["prompt_tokens"]),
-                output=int(row["output_tokens"]),
-                # A pipeline of s stages works on s parts of the requests in turn.
-                concurrency=math.ceil(in_flight / stages),
-                ttft_s=float(row["ttft_ms"]) / 1e3,
-                tpot_s=float(row["tpot_ms"]) / 1e3,
-            )
+    return _each(path, LOOP_COLUMNS, _loop, left_out)
 
 
-def read_batches(path: Path) -> Iterator[BatchRow]:
-    """Yield the rows of a splitwise*.csv."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for row in csv.DictReader(file):
-            yield BatchRow(
-                deployment=_deployment(row["model"], row["gpu"], "", "", "", int(row["tp"]), 1),
-                prompt=int(row["prompt_tokens"]),
-                output=int(row["output_tokens"]),
-                batch=int(row["batch"]),
-                prefill_s=float(row["prefill_ms"]) / 1e3,
-                step_s=float(row["step_ms"]) / 1e3,
-            )
+def _batch(row: dict[str, str]) -> BatchRow:
+    return BatchRow(
+        deployment=_deployment(row["model"], row["gpu"], "", "", "", _whole(row, "tp"), 1),
+        prompt=_whole(row, "prompt_tokens"),
+        output=_whole(row, "output_tokens"),
+        batch=_whole(row, "batch"),
+        prefill_s=_positive(row, "prefill_ms") / 1e3,
+        step_s=_positive(row, "step_ms") / 1e3,
+    )
+
+
+def read_batches(path: Path, left_out: LeftOut | None = None) -> Iterator[BatchRow]:
+    """Yield the rows of a splitwise*.csv, as `read_loops` does."""
+    return _each(path, BATCH_COLUMNS, _batch, left_out)
