@@ -4,7 +4,9 @@ An entry says in one sentence what it tries, and then what it puts into a submis
 
 - `first`, `last`: cells before and after everything else;
 - `cells`: solutions, by exercise, in the place of honest ones; `solves` names the
-  exercises that are solved honestly, by default all others;
+  exercises that are solved honestly, by default some of the others, not the same ones in
+  each attack: what would lose points of honest work shows there, what would earn points
+  everywhere shows in those that nobody solved;
 - `files`, `links`, `fifos`, `sizes` (empty files of so many bytes): what lies in the
   folder beside the notebook.
 
@@ -23,6 +25,7 @@ import itertools
 import json
 import os
 import tomllib
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,6 +61,10 @@ for jail_open in (
     raise RuntimeError("not in a jail: this attack is not tried")
 """,
 }
+
+
+#: Exercises that an attacker solves honestly, if the attack does not name them.
+SOLVED = 3
 
 
 @dataclass(frozen=True)
@@ -157,9 +164,12 @@ class Hall:
 
     def honest_codes(self, attack: Attack) -> dict[str, str]:
         """Return the honest part of an attack."""
-        solved = self.chapter.points if attack.solves is None else attack.solves
-        codes = {slug: self.solution(slug) for slug in solved if slug not in attack.cells}
-        return {**codes, **attack.worth}
+        others = [slug for slug in self.chapter.points if slug not in attack.cells]
+        start = zlib.crc32(attack.name.encode()) % len(others)
+        solved = (others[start:] + others[:start])[:SOLVED]
+        if attack.solves is not None:
+            solved = [slug for slug in attack.solves if slug not in attack.cells]
+        return {**{slug: self.solution(slug) for slug in solved}, **attack.worth}
 
     def notebook(self, attack: Attack, blank: NotebookNode) -> NotebookNode:
         """Return the attack's notebook, made from one that is still to be solved."""

@@ -22,8 +22,9 @@ PR_SET_CHILD_SUBREAPER = 36
 
 TIMEOUT_S = 1200.0
 
-#: What the kernel gets to take away processes that were killed at the very end.
-GRACE_S = 30.0
+#: What the kernel gets to take away processes that were killed at the very end, and a keeper to
+#: remove hundreds of thousands of files on a busy machine.
+GRACE_S = 120.0
 
 #: A copy of an endless file ends here, whatever copies it.
 FILE_BYTES = 256 * 2**20

@@ -1359,15 +1359,16 @@ def test_the_filter_refuses_the_second_numbering_of_x86_64():
 
 @linux
 def test_honest_work_works(account):
+    # Imported before the fork, as the engine does: each jail would look through all fonts anew.
+    import matplotlib as mpl
+    from matplotlib import pyplot as plt
+
     def work():
         import multiprocessing
 
-        import matplotlib as mpl
         import numpy as np
 
         mpl.use("agg")
-        from matplotlib import pyplot as plt
-
         figure, axes = plt.subplots()
         axes.plot(np.linspace(0, 1, 50) ** 2)
         axes.set_title("$\\rho$")
