@@ -22,6 +22,7 @@ An argument out of range raises `ValueError`, which names it.
 from __future__ import annotations
 
 import copy
+import functools
 import math
 import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -218,16 +219,11 @@ def judge_plan(
     """
     option, name, replicas = _chosen(plan, _by_name(options))
     requests, server = _requests(trace), _server(option, name)
-    ttft_s, tpot_s = np.full((2, len(requests)), np.nan)
-    for first in range(min(replicas, len(requests))):
-        own = slice(first, None, replicas)
-        run = simulate_llm(
-            Requests(
-                requests.arrival_s[own], requests.prompt_tokens[own], requests.output_tokens[own]
-            ),
-            server,
-        )
-        ttft_s[own], tpot_s[own] = run.ttft_s, run.tpot_s
+    if "server" in option:  # its step time may be anybody's function
+        ttft_s, tpot_s = _played(requests, server, replicas)
+    else:
+        columns = requests.arrival_s, requests.prompt_tokens, requests.output_tokens
+        ttft_s, tpot_s = _remembered(*(one.tobytes() for one in columns), server, replicas)
     bounds = [
         finite_non_negative(f"slo[{key!r}]", _field(slo, key, "slo"))
         for key in ("ttft_s", "tpot_s")
@@ -240,10 +236,38 @@ def judge_plan(
         replicas * _price(option, name),
         exact_probability(_field(slo, "share", "slo"), "slo['share']"),
         requests.arrival_s,
-        frozen(ttft_s),
-        frozen(tpot_s),
+        ttft_s,
+        tpot_s,
         frozen(kept),
     )
+
+
+def _played(
+    requests: Requests, server: LLMServer, replicas: int
+) -> tuple[FloatArray, FloatArray]:
+    """Return TTFT and TPOT of each request."""
+    ttft_s, tpot_s = np.full((2, len(requests)), np.nan)
+    for first in range(min(replicas, len(requests))):
+        own = slice(first, None, replicas)
+        run = simulate_llm(
+            Requests(
+                requests.arrival_s[own], requests.prompt_tokens[own], requests.output_tokens[own]
+            ),
+            server,
+        )
+        ttft_s[own], tpot_s[own] = run.ttft_s, run.tpot_s
+    return frozen(ttft_s), frozen(tpot_s)
+
+
+@functools.lru_cache(maxsize=512)
+def _remembered(
+    arrivals: bytes, prompts: bytes, outputs: bytes, server: LLMServer, replicas: int
+) -> tuple[FloatArray, FloatArray]:
+    """Return the same, once for a trace: a plan is looked for, scored, and shown."""
+    requests = Requests(
+        np.frombuffer(arrivals), np.frombuffer(prompts, np.int64), np.frombuffer(outputs, np.int64)
+    )
+    return _played(requests, server, replicas)
 
 
 def plan_fleet(
@@ -275,15 +299,14 @@ def plan_fleet(
     >>> plan_fleet(*example())
     {'name': 'medium', 'replicas': 1}
     """
-    offered, records = _by_name(options), sequence("trace", trace)
-    _requests(records)  # also where nothing is on offer
+    offered, requests = _by_name(options), _requests(trace)  # also where nothing is on offer
     plans = [
         (replicas * _price(option, name), {"name": name, "replicas": replicas})
         for name, option in offered.items()
         for replicas in range(1, _most(option, name) + 1)
     ]
     for _, plan in sorted(plans, key=lambda priced: priced[0]):
-        if judge_plan(plan, records, offered.values(), slo).feasible:
+        if judge_plan(plan, requests, offered.values(), slo).feasible:
             return plan
     return None
 
