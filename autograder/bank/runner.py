@@ -12,7 +12,7 @@ import io
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 from nbformat import NotebookNode
@@ -55,6 +55,17 @@ def solution_source(notebook: NotebookNode, slug: str) -> str:
     raise ValueError(f"slug must name an exercise of the notebook, got {slug!r}")
 
 
+@functools.lru_cache(maxsize=1_000)
+def _compiled(source: str, label: str) -> tuple[CodeType, CodeType | None]:
+    """Return the code of a test cell, and of the value that it ends with: it runs many times."""
+    tree = ast.parse(source)
+    value = None
+    if tree.body and isinstance(last := tree.body[-1], ast.Expr):
+        value = compile(ast.Expression(last.value), label, "eval")
+        tree.body.pop()
+    return compile(tree, label, "exec"), value
+
+
 def run_test(cell: NotebookNode, namespace: dict[str, Any]) -> float:
     """Run a test cell, and return the points that nbgrader gives for what it shows.
 
@@ -70,13 +81,12 @@ def run_test(cell: NotebookNode, namespace: dict[str, Any]) -> float:
     Exception
         Whatever ends the test.
     """
-    label, worth = f"<{grade_id_of(cell)}>", points_of(cell)
-    tree = ast.parse(cell.source)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-    exec(compile(tree, label, "exec"), namespace)
-    if not isinstance(last, ast.Expr):
+    worth = points_of(cell)
+    body, last = _compiled(cell.source, f"<{grade_id_of(cell)}>")
+    exec(body, namespace)
+    if last is None:
         return worth
-    value = eval(compile(ast.Expression(last.value), label, "eval"), namespace)
+    value = eval(last, namespace)
     try:
         score = float(repr(value))
     except ValueError:

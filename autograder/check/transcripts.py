@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 from collections.abc import Callable, Mapping
+from types import CodeType
 from typing import Any
 
 from nbformat import NotebookNode
@@ -44,6 +46,11 @@ def transcript(notebook: NotebookNode, codes: Mapping[str, str]) -> dict[str, An
     return found
 
 
+@functools.lru_cache(maxsize=1_000)
+def _compiled(test: str) -> CodeType:
+    return compile(test, "<test>", "exec")
+
+
 def _asked(test: str, code: str) -> list[Any]:
     calls: list[Any] = []
     names: dict[str, Any] = {"__name__": "__main__"}
@@ -55,5 +62,5 @@ def _asked(test: str, code: str) -> list[Any]:
         for name, value in names.items()
     }
     with contextlib.suppress(Exception):
-        exec(compile(test, "<test>", "exec"), seen)
+        exec(_compiled(test), seen)
     return calls

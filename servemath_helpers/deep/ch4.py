@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from decimal import Context, Decimal, localcontext
@@ -418,6 +419,7 @@ def _erlang_b(deep: Deep) -> None:
     )
 
 
+@functools.lru_cache(maxsize=2**14)
 def _found(a: float, c: int) -> tuple[float, float]:
     """Return the share of arrivals that have to wait, and the mean number there, state by state."""
     weight, total, waiting, number = 1.0, 0.0, 0.0, 0.0
@@ -432,6 +434,7 @@ def _found(a: float, c: int) -> tuple[float, float]:
     return waiting / total, number / total
 
 
+@functools.lru_cache(maxsize=2**14)
 def _late(x: float, a: float, c: int) -> float:
     """Return the share of requests above x service times, by a clock that ticks at random.
 

@@ -38,6 +38,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import io
 import itertools
 import math
@@ -450,6 +451,13 @@ class Exercise:
     functions: tuple[str, ...]
     declare: Callable[[Deep], None]
 
+    @functools.cached_property
+    def promises(self) -> tuple[_Promise, ...]:
+        """What it declares: once, so that an oracle may remember what it has answered."""
+        deep = Deep(self.functions)
+        self.declare(deep)
+        return tuple(deep.promises)
+
 
 #: By the name of the first function that each asks for.
 EXERCISES: dict[str, Exercise] = {}
@@ -488,9 +496,7 @@ def examine(
     """Look for an input that breaks what an exercise promises of these functions."""
     first = next(iter(functions))
     asked = asked_of(functions)
-    deep = Deep(asked.functions)
-    asked.declare(deep)
-    promises = [one for one in deep.promises if one.of in functions]
+    promises = [one for one in asked.promises if one.of in functions]
     with contextlib.ExitStack() as quiet:
         quiet.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")

@@ -27,8 +27,9 @@ def shrink(arguments: Arguments, fails: Callable[[Arguments], bool]) -> Argument
     """
     trials = 0
     while True:
+        size = _size(arguments)
         for simpler in _simpler_arguments(arguments):
-            if _size(simpler) >= _size(arguments):
+            if _size(simpler) >= size:
                 continue
             trials += 1
             if trials > _TRIALS:
@@ -47,9 +48,11 @@ def _size(value: Any) -> tuple[int, int, float]:
     if isinstance(value, (list, tuple, np.ndarray)):
         count, length, far = _sum(list(value))
         return count, length + len(type(value).__name__), far
-    number = _number(value)
+    # Plain numbers, by far the most common, need not be read as texts are.
+    finite = type(value) is int or (type(value) is float and math.isfinite(value))
+    number = value if finite else _number(value)
     # A text as long as the number that it holds takes more to read.
-    return 1, len(repr(value)), min(abs(float(number)), 1e30) if number is not None else 0.0
+    return 1, len(repr(value)), float(min(abs(number), 1e30)) if number is not None else 0.0
 
 
 def alike(one: Any, other: Any) -> bool:

@@ -1,8 +1,13 @@
 """What a question for a withheld answer is told, and what trials conclude; nothing runs."""
 
+import importlib.util
+import marshal
 import random
+import subprocess
+import sys
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -355,3 +360,24 @@ def test_aimed_answers_are_off_only_where_the_call_asked():
 def test_a_question_that_is_none_is_refused(question):
     asked = answers.Answers([MM1_NAME], told_as(answers.EXACT))
     assert asked.answer(question, None) == answers.REFUSED
+
+
+def test_bytecode_that_comes_with_a_copy_is_that_of_its_source(tmp_path):
+    """Jails write none: without it each notebook would compile the package anew."""
+    copied = package_without(["servemath_helpers.queueing.mm1"], tmp_path) / "servemath_helpers"
+    modules = {*copied.rglob("*.py")}
+    for path in modules:
+        bytecode = Path(importlib.util.cache_from_source(str(path))).read_bytes()
+        assert marshal.loads(bytecode[16:]) == compile(path.read_bytes(), "", "exec"), path
+    assert len({*copied.rglob("*.pyc")}) == len(modules) > 100
+    assert "withheld_was_asked" in (copied / "queueing.py").read_text(encoding="utf-8")
+
+
+def test_a_copy_is_run_from_its_bytecode(tmp_path):
+    copied = package_without([], tmp_path)
+    asked = "import servemath_helpers.queueing as it; print(it.mm1.__code__.co_filename)"
+    (copied / "servemath_helpers/queueing.py").write_text("mm1 = None", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", asked], cwd=copied, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == str(copied / "servemath_helpers/queueing.py")
