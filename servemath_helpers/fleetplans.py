@@ -242,9 +242,7 @@ def judge_plan(
     )
 
 
-def _played(
-    requests: Requests, server: LLMServer, replicas: int
-) -> tuple[FloatArray, FloatArray]:
+def _played(requests: Requests, server: LLMServer, replicas: int) -> tuple[FloatArray, FloatArray]:
     """Return TTFT and TPOT of each request."""
     ttft_s, tpot_s = np.full((2, len(requests)), np.nan)
     for first in range(min(replicas, len(requests))):

@@ -1,20 +1,32 @@
 """What several files of tests begin with, made once for all workers of a run."""
 
 import fcntl
+import hashlib
+import json
 import os
 import shutil
+from dataclasses import astuple
 
 from autograder.authoring.release import release, scratch_course
+from autograder.bank import runner
+from autograder.cells import iter_test_cells
 from autograder.course import Course
+from autograder.files import write_atomically
+
+
+def _place(tmp_path_factory):
+    """Return a folder that all workers of a run share."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # each worker has a folder of its own in the run's
+    folder = base / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def made_once(tmp_path_factory, name, make):
     """Return a folder that `make` filled: by whichever worker came first; not to be changed."""
-    base = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        base = base.parent  # each worker has a folder of its own in the run's
-    folder = base / "shared" / name
-    folder.parent.mkdir(exist_ok=True)
+    folder = _place(tmp_path_factory) / name
     with (folder.parent / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
@@ -38,3 +50,20 @@ def released(tmp_path_factory, chapter):
 def copy_of(course, folder):
     """Return a copy of a course, to be changed."""
     return Course(shutil.copytree(course.root, folder, dirs_exist_ok=True))
+
+
+def run_once(tmp_path_factory):
+    """Return `bank.runner.run`, which runs a solution with the same tests once for all workers."""
+    folder, run = _place(tmp_path_factory), runner.run
+
+    def run_or_recall(notebook, slug, code, place=None):
+        if place is not None:
+            return run(notebook, slug, code, place)
+        tests = [cell for name, cell in iter_test_cells(notebook) if name.slug == slug]
+        key = hashlib.sha256(json.dumps([tests, slug, code], sort_keys=True).encode()).hexdigest()
+        path = folder / f"trial-{key}.json"
+        if not path.is_file():
+            write_atomically(path, json.dumps(astuple(run(notebook, slug, code))).encode())
+        return runner.Trial(*json.loads(path.read_text(encoding="utf-8")))
+
+    return run_or_recall

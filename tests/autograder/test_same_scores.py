@@ -21,6 +21,7 @@ from autograder.grading.engine.jail import why_not
 from autograder.grading.engine.trials import earned
 from autograder.grading.execute import ExecuteGraded
 
+from ..shared import run_once
 from .conftest import code_cell, notebook_of
 
 CHAPTERS = [chapter for chapter in Course.at().chapters() if bank.load(chapter)]
@@ -42,10 +43,12 @@ def solutions(exercise):
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_right_and_wrong_solutions_earn_the_same_points(chapter, executor, pipeline, tmp_path):
+def test_right_and_wrong_solutions_earn_the_same_points(
+    chapter, executor, pipeline, tmp_path, tmp_path_factory
+):
     notebook = nbformat.read(Course.at().source / chapter / "exercises.ipynb", as_version=4)
     exercises = bank.load(chapter)
-    plainly = functools.cache(functools.partial(run, notebook))
+    plainly = functools.partial(run_once(tmp_path_factory), notebook)
     jobs = []
     for number in range(max(len(solutions(exercise)) for exercise in exercises)):
         chosen = {

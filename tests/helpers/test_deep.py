@@ -21,6 +21,7 @@ from autograder.course import HOME, Course
 from servemath_helpers import deep
 from servemath_helpers.deep import deep_check, engine
 from servemath_helpers.deep.engine import Dice, Unasked, close, examine, exercise, root
+from servemath_helpers.deep.exactly import asked, from_
 from servemath_helpers.deep.limit import TooLong, Watch
 from servemath_helpers.deep.shrink import shrink
 
@@ -167,6 +168,21 @@ def test_an_oracle_says_what_is_refused_and_what_is_not_asked(promised):
     found = promised(declare, lambda x, y: x)
     assert "<lambda>(x=0, y=0) should raise ValueError, but it returned 0" in found.text
     assert "What should hold: x is at least 5." in found.text
+
+
+def test_an_oracle_of_numbers_answers_once():
+    answered = []
+
+    @asked(x=from_(0))
+    def oracle(x, waits=()):
+        answered.append((type(x), list(waits)))
+        return x
+
+    assert [oracle(x=5), oracle(x=5), oracle(x=5.0)] == [5, 5, 5]
+    assert [oracle(x=5, waits=[1]), oracle(x=5, waits=[1])] == [5, 5]  # lists are no keys
+    assert answered == [(int, []), (float, []), (int, [1]), (int, [1])]
+    with pytest.raises(Unasked):
+        oracle(x=-1)
 
 
 def test_a_property_shows_its_calls(promised):

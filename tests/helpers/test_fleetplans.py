@@ -16,7 +16,7 @@ from servemath_helpers.fleetplans import (
     plan_fleet,
     score_plan,
 )
-from servemath_helpers.sim import LinearStep, LLMServer, Requests, simulate_fleet
+from servemath_helpers.sim import LinearStep, LLMServer, Requests, simulate_fleet, simulate_llm
 
 EXAMPLE = example()
 
@@ -248,3 +248,23 @@ def test_traffic_is_drawn_within_its_bounds():
 def test_points_are_a_finite_number_of_at_least_zero(points):
     with pytest.raises(ValueError, match="points"):
         Credit(points)
+
+
+def test_a_plan_is_played_once_on_a_trace(monkeypatch):
+    played = []
+
+    def counted(requests, server):
+        played.append(len(requests))
+        return simulate_llm(requests, server)
+
+    monkeypatch.setattr(fleetplans, "simulate_llm", counted)
+    three, four = (one_second(n=n, output=3, most=2, kv=91) for n in (3, 4))
+    for _ in range(2):
+        assert judge_plan(plan("o0", 2), *three).kept.size == 3
+        assert judge_plan(plan("o0", 2), *four).kept.size == 4
+    assert played == [2, 1, 2, 2]
+    step = LinearStep(base_s=1, per_decode_s=0, per_prefill_token_s=0, per_context_token_s=0)
+    own = {**three.options[0], "server": LLMServer(step_time=step, max_batch=1)}
+    for _ in range(2):  # the step time of an own server may be anybody's function
+        judge_plan(plan("o0", 1), three.trace, [own], three.slo)
+    assert played[4:] == [3, 3]
