@@ -42,6 +42,7 @@ class HubLab(Lab):
 
     def __init__(self, page: Page, name: str) -> None:
         super().__init__(page, Server(f"{URL}/user/{name}", ""))
+        self.name = name
         page.wait_for_url(f"{URL}/user/{name}/lab*")
         page.set_default_timeout(60_000)
         self._until_it_is_there()

@@ -22,6 +22,15 @@ pytestmark = [pytest.mark.hub, pytest.mark.timeout(300)]
 CHAPTER = "ch1_serving_tradeoffs"
 #: What only one learner wrote, to look for everywhere.
 SECRET = "the-words-of-amal-alone-4711"
+#: What a learner would have run in a grader's browser.
+HOSTILE = "<img src=x onerror=window.ran_here=1> <script>window.ran_here=1</script>"
+#: Leaves a whole submission of another name: $0 is its folder, $1 the chapter.
+FORGE = (
+    'mkdir "$0" && cp ~/"$1"/exercises.ipynb "$0" && touch "$0"/submission_secret.txt '
+    '&& chmod 777 "$0"'
+)
+#: Pages of feedback that somebody has read.
+READ = {}
 COMMENT = "Say what it would cost as well."
 
 
@@ -65,6 +74,34 @@ def assignments(lab):
     )
 
 
+def submit(lab):
+    """Save the notebook, and press Submit in the list of assignments."""
+    lab.command("docmanager:save")
+    _, fetched, submitted = assignments(lab)
+    inbound = Path("/srv/nbgrader/exchange/servemath/inbound")
+    before = len([*inbound.glob(f"{lab.name}+*")])
+    fetched.get_by_role("button", name="Submit").click()
+    until(lambda: len([*inbound.glob(f"{lab.name}+*")]) == before + 1)
+    expect(submitted.first).to_be_visible()
+
+
+def fetched_feedback(lab):
+    """Press Fetch Feedback until there is a new page; return it, opened in JupyterLab."""
+    home = HOMES / lab.name
+    known = READ.setdefault(lab.name, set())
+
+    def fetched():
+        _, _, submitted = assignments(lab)
+        lab.page.locator("#refresh_assignments_list, #refresh_list").first.click()
+        submitted.get_by_role("button", name="Fetch Feedback").click()
+        return {*(home / CHAPTER / "feedback").glob("*/exercises.html")} - known
+
+    (page,) = until(fetched)
+    known.add(page)
+    lab.goto(str(page.relative_to(home)))
+    return lab.page.frame_locator(".jp-HTMLViewer iframe")
+
+
 def until(done, patience_s=90):
     """Wait until `done` gives something, and return it."""
     deadline = time.monotonic() + patience_s
@@ -89,36 +126,62 @@ def test_a_learner_logs_in_fetches_solves_and_submits(people, material):
     lab.open(f"{CHAPTER}/exercises.ipynb")
     for exercise in material.exercises[:-1]:
         lab.set_source(f"{exercise.slug}__solution", exercise.right[0].code)
-    lab.set_source("reflection__answer", SECRET)
-    lab.command("docmanager:save")
+    lab.set_source("reflection__answer", f"{SECRET} {HOSTILE}")
     picture(lab.page, "solved")
-    _, fetched, submitted = assignments(lab)
-    fetched.get_by_role("button", name="Submit").click()
-    expect(submitted.first).to_be_visible()
+    submit(lab)
     picture(lab.page, "submitted")
 
 
 def test_feedback_comes_back_through_the_assignment_list(people, material):
     until(lambda: len(pages_of_feedback()) >= 2)  # of two notebooks
     lab = people("amal")
-    _, _, submitted = assignments(lab)
-    lab.page.locator("#refresh_assignments_list, #refresh_list").first.click()
-    submitted.get_by_role("button", name="Fetch Feedback").click()
-    (page,) = until(lambda: [*(HOMES / "amal" / CHAPTER / "feedback").glob("*/exercises.html")])
-    picture(lab.page, "feedback-fetched")
+    frame = fetched_feedback(lab)
     total = sum(material.points.values())
     earned = total - material.points[material.exercises[-1].slug]
-    lab.goto(str(page.relative_to(HOMES / "amal")))
-    frame = lab.page.frame_locator(".jp-HTMLViewer iframe")
     expect(frame.locator(".total")).to_contain_text(f"{earned:g} of {total:g} points")
     picture(lab.page, "feedback")
 
 
+def test_the_next_attempt_is_refused_at_once_and_graded_when_it_is_time(people, material):
+    lab, last = people("amal"), material.exercises[-1]
+    lab.open(f"{CHAPTER}/exercises.ipynb")
+    lab.set_source(f"{last.slug}__solution", last.right[0].code)
+    submit(lab)
+    refused = fetched_feedback(lab).locator("body")
+    expect(refused).to_contain_text("10 minutes must lie between two attempts.")
+    expect(refused).to_contain_text("It takes none of your attempts: 1 of at most 12 were made")
+    picture(lab.page, "refused-attempt")
+    with (COURSE / "nbgrader_config.py").open("a") as config:
+        config.write("c.Attempts.pause_minutes = 0\n")  # holds from the next one on
+    submit(lab)
+    frame = fetched_feedback(lab)
+    total = f"{sum(material.points.values()):g}"
+    expect(frame.locator(".total")).to_contain_text(f"{total} of {total} points")
+    expect(frame.locator("body")).to_contain_text("This is attempt 2 of at most 12")
+    picture(lab.page, "second-attempt")
+
+
 def test_another_learner_submits_from_a_terminal(material):
+    before = len(pages_of_feedback())
     for command in ("fetch_assignment", "submit"):
         done = typed_by("bela", "nbgrader", command, CHAPTER)
         assert done.returncode == 0, done.stderr
-    until(lambda: len(pages_of_feedback()) >= 4)  # two notebooks each
+    until(lambda: len(pages_of_feedback()) >= before + 2)  # of two notebooks
+
+
+def test_a_submission_in_another_s_name_is_not_taken(hub):
+    name = f"amal+{CHAPTER}+2027-01-01 00:00:00.000000 UTC+forged"
+    forged = f"/srv/nbgrader/exchange/servemath/inbound/{name}"
+    done = typed_by("bela", "sh", "-c", FORGE, forged, CHAPTER)
+    assert done.returncode == 0, done.stderr
+    told = until(lambda: [line for line in as_staff("servemath", "watch", "--status").splitlines()
+                          if name in line])  # fmt: skip
+    assert told == [f"Not taken: {name}: it says that it is amal's and belongs to bela; where "
+                    "accounts and names of learners differ, set c.ExchangeCollect.check_owner = "
+                    "False"]  # fmt: skip
+    assert f"NOT TAKEN {name}" in (COURSE / "outcomes/watch.log").read_text()
+    attempts = COURSE / "attempts" / CHAPTER / "amal"
+    assert not any(name in path.read_text() for path in attempts.glob("*/attempt.json"))
 
 
 def test_a_grader_comments_in_formgrader_while_the_watcher_works(browser, hub):
@@ -132,6 +195,7 @@ def test_a_grader_comments_in_formgrader_while_the_watcher_works(browser, hub):
     theirs = page.locator("tbody a.name-shown", has_text="amal")
     page.goto(f"{URL}{theirs.get_attribute('href')}")
     expect(page.get_by_text(SECRET)).to_be_visible()
+    assert page.evaluate("() => window.ran_here") is None  # as ada
     comment = page.locator("#reflection__answer-comment")
     expect(comment).to_have_attribute("placeholder", re.compile(r"Rubric:\n- two numbers"))
     picture(page, "formgrader-rubric")
