@@ -26,12 +26,12 @@ PAIRS = [
     (Configuration(n_gpus=1), Configuration(n_gpus=1)),
 ]
 
+#: Prompts for which the cache of its configuration has no room.
+TOO_LONG = Workload(lam_rps=8, prompt_tokens=9000, mean_output=16, n_requests=50)
 
-def pairs(workload=CHAT):
-    return [
-        [(which, run(workload, each)) for which, each in zip("AB", both, strict=True)]
-        for both in PAIRS
-    ]
+
+def runs_of(configurations, workload=CHAT):
+    return [(which, run(workload, each)) for which, each in zip("AB", configurations, strict=False)]
 
 
 def picture(svg):
@@ -66,8 +66,13 @@ def test_a_context_as_small_as_a_page_does_not_mark_the_reservation():
 
 
 @pytest.mark.parametrize("goals", [SLO, VOLUME])
-@pytest.mark.parametrize("runs", pairs(), ids=range(len(PAIRS)))
-def test_act_two_is_drawn_for_every_state(runs, goals):
+@pytest.mark.parametrize(
+    "state",
+    [*((both, CHAT) for both in PAIRS), ([Configuration(n_gpus=2, reserve="0.1")], TOO_LONG)],
+    ids=[*range(len(PAIRS)), "nobody is served"],
+)
+def test_act_two_is_drawn_for_every_state(state, goals):
+    runs = runs_of(*state)
     for svg in (
         charts.goals_chart(runs, goals),
         charts.ttft_chart(runs, goals),
@@ -78,7 +83,7 @@ def test_act_two_is_drawn_for_every_state(runs, goals):
 
 
 def test_raw_numbers_stand_on_the_bars():
-    runs = pairs()[0]
+    runs = runs_of(PAIRS[0])
     texts = picture(charts.goals_chart(runs, SLO))[1]
     for _, each in runs:
         assert duration(each.ttft_p99_s) in texts and duration(each.tpot_p99_s) in texts
@@ -86,7 +91,7 @@ def test_raw_numbers_stand_on_the_bars():
 
 
 def test_the_histogram_counts_every_request():
-    runs = pairs()[0]
+    runs = runs_of(PAIRS[0])
     _, counts = charts._histogram(runs)
     assert {which: sum(bins) for which, bins in counts.items()} == {"A": 300, "B": 300}
 
@@ -98,7 +103,7 @@ def test_the_histogram_of_equal_times_has_a_width():
 
 
 def test_the_bound_is_drawn_only_where_it_lies_within_the_picture():
-    runs = pairs()[0]
+    runs = runs_of(PAIRS[0])
     assert "bound" in picture(charts.ttft_chart(runs, SLO))[1]
     assert "bound" not in picture(charts.ttft_chart(runs, Goals(ttft_slo_s=1e4)))[1]
 
@@ -106,7 +111,7 @@ def test_the_bound_is_drawn_only_where_it_lies_within_the_picture():
 def test_a_full_cache_is_marked():
     full = [("A", run(replace(CHAT, prompt_tokens=4096), Configuration(n_gpus=2)))]
     assert "full" in picture(charts.occupancy_chart(full))[1]
-    assert "full" not in picture(charts.occupancy_chart(pairs()[0]))[1]
+    assert "full" not in picture(charts.occupancy_chart(runs_of(PAIRS[0])))[1]
 
 
 def test_a_short_peak_of_the_cache_does_not_vanish():
@@ -117,15 +122,3 @@ def test_a_short_peak_of_the_cache_does_not_vanish():
     peak = 100 * one.kv_peak_tokens / one.configuration.kv_tokens
     top, bottom = 30 + 20, 280 - 46  # of the plot, and its axis ends at one percent
     assert lowest == pytest.approx(bottom - (bottom - top) * peak, abs=1)
-
-
-def test_a_run_in_which_nobody_is_served_is_drawn_empty():
-    huge = Workload(lam_rps=8, prompt_tokens=9000, mean_output=16, n_requests=50)
-    runs = [("A", run(huge, Configuration(n_gpus=2, reserve="0.1")))]
-    for svg in (
-        charts.goals_chart(runs, SLO),
-        charts.ttft_chart(runs, SLO),
-        charts.occupancy_chart(runs),
-        charts.frontier_chart(runs),
-    ):
-        picture(svg)
