@@ -5,6 +5,7 @@ import os
 
 import nbformat
 import pytest
+from nbgrader.api import InvalidEntry
 from sqlalchemy.exc import SQLAlchemyError
 
 from autograder.grading import submission
@@ -80,6 +81,13 @@ def test_an_error_is_told_in_one_line_with_whose_fault_it_is(error, told, fault)
     said = explain(error, "n")
     assert said.startswith(told) and said.isprintable() and len(said) <= 250
     assert fault_of(error) == fault
+
+
+def test_nbgraders_word_for_a_databases_error_is_the_machines_fault():
+    assert fault_of(InvalidEntry("a name twice")) == ""
+    wrapped = InvalidEntry("locked")
+    wrapped.__context__ = SQLAlchemyError("locked")
+    assert fault_of(wrapped) == "machine"
 
 
 def test_a_link_and_a_folder_are_no_notebook(folder):
