@@ -303,6 +303,15 @@ def test_the_form_of_a_number_is_named_if_it_matters(promised):
     assert "it is right" not in promised(declare, lambda x, y: x + 1).text
 
 
+def test_lists_of_another_length_are_shown_and_an_array_is_named(promised):
+    def declare(deep):
+        deep.agrees(lambda dice: {"x": np.array([3, 4]), "y": 1}, lambda x, y: [*x], "f is x")
+
+    assert "should return [0], but it returned []." in promised(declare, lambda x, y: []).text
+    found = promised(declare, lambda x, y: x if type(x) is list else [])
+    assert "For <lambda>(x=[3], y=0) it is right." in found.text
+
+
 def test_numbers_that_differ_by_a_hair_are_shown_to_the_last_digit(promised):
     def same(f, x, y):
         return f(x, y) == f(x, 0)
@@ -451,6 +460,7 @@ def test_no_handler_of_exceptions_swallows_the_end_of_time():
         ({"x": "7.50"}, lambda x: type(x) is str and float(x) > 0, {"x": "1"}),
         ({"x": Decimal("7.25")}, lambda x: x > 7.2, {"x": 7.25}),
         ({"x": Fraction(7, 4)}, lambda x: x in (1.75, 3), {"x": 1.75}),
+        ({"x": Decimal("7.55")}, lambda x: type(x) is Decimal and x > 7, {"x": Decimal("7.6")}),
         ({"x": Decimal("7.55")}, lambda x: x % 1 > 0, {"x": 0.5}),
         ({"x": Fraction(22, 7)}, lambda x: x > 3, {"x": Fraction(22, 7)}),
         ({"x": [4, 8, 1, 9]}, lambda x: 8 in x, {"x": [8]}),
