@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -64,6 +65,27 @@ def test_the_script_says_all_that_it_promises(figures):
 )
 def test_errors_on_what_was_fitted_are_well_within_the_aims(figures, key, aim):
     assert figures[key] < aim
+
+
+PRINTED = {
+    "calibrated simulator, mean TPOT of the worse run": "vllm_tpot_mean_err",
+    "mean E2E": "vllm_e2e_mean_err",
+    "mean TTFT": "vllm_ttft_mean_err",
+    "achieved roofline, TPOT, dense models": "dense_tpot_median_abs_err",
+    "TPOT, mixtures of experts": "moe_tpot_median_abs_err",
+    "TTFT, dense": "dense_ttft_median_abs_err",
+    "TTFT, mixtures of experts": "moe_ttft_median_abs_err",
+    "rows inside the printed 80 % band": "band_coverage",
+}
+
+
+def test_the_page_prints_what_the_script_finds(figures):
+    page = (ROOT / "docs" / "background" / "how-far-off.md").read_text(encoding="utf-8")
+    printed = dict(re.findall(r"^\| ([^|]+) \| ([0-9.]+) % \|", page, re.MULTILINE))
+    assert set(printed) == set(PRINTED)
+    for what, key in PRINTED.items():
+        digits = 1 if "." in printed[what] else 0
+        assert printed[what] == f"{100 * figures[key]:.{digits}f}", what
 
 
 @pytest.mark.parametrize("key", ["band_coverage", "ttft_band_coverage"])
