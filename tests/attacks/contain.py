@@ -24,7 +24,7 @@ TIMEOUT_S = 1200.0
 
 #: What the kernel gets to take away processes that were killed at the very end, and a keeper to
 #: remove hundreds of thousands of files on a busy machine.
-GRACE_S = 120.0
+GRACE_S = 600.0
 
 #: A copy of an endless file ends here, whatever copies it.
 FILE_BYTES = 256 * 2**20
