@@ -20,8 +20,8 @@ from .people import URL, HubLab, log_in, picture, typed_by
 pytestmark = [pytest.mark.hub, pytest.mark.timeout(300)]
 
 CHAPTER = "ch1_serving_tradeoffs"
-#: What only one learner wrote, to look for everywhere.
-SECRET = "the-words-of-amal-alone-4711"
+#: What only one learner wrote, to look for everywhere; copies of this file do not hold it.
+SECRET = "-".join(["the", "words", "of", "amal", "alone", "4711"])
 #: What a learner would have run in a grader's browser.
 HOSTILE = "<img src=x onerror=window.ran_here=1> <script>window.ran_here=1</script>"
 #: Leaves a whole submission of another name: $0 is its folder, $1 the chapter.
