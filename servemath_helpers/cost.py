@@ -40,7 +40,7 @@ def cost_per_million(hour_usd: Exact, tok_s: float, n_gpus: int = 1, util: float
     tok_s : float
         Tokens per second of all GPUs together at full use, greater than 0.
     n_gpus : int, optional
-        GPUs, at least 1.
+        GPUs, at least 0.
     util : float, optional
         Tokens served divided by tokens that could have been served, in (0, 1].
 
@@ -61,7 +61,7 @@ def cost_per_million(hour_usd: Exact, tok_s: float, n_gpus: int = 1, util: float
     >>> round(cost_per_million(hour_usd="2", tok_s=600, util=0.3), 4)
     3.0864
     """
-    spent = 1e6 * _money("hour_usd", hour_usd) * whole("n_gpus", n_gpus, 1)
+    spent = 1e6 * _money("hour_usd", hour_usd) * whole("n_gpus", n_gpus)
     served = finite_positive("tok_s", tok_s) * probability("util", util, zero_allowed=False)
     return spent / (_SECONDS_PER_HOUR * served)
 

@@ -124,7 +124,7 @@ def test_request_cost_adds_both_prices():
         ("hour_usd", lambda: cost.cost_per_million(-1, 1)),
         ("hour_usd", lambda: cost.cost_per_million("free", 1)),
         ("tok_s", lambda: cost.cost_per_million(1, 0)),
-        ("n_gpus", lambda: cost.cost_per_million(1, 1, 0)),
+        ("n_gpus", lambda: cost.cost_per_million(1, 1, -1)),
         ("util", lambda: cost.cost_per_million(1, 1, util=0)),
         ("util", lambda: cost.cost_per_million(1, 1, util=1.1)),
         ("served_tok", lambda: cost.utilisation(-1, 1)),
