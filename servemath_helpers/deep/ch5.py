@@ -901,10 +901,11 @@ def _fit_step(deep: Deep) -> None:
             own = parts[::2, place]
             slope = (off @ own) / (own @ own or 1.0)
             moved = max(0.0, given[place] - slope)
-            if given[place] < 0:
-                return f"no coefficient is below 0; {_FITTED[place]} is {given[place]:.3g}"
-            if size[place] == 0 and given[place] != 0:
-                return f"{_FITTED[place]} is 0: its field is 0 in rows 0, 2, 4, ..."
+            if given[place] < 0 or (size[place] == 0 and given[place] != 0):
+                return (
+                    "no coefficient is below 0, and that of a field that is 0 in rows 0, 2, 4, ... "
+                    f"is 0; {_FITTED[place]} is {given[place]:.3g}"
+                )
             if abs(moved - given[place]) * size[place] > 1e-6:
                 return (
                     "over rows 0, 2, 4, ... the sum of squared relative errors is the least; it is "
