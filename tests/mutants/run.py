@@ -228,12 +228,14 @@ def drawn(part: str, count: int, seed: int, at: Sequence[str]) -> list[Mutant]:
     first = chance.random()
     for number in range(count):  # equal steps through all modules give each its share
         place = int((number + first) * len(every) / count)
-        for which in every[place:]:
+        for which in every[place:] + every[:place]:
             mutant = made(*which)
             if mutant is not None and f"{mutant.where}:".startswith(tuple(at)):
                 key = f"{mutant.where} {mutant.change}"
                 if found.setdefault(key, mutant) is mutant:
                     break
+    if not found:
+        raise SystemExit(f"there is nothing to break at {' '.join(at)}")
     return sorted(found.values(), key=lambda mutant: (mutant.path, mutant.line))
 
 
