@@ -89,7 +89,7 @@ def test_no_picture_is_without_words():
 
 
 def plug_ins():
-    """Return our classes that nbgrader_config.py names."""
+    """Return our classes and functions that nbgrader_config.py names."""
     from traitlets.utils.importstring import import_item
 
     text = (HOME / "nbgrader_config.py").read_text(encoding="utf-8")
@@ -123,7 +123,7 @@ def test_the_reference_has_every_public_module_once():
 
 def test_the_reference_has_every_plug_in():
     text = (DOCS / "reference" / "grading.md").read_text(encoding="utf-8")
-    documented = set(re.findall(r"^\.\. autoclass:: (\S+)$", text, re.M))
+    documented = set(re.findall(r"^\.\. auto(?:class|function):: (\S+)$", text, re.M))
     assert {f"{cls.__module__}.{cls.__qualname__}" for cls in plug_ins()} <= documented
 
 
