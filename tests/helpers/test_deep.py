@@ -61,6 +61,13 @@ def test_no_line_of_a_solution_or_of_a_hidden_test_is_shipped(chapter):
         assert {line for line in lines & secret if not imports.match(line)} == set(), path
 
 
+@pytest.fixture(scope="module", autouse=True)
+def declared_anew():
+    """Have promises and their oracles run here, where lines are counted."""
+    for one in deep.exercises().values():
+        vars(one).pop("promises", None)
+
+
 @pytest.mark.parametrize(("chapter", "record"), CHECKED)
 def test_wrong_ideas_meet_a_counter_example(chapter, record):
     """Nearly all, also of those that visible checks catch; the solution in the text does not."""
@@ -530,6 +537,18 @@ def test_what_is_not_solved_yet_says_so(capsys):
 
     deep_check(littles_law)
     assert capsys.readouterr().out == "littles_law is not solved yet: come back then.\n"
+
+
+def test_what_is_too_slow_to_tell_leaves_the_record_alone(monkeypatch, capsys):
+    noted = []
+    monkeypatch.setattr(deep, "note", lambda *words: noted.append(words))
+    monkeypatch.setattr(engine, "examine", lambda functions: engine.Finding(engine.SLOW, "slow"))
+
+    def littles_law(lam=None, W=None, L=None):
+        return 0
+
+    deep_check(littles_law)
+    assert (capsys.readouterr().out, noted) == ("slow\n", [])
 
 
 def test_every_exercise_offers_a_check():

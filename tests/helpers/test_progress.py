@@ -7,7 +7,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from servemath_helpers import progress as module
-from servemath_helpers import reliability
+from servemath_helpers import questions, reliability
 from servemath_helpers.deep import deep_check
 from servemath_helpers.progress import DONE, MISSED, follow, note, own_file, progress
 from servemath_helpers.questions import check_yourself
@@ -20,6 +20,7 @@ def kept(tmp_path, monkeypatch):
     """Somebody learns here."""
     path = tmp_path / "home" / "progress.json"
     monkeypatch.setenv(module.VARIABLE, str(path))
+    monkeypatch.setattr(questions, "_missed", {})
     return path
 
 

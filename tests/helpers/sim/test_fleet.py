@@ -96,6 +96,13 @@ def test_one_replica_is_the_one_server_bit_for_bit(policy):
     assert (policy not in ("paged", "chunked paged")) == (alone.preemptions.sum() == 0)
 
 
+def test_arrivals_closer_than_an_instant_are_those_of_the_one_server():
+    apart_s = np.tile([0.4e-9, 1.5e-9, 3e-9, 0.3], 6)
+    requests = Requests(1.0 + np.cumsum(apart_s), 200, 20)
+    for router in ("round_robin", "least_loaded"):
+        assert_same(simulate_fleet(requests, SERVER, router=router), simulate_llm(requests, SERVER))
+
+
 @pytest.mark.parametrize("policy", POLICIES)
 def test_replicas_taken_together_are_those_run_apart(policy):
     server = replace(SERVER, **POLICIES[policy])
@@ -284,6 +291,8 @@ def test_a_cold_replica_gets_nothing_before_it_is_up():
     run = simulate_fleet(requests, SERVER, 2, router=turns, ready_s=[0.0, 0.55])
     assert (run.replica[:6] == 0).all()
     assert (run.replica[6:] == 1).any()
+    idlest = simulate_fleet(requests, SERVER, 2, router="least_loaded", ready_s=[0.55, 0.0])
+    assert idlest.replica[:6].tolist() == [1] * 6
     late = simulate_fleet(requests, SERVER, 2, ready_s=2.0)
     assert late.start_s.min() == 2.0
     assert late.replicas[0].start_s.min() == 2.0
