@@ -39,7 +39,7 @@ c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", "*.py"
 #: Namespaces are refused, Landlock is not: tests/container.py.
 CONTAINER = (
     *(sys.executable, str(HOME / "tests" / "container.py"), "--root"),
-    *("--show", sys.prefix, "--show", sys.base_prefix, "--"),
+    *("--show", str(HOME), "--show", sys.prefix, "--show", sys.base_prefix, "--"),
 )
 
 #: Arguments, configuration and surroundings of the command.

@@ -445,6 +445,21 @@ def test_a_chapter_without_a_release_is_told_in_a_sentence_whatever_the_path_hol
     assert load_outcome(tmp_path, NAME, "learner") is None
 
 
+def test_nobody_is_graded_as_if_the_course_had_no_engine(tmp_path):
+    make(tmp_path)
+    code = """
+import sys
+from nbgrader.apps.nbgraderapp import main
+sys.modules["autograder"], sys.argv = None, ["nbgrader", "autograde", "x"]
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.endswith("First: source .venv/bin/activate\n") and "x" not in done.stdout
+
+
 def test_an_empty_notebook_gets_the_course_cells_back(tmp_path):
     path = tmp_path / "exercises.ipynb"
     path.write_text('{"cells": []}')
