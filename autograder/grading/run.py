@@ -82,6 +82,7 @@ class GradingRun:
         with self._told_plainly():
             _ = self._executor.wall
         coming = self._open_outcomes()
+        self._lend_gradebook()
         self._watch_steps()
         if coming:
             self.ahead.expect(coming)
@@ -141,6 +142,17 @@ class GradingRun:
         """Say why what lies in a submission's folder is not graded; empty if it is."""
         return refusal(folder, self.graded_notebooks(folder.name), self._owners)
 
+    def _lend_gradebook(self) -> None:
+        """Let nbgrader ask the run's own gradebook about a submission: it opens one five times."""
+        begin = self._converter.init_assignment
+
+        @functools.wraps(begin)
+        def init_assignment(*names: str) -> None:
+            with self.gradebook.lent_to(autograde):
+                begin(*names)
+
+        self._converter.init_assignment = init_assignment
+
     def _watch_steps(self) -> None:
         """Have a reason kept for whatever stops a submission, or the run, in nbgrader's hands.
 
@@ -170,14 +182,6 @@ class GradingRun:
             *("convert_single_notebook", "set_permissions"),
         ):
             watch(name)
-        begin = converter.init_assignment
-
-        @functools.wraps(begin)
-        def init_assignment(*names: str) -> None:
-            with self.gradebook.lent_to(autograde):  # it opens one five times
-                begin(*names)
-
-        converter.init_assignment = init_assignment
         convert = converter.convert_notebooks
 
         @functools.wraps(convert)

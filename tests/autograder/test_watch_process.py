@@ -37,9 +37,9 @@ def released(tmp_path_factory):
     return small_course.released(tmp_path_factory)
 
 
-def start(exchange):
+def begin(exchange, *command):
     return subprocess.Popen(
-        [sys.executable, "-m", "autograder", "watch", NAME, "--poll", "0.1"],
+        [sys.executable, "-m", *command],
         cwd=exchange.course.root,
         env=environment(),
         stdin=subprocess.DEVNULL,
@@ -47,6 +47,10 @@ def start(exchange):
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+def start(exchange):
+    return begin(exchange, "autograder", "watch", NAME, "--poll", "0.1")
 
 
 def until(happened, watcher=None):
@@ -103,15 +107,7 @@ def test_killed_locked_out_doubled_and_stopped(released, tmp_path):
 
 
 def by_hand(exchange, *arguments):
-    return subprocess.Popen(
-        [sys.executable, "-m", "nbgrader", *arguments, NAME],
-        cwd=exchange.course.root,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    return begin(exchange, "nbgrader", *arguments, NAME)
 
 
 def test_commands_typed_beside_a_watcher_take_turns_with_it(released, tmp_path):
