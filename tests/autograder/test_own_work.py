@@ -63,8 +63,9 @@ def graded(notebooks, executor, pipeline, tmp_path):
             cell = nbformat.from_dict(cell)
             if name.endswith("__solution"):
                 cell.source = code
-                cells += [nbformat.v4.new_code_cell(before), cell]
-                cells.append(nbformat.v4.new_code_cell(after))
+                # How far answers are off follows from the notebook: with ids of its own it would vary.
+                cells += [nbformat.v4.new_code_cell(before, id="before"), cell]
+                cells.append(nbformat.v4.new_code_cell(after, id="after"))
             else:
                 cells.append(cell)
         executor.timeout = timeout

@@ -141,14 +141,16 @@ class _Trials:
         if not far.lost and not far.differs:
             return OWN, whole
         exact = self._seen(slug, EXACT)
-        if exact is None or self._limited(exact):
+        if exact is None or self._limited(exact, exact):
             return UNCLEAR, whole
         if exact.lost or exact.differs:
             return RELYING, whole
         if far.stopped:
-            return (UNCLEAR if self._limited(far) else RELYING), whole
+            return (UNCLEAR if self._limited(far, exact) else RELYING), whole
         aimed, near = self._seen(slug, AIMED), self._seen(slug, NEAR)
-        if aimed is None or near is None or self._limited(aimed) or self._limited(near):
+        if aimed is None or near is None:
+            return UNCLEAR, whole
+        if self._limited(aimed, exact) or self._limited(near, exact):
             return UNCLEAR, whole
         if aimed.follows or aimed.unexplained or aimed.stopped or near.follows:
             return RELYING, whole
@@ -172,13 +174,15 @@ class _Trials:
             return whole
         return frozenset(name for name in whole if calls[name] & seen.follows)
 
-    def _limited(self, seen: _Seen) -> bool:
+    def _limited(self, seen: _Seen, exact: _Seen) -> bool:
         """Tell whether a limit, and no trick, may have kept tests from passing.
 
-        What never ends without the answer, and took no time with it, rests on it.
+        What never ends without the answer, and took no time with it, rests on it; and so does
+        what asks on and on for another answer, and had asked little where it was told the right one.
         """
         slow = seen.stopped - self._quick()
-        return bool(slow) or (bool(seen.stopped) and seen.questions > MANY_QUESTIONS)
+        many = min(seen.questions, exact.questions) > MANY_QUESTIONS
+        return bool(slow) or (bool(seen.stopped) and many)
 
     def _quick(self) -> set[str]:
         """Return the tests that were done in a fraction of the time that a cell may take."""
