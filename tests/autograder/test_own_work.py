@@ -63,7 +63,7 @@ def graded(notebooks, executor, pipeline, tmp_path):
             cell = nbformat.from_dict(cell)
             if name.endswith("__solution"):
                 cell.source = code
-                # How far answers are off follows from the notebook: with ids of its own it would vary.
+                # How far answers are off follows from the notebook, its ids among the rest.
                 cells += [nbformat.v4.new_code_cell(before, id="before"), cell]
                 cells.append(nbformat.v4.new_code_cell(after, id="after"))
             else:

@@ -178,7 +178,7 @@ class _Trials:
         """Tell whether a limit, and no trick, may have kept tests from passing.
 
         What never ends without the answer, and took no time with it, rests on it; and so does
-        what asks on and on for another answer, and had asked little where it was told the right one.
+        what asks on and on where answers are off, and asked little where they were right.
         """
         slow = seen.stopped - self._quick()
         many = min(seen.questions, exact.questions) > MANY_QUESTIONS
