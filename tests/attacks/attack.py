@@ -177,12 +177,13 @@ class Hall:
         for slug, code in {**self.honest_codes(attack), **written}.items():
             solution_cell(blank, slug).source = code
         if attack.first:
-            cell = nbformat.v4.new_code_cell(self.fill(attack.first))
+            cell = nbformat.v4.new_code_cell(self.fill(attack.first), id="first")
             if attack.first_metadata:
                 cell.metadata["nbgrader"] = dict(attack.first_metadata)
             blank.cells.insert(0, cell)
-        for _ in range(attack.repeats if attack.last else 0):
-            blank.cells.append(nbformat.v4.new_code_cell(self.fill(attack.last)))
+        for number in range(attack.repeats if attack.last else 0):
+            last = nbformat.v4.new_code_cell(self.fill(attack.last), id=f"last-{number}")
+            blank.cells.append(last)
         return blank
 
     def lay_out(self, attack: Attack, folder: Path) -> None:

@@ -114,6 +114,8 @@ class _Seen:
     #: Tests that failed; those that were stopped or never ran.
     lost: frozenset[str] = frozenset()
     stopped: frozenset[str] = frozenset()
+    #: Tests that were done in a fraction of the time that a cell may take.
+    quick: frozenset[str] = frozenset()
     off: int = 0
     off_in_calls: bool = False
     questions: int = 0
@@ -180,20 +182,20 @@ class _Trials:
         What never ends without the answer, and took no time with it, rests on it; and so does
         what asks on and on where answers are off, and asked little where they were right.
         """
-        slow = seen.stopped - self._quick()
+        slow = seen.stopped - exact.quick - self._quick(self._result)
         many = min(seen.questions, exact.questions) > MANY_QUESTIONS
         return bool(slow) or (bool(seen.stopped) and many)
 
-    def _quick(self) -> set[str]:
+    def _quick(self, result: dict[str, Any]) -> frozenset[str]:
         """Return the tests that were done in a fraction of the time that a cell may take."""
-        cells = self._result["cells"]
-        return {
+        cells = result["cells"]
+        return frozenset(
             cell["grade_id"]
             for cell in self._job["cells"]
             if cell["id"] in cells
             and not cells[cell["id"]]["stopped"]
             and cells[cell["id"]]["seconds"] < self._job["limits"]["cell_s"] / 3
-        }
+        )
 
     # ----------------------------------------------------------------- one trial
 
@@ -217,7 +219,8 @@ class _Trials:
             if cell["id"] in result["cells"] and not result["cells"][cell["id"]]["stopped"]
         }
         lost = _lost(names, earned(self._job, result, slug))
-        seen = _Seen(lost=lost, stopped=lost - ran, off=result["off"])
+        quick = self._quick(result)
+        seen = _Seen(lost=lost, stopped=lost - ran, quick=quick, off=result["off"])
         seen.questions = result["questions"]
         for name in names:
             self._compare(name, self._calls(self._result, name), self._calls(result, name), seen)
