@@ -111,17 +111,16 @@ def _submitted_time(api: Any, assignment: str, student: str) -> datetime | None:
 def matches(pattern: str) -> list[str]:
     """Return the paths that match an absolute pattern.
 
-    The path of a course is no pattern, whatever it holds, and what is there under
-    exactly the name that the pattern has is meant as well.
+    The path of a course is no pattern, whatever it holds. A name that is there just as it is
+    written is meant, and no other: ``s[1]`` is ``s1`` only where there is no ``s[1]``.
     """
     root = max((root for root in _ROOTS if pattern.startswith(f"{root}/")), key=len, default="")
-    rest = pattern[len(root) :].split("/")
-    exact, path = [glob.escape(root)], root
-    for part in rest[1:]:
+    parts, path = [glob.escape(root)], root
+    for part in pattern[len(root) :].split("/")[1:]:
         path += f"/{part}"
-        exact.append(glob.escape(part) if glob.has_magic(part) and os.path.lexists(path) else part)
-    patterns = {"/".join([glob.escape(root), *rest[1:]]), "/".join(exact)}
-    return sorted({found for one in patterns for found in glob.glob(one)})  # noqa: PTH207
+        meant = part.strip("*") and glob.has_magic(part) and os.path.lexists(path)
+        parts.append(glob.escape(part) if meant else part)
+    return sorted(glob.glob("/".join(parts)))  # noqa: PTH207
 
 
 def _mend_addresses(config: Config, course: Course) -> None:

@@ -46,11 +46,14 @@ def test_everything_is_graded_and_stays_within_the_course(course):
 def test_one_student_is_that_student(course):
     hand_in(course, "s[1]", **WRONG)
     hand_in(course, "s1", **RIGHT)
+    other = course.autograded / "s1" / NAME / "exercises.ipynb"
+    before = other.stat().st_mtime_ns
     for command in ("autograde", "generate_feedback"):
         done = run_nbgrader(course.root, command, NAME, "--student=s[1]", "--force")
         assert done.returncode == 0, done.stderr
     totals = {one.student: one.total for one in collect(course, NAME).submissions}
     assert (totals["s[1]"], totals["s1"]) == (2.0, 5.0)
+    assert other.stat().st_mtime_ns == before
     assert (course.feedback / "s[1]" / NAME / "exercises.html").is_file()
 
 
@@ -64,12 +67,19 @@ def test_formgrader_finds_the_same_class(course, monkeypatch):
 
 def test_a_name_that_is_there_is_meant_and_the_course_s_path_is_no_pattern(tmp_path, monkeypatch):
     root = tmp_path / "[ab] course"
-    for place in ("[ab] course/s[1]", "[ab] course/s1", "a course/s1"):
+    for place in ("[ab] course/s[1]/a", "[ab] course/s1/a", "[ab] course/*/a", "a course/s1/a"):
         (tmp_path / place).mkdir(parents=True)
     monkeypatch.setattr(mends, "_ROOTS", {str(root)})
-    assert mends.matches(f"{root}/s[1]") == [str(root / "s1"), str(root / "s[1]")]
-    assert mends.matches(f"{root}/s?") == [str(root / "s1")]
-    assert mends.matches(f"{root}/none*") == []
+    for pattern, found in {
+        "s[1]": ["s[1]"],
+        "s[1]/*": ["s[1]/a"],
+        "s[12]": ["s1"],
+        "s?": ["s1"],
+        "*": ["*", "s1", "s[1]"],
+        "*/a": ["*/a", "s1/a", "s[1]/a"],
+        "none*": [],
+    }.items():
+        assert mends.matches(f"{root}/{pattern}") == [str(root / one) for one in found]
 
 
 COMPOSED, DECOMPOSED = "Jos\u00e9", "Jose\u0301"
