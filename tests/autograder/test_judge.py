@@ -184,6 +184,12 @@ def test_a_test_gives_a_function_plain_data():
             judge._argument("f", given)
 
 
+def test_where_no_answers_are_told_none_was_asked_for_or_off():
+    limits = dict.fromkeys(inspect.signature(judge.Limits).parameters, 1)
+    ran = judge.Judge({"cells": [], "limits": limits}, None, None).run()
+    assert (ran["questions"], ran["off"], ran["asked_withheld"]) == (0, 0, False)
+
+
 def test_an_alarm_rings_when_time_is_over_and_is_put_back():
     before = judge.signal.getsignal(judge.signal.SIGALRM)
     began = time.monotonic()

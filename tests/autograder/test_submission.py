@@ -106,7 +106,10 @@ def test_a_folder_that_is_a_link_is_not_followed(folder):
 
 @pytest.fixture
 def course(tmp_path):
-    """Two submissions, of which the second links to the first, and to a file of the course's."""
+    """Two submissions, of which the second links to the first, and to a file of the course's.
+
+    An older copy of the first is nobody's, though links lead to it from where students' folders lie.
+    """
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "data.csv").write_text("ours")
     first, second = (tmp_path / "submitted" / name / "ch" for name in ("first", "second"))
@@ -118,6 +121,13 @@ def course(tmp_path):
             os.link(first / "exercises.ipynb", second / "exercises.ipynb")
             os.link(tmp_path / "source" / "data.csv", second / "data.csv")
         os.utime(handed_in, (number, number))
+    kept = tmp_path / "kept" / "ch"
+    kept.mkdir(parents=True)
+    os.link(first / "exercises.ipynb", kept / "exercises.ipynb")
+    os.utime(kept, (0, 0))
+    (tmp_path / "submitted" / "third").symlink_to(kept.parent)
+    (tmp_path / "submitted" / "fourth").mkdir()
+    (tmp_path / "submitted" / "fourth" / "ch").symlink_to(kept)
     return tmp_path
 
 
