@@ -466,6 +466,12 @@ def test_what_is_at_a_limit_crosses_and_what_is_beyond_does_not(monkeypatch, lim
         encode(over)
 
 
+def test_an_integer_is_written_out_where_reading_it_back_is_quick():
+    for number in (2**4096 - 1, 1 - 2**4096):
+        assert encode(number) == number
+    assert encode(2**4096) == ["i", hex(2**4096)]
+
+
 def test_the_largest_integer_crosses_and_no_larger_one():
     largest = -((1 << codec.MAX_INT_BITS) - 1)
     assert crossed(largest) == largest

@@ -6,12 +6,10 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import CancelledError
 
 import psutil
 import pytest
 from distributed import Client
-from distributed.comm.core import CommClosedError
 
 from autograder.course.commands import environment
 from autograder.grading.engine import fingerprint
@@ -217,12 +215,6 @@ def test_a_lost_workers_submissions_are_graded_by_another(
     assert held_by(cluster.client, "one") == []
 
 
-def test_a_scheduler_that_is_not_there_ends_the_run_in_one_sentence(tmp_path, monkeypatch):
-    monkeypatch.setattr(dask_runner, "CONNECT_S", 1)
-    with pytest.raises(EngineError, match=r"^no Dask scheduler at tcp://127"):
-        DaskRunner("tcp://127.0.0.1:9", JailSpec(readable=()), jailed=True)
-
-
 def test_a_lost_scheduler_is_said_and_the_command_need_not_wait_for_ever(tmp_path, monkeypatch):
     monkeypatch.setattr(dask_runner, "CONNECT_S", 2)
     monkeypatch.setattr(dask_runner, "LOOK_S", 1)
@@ -242,84 +234,6 @@ def test_a_lost_scheduler_is_said_and_the_command_need_not_wait_for_ever(tmp_pat
             assert runner.slots == 0
             with pytest.raises(EngineError, match="connection to the Dask scheduler was lost"):
                 runner.submit(job).result()
-
-
-class Failing:
-    """Stands for a job's future, seen from a client whose scheduler may be gone."""
-
-    def __init__(self, status, error):
-        self.status, self._error = status, error
-
-    def result(self, timeout):
-        raise self._error
-
-    def done(self):
-        return self.status != "pending"
-
-
-LOST = "the connection to the Dask scheduler was lost"
-
-
-@pytest.mark.parametrize(
-    ("status", "error", "told"),
-    [
-        ("cancelled", CancelledError("scheduler-connection-lost"), LOST),
-        ("pending", CommClosedError("ConnectionPool closing."), LOST),
-        ("finished", OSError("Timed out trying to connect to tcp://127.0.0.1:9"), LOST),
-        ("finished", TimeoutError(), LOST),
-        ("pending", RuntimeError("IOLoop is closed"), LOST),
-        ("error", TimeoutError("of the job's own"), "the cluster could not run it: of the job's"),
-        ("error", KeyError("x"), "the cluster could not run it: 'x'"),
-        ("error", EngineError("the engine's word"), "the engine's word"),
-    ],
-)
-def test_a_lost_scheduler_is_one_thing_and_a_job_that_cannot_run_another(status, error, told):
-    with pytest.raises(EngineError, match=f"^{told}"):
-        dask_runner.RemoteResult(None, Failing(status, error)).result()
-
-
-# -- a worker, without a cluster ------------------------------------------------
-
-
-@pytest.fixture
-def no_jail(monkeypatch):
-    monkeypatch.setattr(dask_worker, "wall_here", lambda: (None, "no user namespaces here"))
-
-
-def want(**asked):
-    return dask_worker.wanted(JailSpec(readable=()), **asked)
-
-
-def test_a_worker_without_a_jail_refuses_unless_allowed(no_jail):
-    strict = want(jailed=True, allow_unsandboxed=False)
-    assert dask_worker.why_unfit(strict) == "no user namespaces here"
-    with pytest.raises(dask_worker.WorkerUnfit, match="no user namespaces here"):
-        dask_worker.run_job(b"{}", strict)
-    assert dask_worker.why_unfit(want(jailed=True, allow_unsandboxed=True)) is None
-    assert dask_worker.why_unfit(want(jailed=False, allow_unsandboxed=True)) is None
-
-
-def test_a_worker_uses_the_commands_limits_and_keeps_one_engine(no_jail, tmp_path):
-    cells = notebook_of(
-        code_cell("import os; print(os.getppid())"), code_cell("1", "a__visible__x")
-    )
-    job = ExecuteGraded().job(cells, {"folder": str(tmp_path)})
-    services = dask_worker.Services()
-    asked = want(jailed=True, allow_unsandboxed=True)
-    other = dask_worker.wanted(
-        JailSpec(readable=(), processes=7), jailed=True, allow_unsandboxed=True
-    )
-    with contextlib.closing(services):
-        with services.use(asked) as first, services.use(asked) as again:
-            assert first is again
-            assert first.run(job)["cells"]
-            with services.use(other) as second:
-                assert second is not first
-            assert first.run(job)["cells"]  # in use: it stays
-        with services.use(want(jailed=False, allow_unsandboxed=True)) as third:
-            assert third is first  # neither has a jail
-    with pytest.raises(EngineError, match="closed"):
-        first.run(job)
 
 
 def test_one_machine_needs_no_dask(tmp_path):

@@ -108,7 +108,7 @@ def test_a_folder_that_is_a_link_is_not_followed(folder):
 def course(tmp_path):
     """Two submissions, of which the second links to the first, and to a file of the course's.
 
-    An older copy of the first is nobody's, though links lead to it from where students' folders lie.
+    An older copy of the first is nobody's, though links beside the students' folders lead to it.
     """
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "data.csv").write_text("ours")

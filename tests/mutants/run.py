@@ -45,14 +45,6 @@ from cosmic_ray.mutating import mutate_code
 HOME = Path(__file__).resolve().parents[2]
 STAFF = "tests/autograder/"
 
-#: The others wait for a cluster, half a minute each.
-WITHOUT_A_CLUSTER = (
-    "test_dask.py::test_a_scheduler_that_is_not_there_ends_the_run_in_one_sentence",
-    "test_dask.py::test_a_lost_scheduler_is_one_thing_and_a_job_that_cannot_run_another",
-    "test_dask.py::test_a_worker_without_a_jail_refuses_unless_allowed",
-    "test_dask.py::test_a_worker_uses_the_commands_limits_and_keeps_one_engine",
-)
-
 #: Parts of the code, and the tests beside each: those of the longest path that fits.
 PARTS: dict[str, dict[str, Sequence[str]]] = {
     "engine": {
@@ -60,7 +52,7 @@ PARTS: dict[str, dict[str, Sequence[str]]] = {
         "autograder/grading/engine/answers.py": ("test_answers.py",),
         "autograder/grading/engine/channel.py": ("test_channel.py",),
         "autograder/grading/engine/codec.py": ("test_codec.py",),
-        "autograder/grading/engine/dask": WITHOUT_A_CLUSTER,
+        "autograder/grading/engine/dask": ("test_dask_parts.py",),
         "autograder/grading/engine/errors.py": ("test_errors.py",),
         "autograder/grading/engine/fingerprint.py": ("test_pipeline.py",),
         "autograder/grading/engine/jail": ("test_jail.py",),
