@@ -17,7 +17,8 @@ saturate.
 
 What is stored beside each coefficient is its range when every model on every accelerator and
 engine is left out in turn. The bands come from the rows so left out ("not fitted"), and from
-rows left out by settings ("fitted"): neither was seen by the fit that predicts it.
+rows left out by settings ("fitted"): neither was seen by the fit that predicts it. How far
+rows so left out are off, and how many fall into the wider band, is stored too ("left_out").
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ PRIORS = {
             0.3,
             SHARE,
             f"of the dense {fmt} peak, linear layers",
-            (("engine", 0.15), ("architecture", 0.15)),
+            (("engine", 0.15), ("architecture", 0.15)) if fmt == "bf16" else (),
         )
         for fmt, value in (("bf16", 0.6), ("fp8", 0.6), ("fp4", 0.5))
     },
@@ -129,10 +130,10 @@ PRIORS = {
     ),
     "first_s": Prior(2e-2, 1.0, SECONDS, "a first token besides its prompt", (("engine", 0.5),)),
     "request_s": Prior(5e-4, 1.0, SECONDS, "each other request in the loop", (("engine", 0.3),)),
-    "own_prefill": Prior(1.0, 0.1, FACTOR, "on the time of a prompt in the loop"),
-    "burst": Prior(
-        0.06, 0.3, SHARE, "of the others' prompts that a prompt waits for", (("engine", 0.3),)
+    "late_steps": Prior(
+        1.0, 0.5, FACTOR, "decode steps that a first token waits besides", (("engine", 0.5),)
     ),
+    "burst": Prior(0.05, 0.2, SHARE, "of the others' prompts that a prompt waits for"),
     "late_slot": Prior(
         0.02,
         1.0,
@@ -141,6 +142,9 @@ PRIORS = {
         (("release", 2.0),),
     ),
 }
+
+#: An engine that reaches more of one peak reaches more of the others: factors are the same.
+SHARING = ("mfu_fp8", "mfu_fp4")
 
 Row = LoopRow | BatchRow
 TPOT_SCALE, TTFT_SCALE = 0.08, 0.15
@@ -246,6 +250,8 @@ class Fit:
                 found[name] = {"value": float(np.exp(value)), "by": {}}
             else:
                 found[name]["by"].setdefault(kind, {})[key] = float(np.exp(value))
+        for name in SHARING:
+            found[name]["by"] = found["mfu_bf16"]["by"]
         return found
 
     def _times(self, x: np.ndarray) -> np.ndarray:
@@ -423,15 +429,17 @@ def main() -> None:
         entry |= {"unit": prior.unit, "meaning": prior.meaning}
     groups = {index: len(group) for group in folds(rows, combination) for index in group}
     weights = np.array([groups[index] ** -0.5 for index in range(len(rows))])
+    experts = np.array([row.deployment.model.n_experts > 0 for row in rows])
     bands: dict[str, Any] = {}
+    left_out: dict[str, Any] = {}
     for column, quantity in enumerate(("tpot", "ttft")):
-        for kind in ("dense", "experts"):
-            chosen = np.array(
-                [(row.deployment.model.n_experts > 0) == (kind == "experts") for row in rows]
-            )
-            bands.setdefault(quantity, {})[kind] = {
-                "fitted": band(within[chosen, column], weights[chosen]),
-                "not fitted": band(apart[chosen, column], weights[chosen]),
+        for kind, chosen in (("dense", ~experts), ("experts", experts)):
+            near, far = (errors[chosen, column] for errors in (within, apart))
+            narrow, wide = (band(errors, weights[chosen]) for errors in (near, far))
+            bands.setdefault(quantity, {})[kind] = {"fitted": narrow, "not fitted": wide}
+            left_out.setdefault(quantity, {})[kind] = {
+                "median_abs_err": float(np.median(np.abs(np.expm1(far)))),
+                "inside": float(np.mean((wide[0] <= np.exp(-far)) & (np.exp(-far) <= wide[1]))),
             }
     stored = {
         "about": "What engines reach of a data sheet, fitted by benchmarks/fit_roofline.py.",
@@ -442,9 +450,11 @@ def main() -> None:
         "architectures": ARCHITECTURES,
         "fitted": sorted({row.measured_as for row in rows if isinstance(row, LoopRow)}),
         "bands": bands,
+        "left_out": left_out,
         "coefficients": table,
     }
     print(json.dumps(bands, indent=1))
+    print(json.dumps(left_out, indent=1))
     print(f"{stored['rows']} rows, {perf_counter() - start:.0f} s")
     STORED.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
 

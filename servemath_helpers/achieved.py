@@ -52,11 +52,12 @@ class Coefficients:
     first_s, request_s : float
         Seconds until a first token is out besides its computation: at all, and for each
         other request in the loop.
-    own_prefill : float
-        Time of a prompt in the loop over its time in the formula.
+    late_steps : float
+        Decode steps that a first token waits besides: for the iteration that runs when its
+        request comes, and the one that brings it out.
     burst : float
-        Other prompts that a prompt waits for, as a share of those in the loop: loops are
-        started all at once, and keep some of that.
+        Other prompts that a prompt waits for, as a share of those in the loop, since runs
+        begin with all of them at once: 1/20 with ten requests of each user.
     late_slot : float
         Share of requests that wait for the end of another one, times those in the loop.
     """
@@ -79,7 +80,7 @@ class Coefficients:
     host_layer_s: float
     first_s: float
     request_s: float
-    own_prefill: float
+    late_steps: float
     burst: float
     late_slot: float
 

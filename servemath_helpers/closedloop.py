@@ -90,9 +90,15 @@ def loop_times(
     -----
     With D requests in the batch, ``TPOT = t(D) + (D - 1)/output * delay``: while a request
     gets its `output` tokens, each of the others begins once and delays it by what its prompt
-    adds to the iterations that compute it. ``TTFT = first + own prompt + (D - 1) (burst
-    prompt + request)``, and where the cache holds fewer than N, the wait of Little's law,
-    ``(N/D - 1)`` times the stay.
+    adds to the iterations that compute it.
+
+    TTFT is the time of the own prompt, and what it waits for: the rest of the iteration that
+    runs; others who come just then, ``P rho/(2 (1 - rho))`` with the share rho of the loop in
+    which their prompts P are computed; each other request a little. A run begins with all
+    prompts at once. Where everybody sends ten requests, that is a tenth of them, and each of
+    those waits for half of the others and for whoever shares its iteration: a twentieth, which
+    is what the fit finds for `burst`. Where the cache holds fewer than N, the wait is that of
+    Little's law, ``(N/D - 1)`` times the stay, for all but the first D.
     """
     copies = deployment.attention_dp
     each = concurrency / copies  # requests of one copy of the attention
@@ -114,12 +120,18 @@ def loop_times(
     delay_s = chunks * max(mixed_s - decode_s, 0.0)
     tpot_s = decode_s + others / output * delay_s
     stay_s = output * tpot_s
+    prompt_s = chunks * alone_s
+    together = min(batch, max(1.0, CHUNK_TOKENS // prompt))  # prompts of one iteration
+    busy = others * prompt_s / (batch * prompt_s + stay_s)
     ttft_s = (
         reached.first_s
-        + reached.own_prefill * chunks * mixed_s
-        + others * (reached.burst * chunks * alone_s + reached.request_s)
+        + chunks * mixed_s
+        + reached.late_steps * decode_s
+        + busy / (1.0 - busy) / 2 * prompt_s
+        + reached.burst * (others + together - 1.0) * prompt_s
+        + others * reached.request_s
         + reached.late_slot * stay_s / each
-        + (each / batch - 1.0) * stay_s
+        + (each / batch - 1.0) * (1.0 - reached.burst * (1.0 + batch / each)) * stay_s
     )
     return ttft_s, tpot_s, batch * copies
 

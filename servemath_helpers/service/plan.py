@@ -445,7 +445,7 @@ def plan_service(
     >>> asked = synthetic_azure("conv", 300, np.random.default_rng(7), speedup=20)
     >>> plan = plan_service("Llama-3.1-8B", {"H100-SXM": "2.50", "L4": "0.80"}, asked)
     >>> plan.best.gpu, plan.replicas, float(plan.usd_h)
-    ('H100-SXM', 5, 12.5)
+    ('H100-SXM', 6, 15.0)
     >>> plan_service("gpt-oss", {"H100-SXM": 2}, asked)
     Traceback (most recent call last):
         ...

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from servemath_helpers import achieved, facts
 from servemath_helpers.closedloop import closed_loop, loop_times
 from servemath_helpers.deployment import Deployment
-from servemath_helpers.sim import AchievedStep, LLMServer, Requests, RooflineStep, simulate_llm
+from servemath_helpers.sim import (
+    AchievedStep,
+    ClosedLoop,
+    LLMServer,
+    Requests,
+    RooflineStep,
+    simulate_fleet,
+    simulate_llm,
+)
 
 LLAMA = facts.get_model("Llama-3.1-70B")
 DEEPSEEK = facts.get_model("DeepSeek-R1")
@@ -22,7 +30,8 @@ B200, A100 = facts.get_accelerator("B200-SXM"), facts.get_accelerator("A100-80GB
 COEFFICIENTS = [field.name for field in dataclasses.fields(achieved.Coefficients)]
 #: An engine that reaches the data sheet and costs nothing besides.
 PERFECT = achieved.Coefficients(
-    **{name: 0.0 if name.endswith("_s") or name in ("burst", "late_slot") else 1.0
+    **{name: 0.0 if name.endswith("_s") or name in ("burst", "late_slot", "late_steps")
+       else 1.0
        for name in COEFFICIENTS}
 )  # fmt: skip
 
@@ -358,6 +367,35 @@ def test_who_does_not_fit_waits_as_little_says():
     assert crowded == token
     own = loop(round(slots), output=8192, node=node)[0]
     assert first - own == pytest.approx((200 / slots - 1) * 8192 * token, rel=0.01)
+
+
+@pytest.mark.parametrize("users", [4, 16, 64])
+@pytest.mark.parametrize(("prompt", "output"), [(1024, 1024), (8192, 1024), (1024, 256)])
+def test_the_formula_is_what_a_simulated_loop_measures(users, prompt, output):
+    """Ten requests a user, all of them at once at first, answers of unequal lengths."""
+    node = deployed(chip=B200, tp=4, weight_format="fp8", cache_format="fp8")
+    reached = dataclasses.replace(
+        achieved.coefficients("B200-SXM", "trtllm"),
+        first_s=0.0, request_s=0.0, late_slot=0.0, late_steps=0.0, burst=1 / 20,
+    )  # fmt: skip
+    step = AchievedStep.on(node, reached)
+    first, token, _ = loop(users, prompt, output, node, reached)
+    n = 10 * users
+    asked = ClosedLoop(
+        users,
+        [prompt] * n,
+        np.random.default_rng(1).integers(int(0.8 * output), int(1.2 * output), n),
+    )
+    server = LLMServer(
+        step_time=step, batching="chunked", max_batch=users, max_batched_tokens=8192 + users
+    )
+    run = simulate_fleet(asked, server)
+    assert first == pytest.approx(run.ttft_s.mean(), rel=0.15)
+    assert token == pytest.approx(run.tpot_s.mean(), rel=0.04)
+    # Without the beginning of the run it would be far less where many are in flight.
+    late = loop(users, prompt, output, node, dataclasses.replace(reached, burst=0.0))[0]
+    assert late < first
+    assert users < 64 or late < 0.75 * run.ttft_s.mean()
 
 
 def test_copies_share_the_load_and_the_experts():

@@ -118,10 +118,10 @@ def test_of_several_gpus_the_one_that_was_measured_is_named(measured):
 
 def test_a_model_of_a_config_on_a_gpu_of_ones_own():
     chip = facts.Accelerator(name="Own", memory_gb=24, bandwidth_Bps=1e12, bf16_dense_flops=1e14)
-    plan = plan_service(CONFIG, {chip: 1}, asked(100), speedup=0.5)
+    plan = plan_service(CONFIG, {chip: 1}, asked(100), speedup=0.2)
     assert plan.model.name == "qwen3"
     assert plan.best.gpu == "Own"
-    assert plan.traffic.rate_rps == pytest.approx(0.5 * asked(100).rate_rps)
+    assert plan.traffic.rate_rps == pytest.approx(0.2 * asked(100).rate_rps)
     assert len({*plan.best.replicas.values()}) == 1
     assert "The number is the same over the whole band." in plan.headline
 
