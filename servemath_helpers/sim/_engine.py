@@ -173,6 +173,7 @@ class Live:
     queue: list[int] = field(default_factory=list)  # who was sent to it, in order of arrival
     finished: list[int] = field(default_factory=list)  # who left since it was last asked
     ready_s: float = 0.0  # when it begins to serve
+    step_s: float = 0.0  # seconds that no step of decoding takes less than, if that is foreseen
     #: whether who leaves decides who comes: it then stops at the end of every row
     answers: bool = False
 
@@ -235,6 +236,8 @@ def serving(
     foreseen = closed_form and not (chunked or pool or cache or rise < 0)
     foreseen &= live is not None and not live.answers
     foreseen = foreseen and all(a <= b for a, b in pairwise(base))
+    if foreseen and live is not None:
+        live.step_s = base[1]
 
     waiting: list[int] = []  # ranks, a heap
     finishing: list[int] = []  # (step at which it finishes) * n + request, a heap

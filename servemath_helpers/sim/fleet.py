@@ -24,6 +24,7 @@ from servemath_helpers.sim._plan import Plan, make_plan
 from servemath_helpers.sim.llm import LLMResult, result_of, simulate_llm
 from servemath_helpers.sim.requests import Requests
 from servemath_helpers.sim.routing import (
+    FewestOf,
     FleetView,
     Router,
     least_loaded,
@@ -302,7 +303,6 @@ def _together(
     # Of `Requests` they are known from the start.
     arrival, in_turn, by_turn = asked.arrival_s.tolist(), list(range(n)), list(range(n))
     sent = by_turn if next_of is None else []
-    tolerance = 0.0 if next_of is None else SAME_INSTANT_S
     group: list[_Replica] = []
     for plan, server, ready_s in zip(plans, servers, ready, strict=True):
         ranks = (in_turn, by_turn) if server.order == "fcfs" else (plan.rank, plan.by_rank)
@@ -323,34 +323,79 @@ def _together(
     last_ready = max(ready)
     warming = last_ready > 0
     replica = [0] * n
-    # This loop, like the engine's, is where the time goes. Who comes is known from the start
-    # or brought by an answer (`later`, a heap).
+    # These loops, like the engine's, are where the time goes.
+    # Until when a replica need not be looked at: for ever if it is idle.
+    quiet, least = [math.inf] * size, [math.inf] * size
+    send = [one.going.send for one in group]
+    lives = [one.live for one in group]
+    queues = [live.queue for live in lives]
+    all_finished = [live.finished for live in lives]
+    steps, finish = shared.steps, shared.finish
+    if next_of is None:  # who comes is known from the start
+        fewest = isinstance(route, FewestOf)
+        draw = route.draw if isinstance(route, FewestOf) else None
+        seen: Sequence[int] = everybody
+        ahead_s = 2 * SAME_INSTANT_S
+        for i, now_s in enumerate(arrival):
+            if warming:
+                view.candidates = _up(ready, now_s)
+                warming = now_s < last_ready
+            if draw is not None:
+                seen = draw(view.candidates)
+            for r in seen:
+                if quiet[r] < now_s:
+                    quiet_s, least[r] = send[r](now_s - ahead_s)
+                    quiet[r] = quiet_s if quiet_s > now_s else now_s
+                    if finished := all_finished[r]:
+                        load[r] -= len(finished)
+                        if not fewest:
+                            for j in finished:
+                                tokens[r] -= total[j]
+                        finished.clear()
+            if draw is not None:
+                r = seen[0]
+                for other in seen:
+                    if load[other] < load[r]:
+                        r = other
+            elif fewest and not last_ready:
+                r = load.index(min(load))
+            else:
+                view.now_s = now_s
+                r = route(view, i)
+                if not 0 <= r < size:
+                    raise ValueError(
+                        f"router must return a replica from 0 to {size - 1}, got {r!r}"
+                    )
+                tokens[r] += total[i]
+            replica[i] = r
+            queues[r].append(i)
+            load[r] += 1
+            left = steps[i]
+            if left < least[r]:
+                # Whoever comes later and is as long leaves later still.
+                leaves_s = now_s + left * lives[r].step_s - ahead_s
+                if leaves_s < quiet[r]:
+                    least[r] = left
+                    if leaves_s <= now_s:
+                        leaves_s, least[r] = now_s, 0
+                    quiet[r] = leaves_s
+        for going in send:
+            going(math.inf)
+    # Otherwise answers bring who comes: `later`, a heap. An entry in the heap of replicas is
+    # stale if that one is quiet until another instant.
+    events = [(math.inf, r) for r in everybody]
     later = work.first or []
     heapify(later)
-    never = (math.inf, n)
-    soon = iter([*arrival[1:], math.inf])
-    # Until when a replica need not be looked at: for ever if it is idle. An entry of the heap is
-    # stale if that is no longer so.
-    quiet, least = [math.inf] * size, [math.inf] * size
-    events = [(math.inf, r) for r in everybody]
-    send = [one.going.send for one in group]
-    queues = [one.live.queue for one in group]
-    all_finished = [one.live.finished for one in group]
-    steps, finish = shared.steps, shared.finish
-    next_s = arrival[0] if next_of is None else later[0][0]
-    coming = 0
-    while True:
+    while next_of is not None:
         quiet_s, r = events[0]
         if quiet[r] != quiet_s:
             heappop(events)
-        elif next_s <= quiet_s + tolerance:
-            if next_s == math.inf:
-                break
-            i = coming if next_of is None else heappop(later)[1]
-            view.now_s = next_s
+        elif later and later[0][0] <= quiet_s + SAME_INSTANT_S:
+            now_s, i = heappop(later)
+            view.now_s = now_s
             if warming:
-                view.candidates = _up(ready, next_s)
-                warming = next_s < last_ready
+                view.candidates = _up(ready, now_s)
+                warming = now_s < last_ready
             r = route(view, i)
             if not 0 <= r < size:
                 raise ValueError(f"router must return a replica from 0 to {size - 1}, got {r!r}")
@@ -358,36 +403,23 @@ def _together(
             queues[r].append(i)
             load[r] += 1
             tokens[r] += total[i]
+            arrival[i] = now_s
+            in_turn[i], by_turn[len(sent)] = len(sent), i
+            sent.append(i)
             if steps[i] < least[r]:
-                quiet[r], least[r] = next_s, 0
-                heappush(events, (next_s, r))
-            if next_of is None:
-                coming += 1
-                next_s = next(soon)
-            else:
-                arrival[i] = next_s
-                in_turn[i], by_turn[len(sent)] = len(sent), i
-                sent.append(i)
-                next_s = (later[0] if later else never)[0]
+                quiet[r], least[r] = now_s, 0
+                heappush(events, (now_s, r))
+        elif quiet_s == math.inf:
+            break
         else:
-            if next_of is None:
-                quiet_s, least[r] = send[r](next_s - 2 * SAME_INSTANT_S)
-                if quiet_s < next_s:
-                    quiet_s = next_s
-            else:
-                quiet_s, least[r] = send[r](quiet_s)
-            finished = all_finished[r]
-            if finished:
-                for i in finished:
-                    load[r] -= 1
-                    tokens[r] -= total[i]
-                    if next_of is not None and (follower := next_of(i, finish[i])) is not None:
-                        heappush(later, follower)
-                        if follower[0] < next_s:
-                            next_s = follower[0]
-                finished.clear()
-            quiet[r] = quiet_s
-            heapreplace(events, (quiet_s, r))
+            quiet[r], least[r] = send[r](quiet_s)
+            heapreplace(events, (quiet[r], r))
+            for i in all_finished[r]:
+                load[r] -= 1
+                tokens[r] -= total[i]
+                if (follower := next_of(i, finish[i])) is not None:
+                    heappush(later, follower)
+            all_finished[r].clear()
 
     order = np.array(sent)
     arrival_s = np.array(arrival)

@@ -133,6 +133,28 @@ def round_robin() -> Router:
     return route
 
 
+@dataclass(frozen=True)
+class FewestOf:
+    """A router to the replica with the fewest requests, the first of equals.
+
+    Attributes
+    ----------
+    draw : callable or None
+        Draws those it looks at from the replicas that are up; None to look at all.
+    """
+
+    draw: Callable[[Sequence[int]], Sequence[int]] | None = None
+
+    def __call__(self, view: FleetView, request: int) -> int:
+        """Return the index of a replica."""
+        load, up = view.in_system, view.candidates
+        if self.draw is not None:
+            up = self.draw(up)
+        elif len(up) == len(load):
+            return load.index(min(load))
+        return min(up, key=load.__getitem__)
+
+
 def least_loaded() -> Router:
     """Send each request to the replica with the fewest requests (join the shortest queue).
 
@@ -146,14 +168,7 @@ def least_loaded() -> Router:
     >>> least_loaded()(FleetView(range(3), [2, 1, 1], [0] * 3, [10]), 0)
     1
     """
-
-    def route(view: FleetView, request: int) -> int:
-        load = view.in_system
-        if len(view.candidates) == len(load):
-            return load.index(min(load))
-        return min(view.candidates, key=load.__getitem__)
-
-    return route
+    return FewestOf()
 
 
 def power_of_choices(d: int, rng: np.random.Generator) -> Router:
@@ -191,20 +206,18 @@ def power_of_choices(d: int, rng: np.random.Generator) -> Router:
     >>> sum(route(view, 0) == 0 for _ in range(900)) > 450
     True
     """
-    whole("d", d, 1)
-    draw = _uniform(generator(rng)).__next__
+    times = range(whole("d", d, 1))
+    uniform = _uniform(generator(rng)).__next__
 
-    def route(view: FleetView, request: int) -> int:
-        up, load = view.candidates, view.in_system
+    def draw(up: Sequence[int]) -> Sequence[int]:
         size = len(up)
-        best = up[int(draw() * size)]
-        for _ in range(d - 1):
-            other = up[int(draw() * size)]
-            if load[other] < load[best]:
-                best = other
-        return best
+        return [up[int(uniform() * size)] for _ in times]
 
-    return route
+    def draw_two(up: Sequence[int]) -> Sequence[int]:
+        size = len(up)
+        return up[int(uniform() * size)], up[int(uniform() * size)]
+
+    return FewestOf(draw_two if len(times) == 2 else draw)
 
 
 def prefix_affinity(load_weight: float = 1.0) -> Router:
