@@ -1,7 +1,8 @@
 """Measured runs as benchmark tools save them, and what each tool means by its numbers.
 
-Every loader returns a `Measurement`. Requests that failed are left out. What is wrong is
-reported with its place in the file.
+Every loader returns a `Measurement`. Requests that failed are left out, and counted: where
+more than a twentieth of those that were sent are not there, a warning says so. What is wrong
+is reported with its place in the file, and a file of another kind with what can read it.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ TPOT_DEFINITIONS: Mapping[str, TpotDefinition] = {
     "guidellm time_per_output_token_ms": "all_tokens",
     "guidellm<0.4 time_per_output_token_ms": "after_first_over_all",
     "aiperf inter_token_latency": "after_first",
+    "llmperf inter_token_latency_s": "all_tokens",
 }
 
 
@@ -169,7 +171,7 @@ def load_measurement_csv(source: Source) -> Measurement:
         rows.append(Row(where, arrival, values["prompt_tokens"], output, ttft, e2e))
     if not rows and not failed:
         raise ValueError("source must hold at least one row, got none")
-    return measurement_of(rows)
+    return measurement_of(rows, len(rows) + failed)
 
 
 def _expect_times(cells: Mapping[str, str]) -> None:
@@ -196,6 +198,54 @@ def _cell(name: str, text: str) -> float | None:
 # JSON -----------------------------------------------------------------------------------
 
 
+#: Fields by which other files are known, and what they are.
+_FORMS: tuple[tuple[set[str], str], ...] = (
+    ({"benchmarks"}, "GuideLLM's report, which load_guidellm reads"),
+    (
+        {"start_time", "end_time", "info"},
+        "inference-perf's per_request_lifecycle_metrics.json, which load_inference_perf reads",
+    ),
+    (
+        {"load_summary", "successes"},
+        "inference-perf's summary; load_inference_perf reads per_request_lifecycle_metrics.json "
+        "(report, request_lifecycle, per_request)",
+    ),
+    (
+        {"ttft_s", "end_to_end_latency_s"},
+        "LLMPerf's individual_responses, which does not say when requests were sent, so that "
+        "nothing can be fitted to it",
+    ),
+    (
+        {"experiments"},
+        "GenAI-Perf's profile_export.json, which does not say how many tokens there were; "
+        "load_aiperf reads profile_export.jsonl of AIPerf, its successor",
+    ),
+    ({"metadata", "metrics"}, "AIPerf's profile_export.jsonl, which load_aiperf reads"),
+    *(
+        ({field}, "a summary of AIPerf or GenAI-Perf; load_aiperf reads profile_export.jsonl")
+        for field in ("input_config", "aiperf_version")
+    ),
+    (
+        {"benchmark", "metric"},
+        "vLLM's figures for PyTorch; load_vllm_bench reads the .json beside it",
+    ),
+    (
+        {"completed", "request_throughput"},
+        "a result of vllm bench serve or SGLang's bench_serving, which load_vllm_bench reads if "
+        "it is detailed",
+    ),
+)
+
+
+def _what(value: Any) -> str:
+    """Return what a file is in the words of its kind, or its beginning."""
+    first = value[0] if isinstance(value, list) and value else value
+    for names, kind in _FORMS:
+        if isinstance(first, dict) and names <= first.keys():
+            return kind
+    return str(value)[:80]
+
+
 def _one_of(values: Sequence[Any], index: int | None, what: str) -> Any:
     if index is None:
         if len(values) > 1:
@@ -210,25 +260,31 @@ def _one_of(values: Sequence[Any], index: int | None, what: str) -> Any:
 
 def _fields(where: str, found: Any, names: Sequence[str], hint: str = "") -> dict[str, Any]:
     if not isinstance(found, dict):
-        raise ValueError(f"{where} must be a JSON object, got {str(found)[:80]}")
+        raise ValueError(f"{where} must be a JSON object, got {_what(found)}")
     missing = [name for name in names if name not in found]
     if missing:
-        raise ValueError(f"{where} must have the fields {', '.join(missing)}{hint}")
+        raise ValueError(
+            f"{where} must have the fields {', '.join(missing)}{hint}, got {_what(found)}"
+        )
     return found
 
 
 def load_vllm_bench(source: Source, index: int | None = None) -> Measurement:
-    """Load a measured run of ``vllm bench serve --save-result --save-detailed``.
+    """Load a measured run of vLLM, or of SGLang's client.
+
+    ``vllm bench serve --save-result --save-detailed``, or SGLang's
+    ``bench_serving --output-details``.
 
     Parameters
     ----------
     source : path or iterable of str
         The JSON file, with ``start_times`` [s], ``input_lens``, ``output_lens``, ``ttfts``
-        [s] and ``itls`` (lists of gaps [s]). Without ``start_times``, as vLLM wrote it
-        before 0.11, only a run at an infinite rate without a limit of concurrency can be
-        read: all of it was sent at once.
+        [s] and ``itls`` (lists of gaps [s]). Without ``start_times``, as SGLang writes it,
+        and vLLM before 0.11, only a run at an infinite rate without a limit of concurrency
+        can be read: all of it was sent at once.
     index : int, optional
-        Which result, from 0, if the file holds several (``--append-result``).
+        Which result, from 0, if the file holds several (``--append-result``; SGLang
+        always appends).
 
     Returns
     -------
@@ -252,7 +308,7 @@ def load_vllm_bench(source: Source, index: int | None = None) -> Measurement:
     """
     result = _one_of([value for _, value in json_values(source)], index, "results")
     names = ("input_lens", "output_lens", "ttfts", "itls")
-    found = _fields("source", result, names, " (--save-detailed)")
+    found = _fields("source", result, names, " (--save-detailed, SGLang's --output-details)")
     columns = {name: sequence(name, found[name]) for name in names}
     n = len(columns["ttfts"])
     if "start_times" in found:
@@ -263,13 +319,16 @@ def load_vllm_bench(source: Source, index: int | None = None) -> Measurement:
         raise ValueError(
             "source must have the field start_times: without it nobody knows when requests of "
             f"a run at request_rate {found.get('request_rate')!r} and max_concurrency "
-            f"{found.get('max_concurrency')!r} were sent (vLLM 0.11 and later write it)"
+            f"{found.get('max_concurrency')!r} were sent (vLLM 0.11 and later write it, SGLang "
+            "does not)"
         )
     columns["errors"] = sequence("errors", found.get("errors") or [""] * n)
     for name, values in columns.items():
         if len(values) != n:
             raise ValueError(f"{name} must have one entry for each of {n} ttfts, got {len(values)}")
-    return measurement_of(_vllm_rows(columns, n))
+    counts = [found.get(name) or 0 for name in ("completed", "failed", "num_prompts")]
+    said = [whole("completed, failed and num_prompts", count) for count in counts]
+    return measurement_of(_vllm_rows(columns, n), max(n, said[0] + said[1], said[2]))
 
 
 def _vllm_rows(columns: Mapping[str, list[Any]], n: int) -> Iterator[Row]:
@@ -342,7 +401,11 @@ def load_guidellm(source: Source, index: int | None = None) -> Measurement:
     requests = _first(run if isinstance(run, dict) else {}, "requests.successful", "requests")
     if not isinstance(requests, list):
         raise ValueError("source must have benchmarks with requests.successful (a full report)")
-    return measurement_of(_guidellm_row(i, request) for i, request in enumerate(requests))
+    others = [_first(run, f"requests.{kind}") or () for kind in ("errored", "incomplete")]
+    # Of a long run the report may hold a sample.
+    said = _first(run, "metrics.request_totals.total", "request_totals.total") or 0
+    sent = max(len(requests) + sum(map(len, others)), whole("request_totals.total", said))
+    return measurement_of((_guidellm_row(i, row) for i, row in enumerate(requests)), sent)
 
 
 def _guidellm_row(i: int, request: Any) -> Row:
@@ -401,12 +464,13 @@ def load_inference_perf(source: Source) -> Measurement:
     """
     requests = json_values(source)[0][1]
     if not isinstance(requests, list):
-        raise ValueError("source must be a list of requests, got something else")
-    return measurement_of(
+        raise ValueError(f"source must be a list of requests, got {_what(requests)}")
+    rows = (
         _inference_perf_row(i, request)
         for i, request in enumerate(requests)
         if not (isinstance(request, dict) and request.get("error"))
     )
+    return measurement_of(rows, len(requests))
 
 
 def _inference_perf_row(i: int, request: Any) -> Row:
@@ -416,6 +480,7 @@ def _inference_perf_row(i: int, request: Any) -> Row:
     output = _first(
         found,
         "info.response_metrics.server_usage.completion_tokens",
+        "info.response_metrics.server_usage.output_tokens",
         "info.output_tokens",
         "info.response_metrics.output_tokens",
     )
@@ -473,18 +538,22 @@ def load_aiperf(source: Source) -> Measurement:
     # Nanoseconds since 1970 do not fit a float: they are subtracted as whole numbers.
     rows: list[Row] = []
     origin_ns: int | None = None
+    records = [(number, record) for number, record in records if _profiled(record)]
     for number, record in records:
-        if not _left_out(record):
+        if not _failed(record):
             start_ns = _start_ns(number, record)
             origin_ns = start_ns if origin_ns is None else origin_ns
             rows.append(_aiperf_row(number, record, (start_ns - origin_ns) / 1e9))
-    return measurement_of(rows)
+    return measurement_of(rows, len(records))
 
 
-def _left_out(record: Mapping[str, Any]) -> bool:
+def _profiled(record: Mapping[str, Any]) -> bool:
     phase = _first(record, "metadata.benchmark_phase", "metadata.credit_phase")
-    failed = _first(record, "error", "metadata.error")
-    return bool(failed) or phase not in (None, "profiling")
+    return phase in (None, "profiling")
+
+
+def _failed(record: Mapping[str, Any]) -> bool:
+    return bool(_first(record, "error", "metadata.error", "metadata.was_cancelled"))
 
 
 def _start_ns(number: int, record: Mapping[str, Any]) -> int:
@@ -499,9 +568,10 @@ def _aiperf_row(number: int, record: Mapping[str, Any], arrival_s: float) -> Row
         for name in ("input_sequence_length", "output_sequence_length")
     ]
     times: list[float | None] = []
-    for name in ("time_to_first_token", "request_latency"):
-        value = _first(record, f"metrics.{name}.value")
-        unit = str(_first(record, f"metrics.{name}.unit") or "ms")
+    for name, old in (("time_to_first_token", "ttft"), ("request_latency", "request_latency")):
+        metric = _first(record, f"metrics.{name}", f"metrics.{old}")
+        value = _first({"metric": metric}, "metric.value")
+        unit = str(_first({"metric": metric}, "metric.unit") or "ms")
         if unit not in _UNITS_S:
             raise ValueError(f"{where}: {name} must have a unit of time, got {unit!r}")
         times.append(

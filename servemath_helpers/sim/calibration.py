@@ -105,7 +105,8 @@ class Calibration:
     held_out : FitError
         Errors on each block of requests, of a fit to the others. Quote this one.
     remarks : tuple of str
-        What the run cannot tell, a sentence each; empty if it tells everything.
+        What the run cannot tell, and what is missing of it, a sentence each; empty if it
+        tells everything.
     """
 
     step: LinearStep
@@ -533,5 +534,8 @@ def calibrate(
         step=_step(coefficients),
         in_sample=_fit_error(measurement, search.simulated(coefficients), groups),
         held_out=_fit_error(measurement, (ttft, e2e), groups),
-        remarks=_remarks(search, coefficients, int(groups[-1]) + 1),
+        remarks=(
+            *filter(None, [measurement.missing]),
+            *_remarks(search, coefficients, int(groups[-1]) + 1),
+        ),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -27,6 +28,9 @@ class Measurement:
     ttft_s, e2e_s : array_like
         Measured time to the first and to the last token [s], greater than 0; NaN where it
         is not known. One time at least must be.
+    sent : int, optional
+        Requests that were sent, with those that failed or that the file does not hold; at
+        least as many as there are, and None for just as many.
 
     Raises
     ------
@@ -46,6 +50,7 @@ class Measurement:
     requests: Requests
     ttft_s: FloatArray
     e2e_s: FloatArray
+    sent: int | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.requests, Requests):
@@ -82,6 +87,20 @@ class Measurement:
             )
         if np.isnan(self.ttft_s).all() and np.isnan(self.e2e_s).all():
             raise ValueError("ttft_s and e2e_s must hold at least one time that is known, got none")
+        n = len(self.requests)
+        sent = n if self.sent is None else whole("sent", self.sent, n)
+        object.__setattr__(self, "sent", sent)
+
+    @property
+    def missing(self) -> str:
+        """How many of the requests that were sent have times, if not all; else nothing."""
+        timed = int((~np.isnan(self.ttft_s) | ~np.isnan(self.e2e_s)).sum())
+        if timed == self.sent:
+            return ""
+        return (
+            f"{timed} of {self.sent} requests have times. The others failed, or are not in the "
+            "file; they kept the server busy too, so that what is fitted may be off."
+        )
 
     @property
     def tpot_s(self) -> FloatArray:
@@ -102,10 +121,11 @@ class Row(NamedTuple):
     e2e_s: float | None
 
 
-def measurement_of(rows: Iterable[Row]) -> Measurement:
+def measurement_of(rows: Iterable[Row], sent: int = 0) -> Measurement:
     """Return the rows as a measurement, sorted by arrival, the first at 0.
 
-    What is wrong is named by its place in the file, not by its place after sorting.
+    What is wrong is named by its place in the file, not by its place after sorting. Where
+    more than a twentieth of those that were sent are not there, a warning says so.
     """
     checked = [_checked(row) for row in rows]
     if not checked:
@@ -113,7 +133,12 @@ def measurement_of(rows: Iterable[Row]) -> Measurement:
     table = np.array(checked)
     table = table[np.argsort(table[:, 0], kind="stable")]
     arrival, prompt, output, ttft, e2e = table.T
-    return Measurement(Requests(arrival - arrival[0], prompt, output), ttft, e2e)
+    requests = Requests(arrival - arrival[0], prompt, output)
+    found = Measurement(requests, ttft, e2e, max(sent, len(checked)))
+    timed = int((~np.isnan(ttft) | ~np.isnan(e2e)).sum())
+    if 20 * timed < 19 * max(sent, len(checked)):
+        warnings.warn(found.missing, stacklevel=3)
+    return found
 
 
 def _checked(row: Row) -> tuple[float, ...]:

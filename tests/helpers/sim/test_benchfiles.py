@@ -9,6 +9,11 @@ import pytest
 
 from servemath_helpers.sim import (
     TPOT_DEFINITIONS,
+    LinearStep,
+    LLMServer,
+    Measurement,
+    Requests,
+    calibrate,
     load_aiperf,
     load_guidellm,
     load_inference_perf,
@@ -17,6 +22,7 @@ from servemath_helpers.sim import (
     tpot_from,
 )
 
+pytestmark = pytest.mark.filterwarnings("ignore:.* requests have times")
 CSV = "arrival_s,prompt_tokens,output_tokens,ttft_s,e2e_s"
 
 
@@ -353,3 +359,193 @@ def test_what_is_no_time_per_token_is_named(arguments, message):
     value, definition, ttft, tokens = arguments
     with pytest.raises(ValueError, match=message):
         tpot_from(value, definition, ttft=ttft, output_tokens=tokens)
+
+
+# What is missing, and files of other kinds ------------------------------------------------
+
+#: Requests that succeeded and that failed, in the form of each tool: of three, two are there.
+OF_THREE = {
+    "vllm": (
+        load_vllm_bench,
+        {
+            "completed": 2, "failed": 1, "num_prompts": 3, "request_rate": 4.0,
+            "max_concurrency": None, "input_lens": [8, 8, 8], "output_lens": [2, 2, 0],
+            "ttfts": [0.25, 0.25, 0.0], "itls": [[0.5], [0.5], []], "latencies": [0.75, 0.75, 0],
+            "start_times": [1.0, 2.0, 3.0], "queue_times": [0.0, 0.0, 0.0],
+            "errors": ["", "", "Service Unavailable"],
+        },
+    ),
+    "vllm, fewer than were asked for": (
+        load_vllm_bench,
+        {
+            "completed": 2, "num_prompts": 3, "input_lens": [8, 8], "output_lens": [2, 2],
+            "ttfts": [0.25, 0.25], "itls": [[0.5], [0.5]], "start_times": [1.0, 2.0],
+        },
+    ),
+    "vllm, more completed than there are": (
+        load_vllm_bench,
+        {
+            "completed": 3, "failed": 0, "input_lens": [8, 8], "output_lens": [2, 2],
+            "ttfts": [0.25, 0.25], "itls": [[0.5], [0.5]], "start_times": [1.0, 2.0],
+        },
+    ),
+    "vllm, latencies of zero": (
+        load_vllm_bench,
+        {
+            "input_lens": [8, 8, 8], "output_lens": [2, 2, 2], "ttfts": [0.25, 0.25, 0],
+            "itls": [[0.5], [0.5], []], "start_times": [1.0, 2.0, 3.0],
+        },
+    ),
+    "sglang": (
+        load_vllm_bench,
+        {
+            "tag": None, "backend": "sglang", "request_rate": float("inf"), "max_concurrency": None,
+            "completed": 2, "request_throughput": 1.5, "input_lens": [8, 8, 8],
+            "output_lens": [2, 2, 0], "ttfts": [0.25, 0.25, 0.0], "itls": [[0.5], [0.5], []],
+            "errors": ["", "", "HTTP 503"], "cached_tokens": [0, 0, 0],
+        },
+    ),
+    "guidellm, a request that failed": (
+        load_guidellm,
+        {"benchmarks": [{"requests": {
+            "successful": [
+                {"request_start_time": t, "prompt_tokens": 8, "output_tokens": 2,
+                 "time_to_first_token_ms": 250.0, "inter_token_latency_ms": 500.0}
+                for t in (1.0, 2.0)
+            ],
+            "errored": [{"request_start_time": 3.0}], "incomplete": [],
+        }}]},
+    ),
+    "guidellm, a sample": (
+        load_guidellm,
+        {"benchmarks": [{
+            "metrics": {"request_totals":
+                        {"successful": 3, "errored": 0, "incomplete": 0, "total": 3}},
+            "requests": {"successful": [
+                {"type_": "generative_request_stats", "request_start_time": t,
+                 "prompt_tokens": 8, "output_tokens": 2, "time_to_first_token_ms": 250.0,
+                 "info": {"timings": {"request_start": t, "last_token_iteration": t + 0.75}}}
+                for t in (1.0, 2.0)
+            ], "errored": [], "incomplete": []},
+        }]},
+    ),
+    "inference-perf": (
+        load_inference_perf,
+        [
+            *(
+                {"scheduled_time": t, "start_time": t, "end_time": t + 0.8, "error": None, "info": {
+                    "request_metrics": {"text": {"input_tokens": 8}}, "retries_attempted": 0,
+                    "response_metrics": {"output_tokens": 3, "server_usage": {"output_tokens": 2},
+                                         "output_token_times": [t + 0.25, t + 0.75]}}}
+                for t in (1.0, 2.0)
+            ),
+            {"start_time": 3.0, "end_time": 3.0, "info": {},
+             "error": {"error_type": "HTTP Error 503", "error_msg": ""}},
+        ],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OF_THREE)
+def test_a_third_that_is_missing_is_said(case):
+    load, written = OF_THREE[case]
+    with pytest.warns(UserWarning, match=r"^2 of 3 requests have times. The others failed, or"):
+        run = load([json.dumps(written)])
+    assert run.sent == 3
+    assert run.missing.startswith("2 of 3 requests have times.")
+    timed = ~np.isnan(run.e2e_s)
+    np.testing.assert_allclose(run.ttft_s[timed], [0.25, 0.25])
+    np.testing.assert_allclose(run.e2e_s[timed], [0.75, 0.75])
+    assert run.requests.output_tokens[0] == 2
+
+
+def aiperf_record(start_ns, *, ttft="time_to_first_token", phase="benchmark_phase", **more):
+    record = {
+        "metadata": {"request_start_ns": start_ns, phase: "profiling"},
+        "metrics": {
+            "input_sequence_length": {"value": 8, "unit": "tokens"},
+            "output_sequence_length": {"value": 2, "unit": "tokens"},
+            ttft: {"value": 250.0, "unit": "ms"},
+            "request_latency": {"value": 750.0, "unit": "ms"},
+        },
+        "error": None,
+    }
+    return json.dumps({**record, **more})
+
+
+def test_aiperf_records_of_old_and_new_are_read_and_what_was_cancelled_is_counted():
+    warmup = {"request_start_ns": 1, "benchmark_phase": "warmup"}
+    cancelled = {"request_start_ns": 7, "benchmark_phase": "profiling", "was_cancelled": True}
+    lines = [
+        aiperf_record(1, metadata=warmup),
+        aiperf_record(5, ttft="ttft", phase="credit_phase"),  # as it was before 0.2
+        aiperf_record(6),
+        aiperf_record(7, metadata=cancelled),
+    ]
+    with pytest.warns(UserWarning, match=r"^2 of 3 requests have times"):
+        run = load_aiperf(lines)
+    assert run.ttft_s.tolist() == [0.25, 0.25]
+
+
+def test_one_in_thirty_is_not_worth_a_warning_but_is_said_by_the_fit(recwarn):
+    lines = [f"{i},100,20,0.05,{0.05 + 19 * 0.01},{'timeout' if i == 7 else ''}" for i in range(30)]
+    run = load_measurement_csv([f"{CSV},error", *lines])
+    assert not recwarn
+    assert run.sent == 30
+    step = LinearStep(base_s=0.01, per_decode_s=0, per_prefill_token_s=0, per_context_token_s=0)
+    fit = calibrate(run, LLMServer(step_time=step, max_batch=8))
+    assert fit.remarks[0] == run.missing
+    assert fit.remarks[0].startswith("29 of 30 requests have times.")
+    whole_run = load_measurement_csv([f"{CSV},error", *lines[:7], *lines[8:]])
+    assert not whole_run.missing
+
+
+def test_fewer_than_there_are_cannot_have_been_sent():
+    with pytest.raises(ValueError, match="sent must be a whole number of at least 2, got 1"):
+        Measurement(Requests([0, 1], 8, 2), [0.1, 0.1], [0.2, 0.2], 1)
+
+
+SUMMARIES = {
+    "LLMPerf's individual_responses, which does not say when": [
+        {"error_code": None, "ttft_s": 0.2, "end_to_end_latency_s": 1.0,
+         "inter_token_latency_s": 0.1, "number_input_tokens": 8, "number_output_tokens": 10}
+    ],
+    "GenAI-Perf's profile_export.json, which does not say": {
+        "service_kind": "openai", "endpoint": "v1/completions", "experiments": []
+    },
+    "a summary of AIPerf or GenAI-Perf; load_aiperf reads": {
+        "request_throughput": {"unit": "requests/sec", "avg": 1.0}, "input_config": {}
+    },
+    "inference-perf's summary; load_inference_perf reads": {
+        "load_summary": {"count": 3}, "successes": {"count": 3}, "failures": {"count": 0}
+    },
+    "vLLM's figures for PyTorch; load_vllm_bench reads": [
+        {"benchmark": {"name": "vLLM benchmark"}, "model": {}, "metric": {"name": "mean_ttft_ms"}}
+    ],
+    "GuideLLM's report, which load_guidellm reads": {"metadata": {}, "args": {}, "benchmarks": []},
+    "a result of vllm bench serve or SGLang's bench_serving": {
+        "completed": 3, "failed": 0, "request_throughput": 1.0, "mean_ttft_ms": 20.0
+    },
+    "AIPerf's profile_export.jsonl, which load_aiperf reads": {"metadata": {}, "metrics": {}},
+    "inference-perf's per_request_lifecycle_metrics.json": [
+        {"start_time": 1, "end_time": 2, "info": {}}
+    ],
+}  # fmt: skip
+
+
+#: What each loader reads is no other kind to it.
+OWN = {
+    load_vllm_bench: "",
+    load_guidellm: "GuideLLM's report",
+    load_aiperf: "AIPerf's profile_export.jsonl",
+    load_inference_perf: "inference-perf's per_request",
+}
+FOREIGN = [(load, kind) for load in OWN for kind in SUMMARIES
+           if not OWN[load] or not kind.startswith(OWN[load])]  # fmt: skip
+
+
+@pytest.mark.parametrize(("load", "kind"), FOREIGN)
+def test_a_file_of_another_kind_is_named(load, kind):
+    with pytest.raises(ValueError) as error:
+        load([json.dumps(SUMMARIES[kind])])
+    assert f", got {kind}" in str(error.value)
