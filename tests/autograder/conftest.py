@@ -1,4 +1,5 @@
 import contextlib
+import multiprocessing
 from pathlib import Path
 
 import nbformat
@@ -28,6 +29,19 @@ def code_cell(source, grade_id=None, **nbgrader):
 
 def notebook_of(*cells):
     return nbformat.v4.new_notebook(cells=list(cells))
+
+
+def told_by(function, *given):
+    """Return what a function returns in a process of its own, forked from this one."""
+    forking = multiprocessing.get_context("fork")
+    told, tell = forking.Pipe(duplex=False)
+    process = forking.Process(target=lambda: tell.send(function(*given)))
+    process.start()
+    tell.close()
+    with told:
+        said = told.recv()
+    process.join(20)
+    return said
 
 
 @pytest.fixture(scope="module")

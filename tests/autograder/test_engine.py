@@ -4,7 +4,6 @@ import contextlib
 import json
 import multiprocessing
 import os
-import resource
 import select
 import socket
 import subprocess
@@ -577,42 +576,6 @@ def test_an_engine_that_cannot_start_says_why(monkeypatch):
         pytest.raises(EngineError, match="no_such_module"),
     ):
         service.run(job)
-
-
-@pytest.mark.parametrize("name", ["nowhere_to_be_found", "without_init"])
-def test_without_the_courses_package_no_engine_begins(name, tmp_path, monkeypatch):
-    (tmp_path / "without_init").mkdir()
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("autograder.grading.engine.service.PACKAGE", name)
-    with pytest.raises(EngineError, match=f"the package {name} is not installed here"):
-        Service(made_spec(), wall=NO_WALL)
-
-
-def limits_after(limit, *given):
-    """Return the resources of a process that this was called in."""
-    names = ("RLIMIT_AS", "RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_CORE")
-    told, tell = multiprocessing.get_context("fork").Pipe(duplex=False)
-
-    def limited():
-        limit(*given)
-        tell.send([resource.getrlimit(getattr(resource, name)) for name in names])
-
-    process = multiprocessing.get_context("fork").Process(target=limited)
-    process.start()
-    tell.close()
-    with told:
-        now = told.recv()
-    process.join(20)
-    return dict(zip(names, now, strict=True))
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="macOS has no limit on address space")
-def test_without_a_wall_and_in_a_judge_resources_are_limited():
-    spec = JailSpec(readable=(), memory_bytes=2**34, cpu_s=70, file_bytes=2**20)
-    values = {"RLIMIT_AS": 2**34, "RLIMIT_CPU": 70, "RLIMIT_FSIZE": 2**20, "RLIMIT_CORE": 0}
-    assert limits_after(zygote.limit_resources, spec) == {n: (v, v) for n, v in values.items()}
-    judges = limits_after(zygote.limit_judge, 60.7)
-    assert judges["RLIMIT_CPU"] == (70, 70) and judges["RLIMIT_AS"] == (4 * 2**30,) * 2
 
 
 def test_without_a_jail_grading_stops_and_says_how_to_go_on(monkeypatch):

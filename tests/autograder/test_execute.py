@@ -6,8 +6,12 @@ import uuid
 import nbformat
 import psutil
 import pytest
+from nbgrader.coursedir import CourseDirectory
 from nbgrader.utils import determine_grade
+from traitlets.config import Configurable
 
+from autograder.course.folder import Course
+from autograder.grading import execute
 from autograder.grading.verdicts import SettleVerdicts
 
 from .conftest import code_cell, notebook_of
@@ -21,6 +25,46 @@ def errors(cell):
 
 def remarks(resources):
     return resources["servemath"].get("remarks", [])
+
+
+@pytest.mark.parametrize(
+    ("cache", "in_a_course", "kept"),
+    [(True, True, True), (False, True, False), (True, False, False)],
+)
+def test_results_are_kept_in_a_course_unless_they_must_not(
+    cache, in_a_course, kept, folder, monkeypatch
+):
+    made = {}
+    monkeypatch.setattr(execute, "Pipeline", lambda spec, **given: made.update(given, spec=spec))
+    command = Configurable()
+    if in_a_course:
+        command.coursedir = CourseDirectory(root=str(folder))
+    without = {"jail": False, "allow_unsandboxed": True}
+    executor = execute.ExecuteGraded(parent=Configurable(parent=command), cache=cache, **without)
+    executor.make_pipeline()
+    assert made["store"] == (Course(folder).state / "results" if kept else None)
+    assert (str(folder) in made["spec"].hidden) is in_a_course
+
+
+def test_what_did_not_run_keeps_its_outputs_and_what_follows_is_filled_in():
+    notebook = notebook_of(
+        nbformat.v4.new_markdown_cell("text"), *(code_cell(source) for source in "abc")
+    )
+    _, first, second, third = notebook.cells
+    first.outputs = [nbformat.v4.new_output("stream", text="old")]
+    ran = {"outputs": [], "count": 7, "stopped": False, "seconds": 1.0}
+    cells = {second.id: {**ran, "stopped": True}, third.id: {**ran, "score": 0.5, "seconds": 2.5}}
+    resources = {"servemath": {"executed": set(), "stopped": set(), "scores": {}}}
+    result = {"cells": cells, "incidents": {"stopped after 9 s": [second.id]}, "wall": "none"}
+    result |= {"own_work": {"unclear": []}, "replaced": ["f"], "overwritten": []}
+    execute.ExecuteGraded._apply(notebook, resources, result)
+    kept = resources["servemath"]
+    assert kept["executed"] == {second.id, third.id} and kept["stopped"] == {second.id}
+    assert kept["scores"] == {third.id: 0.5} and first.outputs[0].text == "old"
+    assert [cell.execution_count for cell in (first, second, third)] == [None, 7, 7]
+    assert kept["own_work"] == {"unclear": [], "replaced": ["f"], "overwritten": []}
+    assert (kept["wall"], kept["seconds"]) == ("none", 3.5)
+    assert remarks(resources) == ["stopped after 9 s: cell 3"]
 
 
 def test_a_notebook_without_graded_cells_is_not_run(run):

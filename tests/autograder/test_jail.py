@@ -11,9 +11,11 @@ import errno
 import fcntl
 import functools
 import json
+import mmap
 import os
 import platform
 import random
+import re
 import resource
 import select
 import shutil
@@ -962,15 +964,19 @@ def test_init_sees_how_much_memory_is_used(apart, own_proc):
             syscalls.mount = refuse
 
     seen = memory_seen(apart, before=no_proc)
-    assert seen.init[1] > 80 * MIB
+    assert 80 * MIB < seen.init[1] < RESERVED
     assert seen.learner == ["", own_proc]
 
 
 @linux
 def test_the_keeper_sees_how_much_memory_is_used(among):
     seen = memory_seen(among)
-    assert seen.init[1] > 64 * MIB
+    assert 64 * MIB < seen.init[1] < RESERVED
     assert seen.learner == ["EPERM", False]
+
+
+#: Bytes of address space that are never touched: they are no memory.
+RESERVED = 2048 * MIB
 
 
 def memory_seen(account, before=None):
@@ -982,10 +988,11 @@ def memory_seen(account, before=None):
         if os.fork() == 0:
             closed = refused(syscalls.prctl, syscalls.PR_SET_DUMPABLE, 0)
             os.write(keep, closed.encode() or b".")
-            held = b"x" * (64 * MIB)
+            held, reserved = b"x" * (64 * MIB), mmap.mmap(-1, RESERVED)
             Path("file").write_bytes(held[: 16 * MIB])
             os.write(tell, b"x")
             os.read(asked, 1)
+            reserved.close()
             os._exit(len(held) % 2)
         os.wait()
         return os.read(lost, 10).decode().strip("."), opened("/proc") and names("/proc") != []
@@ -1000,7 +1007,7 @@ def memory_seen(account, before=None):
     with pipes(2) as ((asked, ask), (told, tell)):
         seen = in_jail(
             account, use, init=measure, keep_fds=(asked, ask, told, tell), before=before,
-            settle=True,
+            settle=True, spec=replace(SPEC, memory_bytes=4 * RESERVED),
         )  # fmt: skip
     assert seen.error == ""
     return seen
@@ -1226,6 +1233,52 @@ def test_system_calls_that_no_exercise_needs_are_refused(account):
     for name in absent:
         assert answers.pop(name) == "ENOSYS"
     assert set(answers.values()) == {"EPERM"}
+
+
+HEADERS = Path("/usr/include")
+
+
+def defined_in(*names):
+    """Return the numbers that the kernel's headers give to names, where they are installed."""
+    text = "".join(path.read_text() for name in names if (path := HEADERS / name).exists())
+    if not text:
+        pytest.skip("the kernel's headers are not installed")
+    define = re.compile(
+        r"^#define[ \t]+(\w+)[ \t]+\(?(0x[0-9a-fA-F]+|\d+)(?:U?L*[ \t]*<<[ \t]*(\d+))?", re.M
+    )
+    return {name: int(number, 0) << int(by or 0) for name, number, by in define.findall(text)}
+
+
+@pytest.mark.parametrize(
+    ("header", "column"), [("x86_64-linux-gnu/asm/unistd_64.h", 0), ("asm-generic/unistd.h", 1)]
+)
+def test_system_calls_have_the_numbers_of_the_kernels_headers(header, column):
+    numbers = defined_in(header)
+    tables = [table for name, table in vars(seccomp).items() if name.isupper()]
+    ours = {name: of for table in tables if isinstance(table, dict) for name, of in table.items()}
+    known = {}
+    for name in ours:  # one that is newer than the headers is in none
+        for prefix in ("__NR_", "__NR3264_"):
+            if prefix + name in numbers:
+                known[name] = numbers[prefix + name]
+    assert {name: ours[name][column] for name in known} == known
+    assert len(known) > 80
+
+
+@pytest.mark.parametrize(
+    ("module", "prefix", "headers", "least"),
+    [
+        (syscalls, "", ("sched.h", "mount.h", "prctl.h", "capability.h"), 25),
+        (landlock, "LANDLOCK_ACCESS_FS", ("landlock.h",), 5),
+        (landlock, "LANDLOCK", ("landlock.h",), 0),  # scopes are newer
+    ],
+)
+def test_flags_have_the_values_of_the_kernels_headers(module, prefix, headers, least):
+    numbers = defined_in(*(f"linux/{name}" for name in headers))
+    ours = {prefix + name: value for name, value in vars(module).items() if name.isupper()}
+    known = ours.keys() & numbers.keys()
+    assert {name: ours[name] for name in known} == {name: numbers[name] for name in known}
+    assert len(known) >= least
 
 
 @linux

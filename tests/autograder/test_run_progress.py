@@ -38,6 +38,26 @@ def test_a_log_gets_a_line_now_and_then_and_one_at_the_end(log, monkeypatch):
     assert len(lines) == 3
 
 
+def test_a_line_says_how_fast_it_goes_and_what_is_left(log, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(run_progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(run_progress, "LOG_EVERY_S", 30.0)
+    run = RunProgress(8, log, io.StringIO())
+    assert run.line() == "0 of 8 graded, 0.0/s, about 0 s left"
+    for second in (20.0, 29.9, 30.0, 59.0, 60.0):
+        now[0] = 100.0 + second
+        run.done("a", 1.0)
+    named = "; slowest: a 1.0 s, a 1.0 s, a 1.0 s"
+    assert logged(log).splitlines() == [
+        f"3 of 8 graded, 0.1/s, about 50 s left{named}",
+        f"5 of 8 graded, 0.1/s, about 36 s left{named}",
+    ]
+    now[0] = 110.0
+    run.done("a", 1.0)
+    run.close()
+    assert logged(log).splitlines()[-1] == f"6 of 8 graded, 0.6/s, about 3 s left{named} in 10 s"
+
+
 def test_a_quiet_log_gets_the_last_line_alone(log):
     run = RunProgress(2, log, io.StringIO())
     run.done("a", 1.0)

@@ -223,7 +223,7 @@ REFUSED = {
         r"has a number in the field source of cell 3 \(double__solution\)",
     ),
     "a_number_among_the_lines": (
-        spoiled(lambda notebook: solution(notebook).update(source=["x", True])),
+        spoiled(lambda notebook: solution(notebook).update(source=["x", True, 7])),
         "has true or false among its lines in the field source",
     ),
     "deep": (lambda _: b'{"cells": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),

@@ -17,7 +17,7 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"
 import argparse
 import ast
 import ctypes
-import difflib
+import functools
 import importlib
 import json
 import math
@@ -61,17 +61,33 @@ PARTS: dict[str, dict[str, Sequence[str]]] = {
             "test_engine.py",
             "test_execute.py",
         ),
+        "autograder/grading/engine/learner.py": (
+            "test_learner.py",
+            "test_engine.py",
+            "test_execute.py",
+        ),
         "autograder/grading/engine/outputs.py": ("test_outputs.py",),
         "autograder/grading/engine/parsing.py": ("test_parsing.py", "test_engine.py"),
         "autograder/grading/engine/pipeline.py": ("test_pipeline.py",),
+        "autograder/grading/engine/shell.py": (
+            "test_learner.py",
+            "test_engine.py",
+            "test_execute.py",
+        ),
+        "autograder/grading/engine/service.py": ("test_service.py", "test_engine.py"),
         "autograder/grading/engine/trials.py": ("test_answers.py",),
         "autograder/grading/engine/withheld.py": ("test_answers.py",),
+        "autograder/grading/engine/zygote.py": (
+            "test_zygote.py",
+            "test_engine.py",
+            "test_execute.py",
+        ),
     },
     "grading": {
         "autograder/grading/ahead.py": ("test_run.py",),
         "autograder/grading/execute.py": ("test_execute.py", "test_engine.py"),
-        "autograder/grading/exporter.py": ("test_save_grades.py", "test_restore.py"),
-        "autograder/grading/original.py": ("test_save_grades.py", "test_restore.py"),
+        "autograder/grading/exporter.py": ("test_run.py",),
+        "autograder/grading/original.py": ("test_run.py", "test_restore.py"),
         "autograder/grading/outcomes.py": ("test_run.py",),
         "autograder/grading/own_work.py": ("test_run.py",),
         "autograder/grading/reading.py": ("../field/test_arrivals.py", "test_restore.py"),
@@ -115,9 +131,6 @@ PRELOAD = (
     "nbgrader.apps", "nbgrader.preprocessors", "nbval.plugin", "numpy", "pytest_cov.plugin", "rich",
     "typer", "xdist.plugin",
 )  # fmt: skip
-
-#: A test that takes longer, as the code is, is not beside it.
-NEAR_S = 10.0
 
 #: What a checkout has beside its files, and what no test beside the code reads.
 LEFT_OUT = shutil.ignore_patterns(".*", "*.egg-info", "build", "dist", "images", "measured_data")
@@ -171,9 +184,16 @@ def likely(name: str) -> bool:
     return kind != "NoOp"
 
 
+@functools.cache
+def as_written(path: Path) -> tuple[str, str]:
+    """Return a file, and what it means."""
+    code = path.read_text(encoding="utf-8")
+    return code, meaning(code)
+
+
 def mutants_of(path: Path) -> Iterator[tuple[str, int]]:
     """Yield the breaks that there are: names of operators, and at which of their places."""
-    nodes = [*ast_nodes(get_ast(path.read_text(encoding="utf-8")))]
+    nodes = [*ast_nodes(get_ast(as_written(path)[0]))]
     for name in plugins.operator_names():
         operator = plugins.get_operator(name)
         if likely(name) and not operator.arguments():
@@ -183,23 +203,35 @@ def mutants_of(path: Path) -> Iterator[tuple[str, int]]:
 
 #: A limit that is one more or less is another limit, no break.
 LIMIT = re.compile(r"(_?[A-Z][A-Z_]* = [0-9_]{2,}(\.0)?\b|@functools.lru_cache)")
+#: So is the length at which somebody's text is cut.
+WIDTH = re.compile(r"(?<=, ) *[0-9]+(?=\))")
 
 
+def alike(old: Sequence[str], new: Sequence[str]) -> int:
+    """Return with how many equal lines two texts begin."""
+    pairs = enumerate(zip(old, new, strict=False))
+    return next((at for at, (one, other) in pairs if one != other), min(len(old), len(new)))
+
+
+@functools.cache
 def made(path: Path, name: str, place: int) -> Mutant | None:
     """Return a break, or None if the code still means the same, or nothing at all."""
-    before = path.read_text(encoding="utf-8")
+    before, meant = as_written(path)
     after = mutate_code(before, plugins.get_operator(name)(), place)
     try:
-        if after is None or meaning(after) == meaning(before):
+        if after is None or meaning(after) == meant:
             return None
     except SyntaxError:
         return None
     old, new = before.splitlines(), after.splitlines()
-    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
-    _, start, end, first, last = next(op for op in matcher.get_opcodes() if op[0] != "equal")
+    start = alike(old, new)
+    behind = alike(old[start:][::-1], new[start:][::-1])
+    gone, come = old[start : len(old) - behind], new[start : len(new) - behind]
     if name.endswith("NumberReplacer") and LIMIT.match(old[start]):
         return None
-    lines = [f"-{line}" for line in old[start:end]] + [f"+{line}" for line in new[first:last]]
+    if "printable(" in old[start] and WIDTH.sub("", old[start]) == WIDTH.sub("", new[start]):
+        return None
+    lines = [f"-{line}" for line in gone] + [f"+{line}" for line in come]
     change = "\n  ".join(lines)
     return Mutant(path, start + 1, change, after)
 
@@ -242,18 +274,16 @@ def tests_of(part: str, path: Path) -> list[str]:
 class Course:
     """A plug-in of pytest: tests that noticed before come first; what failed, and by the clock?"""
 
-    def __init__(self, tests: Sequence[str], first: Sequence[str], far: Sequence[str]) -> None:
+    def __init__(self, tests: Sequence[str], first: Sequence[str]) -> None:
         self.files = list(tests)
         self._first = list(first)
-        self._far = {*far}
         self.failed = ""
         self.seconds: dict[str, float] = {}
         self.by_the_clock = False
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Put them in order, without those that take long."""
-        items[:] = [item for item in items if item.nodeid not in self._far]
+        """Put them in order."""
         first = {name: place for place, name in enumerate(self._first)}
         files = {name.partition("::")[0]: place for place, name in enumerate(self.files)}
         last = len(first), len(files)
@@ -355,10 +385,9 @@ class Bench:
         try:
             files = {name.partition("::")[0] for name in tests}
             here = {name: s for name, s in usual.items() if name.partition("::")[0] in files}
-            far = [name for name, test_s in here.items() if test_s > NEAR_S]
             limit_s = 60 + 4 * sum(here.values())
             test_s = 20 + 4 * max(here.values(), default=0.0)  # whoever is first makes what all use
-            found = self.run(Course(tests, first, far), test_s, limit_s)
+            found = self.run(Course(tests, first), test_s, limit_s)
         finally:
             self.write(mutant.path, whole)
         if "::" in found.failed:
@@ -398,7 +427,7 @@ def begin(folder: Path) -> None:
 
 def as_it_is(test: str) -> Mapping[str, float]:
     """Run a file of tests where nothing is broken: return how long each takes; all must pass."""
-    found = bench.run(Course([test], (), ()), 600.0, 1800.0)
+    found = bench.run(Course([test], ()), 600.0, 1800.0)
     if not found.passed:
         raise SystemExit(f"fails as it is: {found.failed}")
     return found.seconds

@@ -217,10 +217,13 @@ class Service:
     def __exit__(self, *_exc: object) -> None:
         self.close()
 
+    def _see_open(self) -> None:
+        if self._closed:  # a job that still ran must not start another
+            raise EngineError("the grading engine was closed")
+
     def _running(self) -> ZygoteProcess:
         with self._lock:
-            if self._closed:  # a job that still ran must not start another
-                raise EngineError("the grading engine was closed")
+            self._see_open()
             if self._zygote is None:
                 self._zygote = ZygoteProcess(self._spec, wall=self._wall, preload=PRELOAD)
             return self._zygote
@@ -235,6 +238,7 @@ class Service:
     def _copy_without(self, answers: Iterable[str]) -> Path:
         key = frozenset(answers)
         with self._lock:
+            self._see_open()
             if key not in self._copies:
                 folder = Path(tempfile.mkdtemp(dir=self._folder.name))
                 folder.chmod(0o755)
