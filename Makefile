@@ -27,7 +27,7 @@ test: setup
 ## make test-browser  the notebooks, the labs and formgrader in a real JupyterLab (needs chromium)
 test-browser: setup
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r tests/browser/requirements.lock
-	@$(BIN)/python -m pytest -m browser -n 0 --timeout=900 tests/browser
+	@$(BIN)/python -m pytest -m browser -n 2 --timeout=900 tests/browser
 
 ## make test-learner  chapter 1 in an environment of the learners' lock alone
 test-learner: setup

@@ -3,6 +3,9 @@
 import sys
 from pathlib import Path
 
+from jinja2.sandbox import SandboxedEnvironment
+from numpydoc import docscrape_sphinx
+
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE / "_extensions"), str(HERE.parent)]
 
@@ -52,3 +55,15 @@ html_show_copyright = False
 
 linkcheck_timeout = 20
 linkcheck_retries = 2
+
+_environments = []
+
+
+def one_environment(loader):
+    """Return numpydoc's environment of templates: a new one compiles them for each docstring."""
+    if not _environments:
+        _environments.append(SandboxedEnvironment(loader=loader))
+    return _environments[0]
+
+
+docscrape_sphinx.SandboxedEnvironment = one_environment

@@ -53,6 +53,7 @@ SLOW = (
     "test_engine.py",
     "test_plans.py",
     "test_validate.py",
+    "test_labs.py",
     "theory.ipynb",
 )
 

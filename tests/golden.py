@@ -12,7 +12,7 @@ from autograder.gradebook.table import class_table
 from .shared import copy_of, released
 
 #: Seconds that a cell may run: loops without an end run that long, nothing else comes near.
-LIMIT_S = 4
+LIMIT_S = 2
 
 #: Of what differs between chapters; autograder/test_same_scores.py has every solution there is.
 ONE_OF_A_KIND = (

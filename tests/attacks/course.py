@@ -44,7 +44,7 @@ PLAIN_TESTS = {
 
 SETTINGS = """
 # An attack that is to be stopped is to be stopped soon.
-c.ExecuteGraded.timeout = 3
+c.ExecuteGraded.timeout = 2
 c.ExecuteGraded.notebook_timeout_s = 60
 # Some attacks only wait: more of them at a time than there are cores.
 c.ExecuteGraded.workers = 3

@@ -278,7 +278,7 @@ def test_an_exact_comparison_of_one_part_costs_nothing(graded):
 
 @pytest.mark.parametrize("name", BORROWS)
 def test_a_borrowed_answer_earns_nothing(graded, name):
-    earning, _, found = graded(**BORROWS[name], timeout=3)
+    earning, _, found = graded(**BORROWS[name], timeout=2)
     assert (earning, found["compares"], found["unclear"]) == (frozenset(), [], [])
 
 
