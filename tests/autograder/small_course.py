@@ -2,7 +2,6 @@
 
 import functools
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,7 +13,7 @@ from nbgrader.api import Gradebook
 from autograder.authoring.build import build_text
 from autograder.authoring.release import release
 from autograder.course import HOME, Course
-from autograder.course.commands import environment
+from autograder.course.mends import newest_tables
 from autograder.files import write_atomically
 from autograder.grading.outcomes import GRADED, NOT_GRADED, Outcome
 
@@ -140,9 +139,10 @@ def gradebook_of(course):
 
 @functools.cache
 def _empty_gradebook():
-    """Return the bytes of a gradebook without entries: making one takes a second or more."""
-    with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, environment()):
-        path = Path(folder) / "gradebook.db"  # nbgrader looks up alembic on PATH
+    """Return the bytes of a gradebook without entries: making one takes a while."""
+    mended = mock.patch("nbgrader.api.get_alembic_version", newest_tables)
+    with tempfile.TemporaryDirectory() as folder, mended:
+        path = Path(folder) / "gradebook.db"
         with Gradebook(f"sqlite:///{path}"):
             pass
         return path.read_bytes()

@@ -28,7 +28,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from autograder.course.commands import environment
 
 #: Seconds that a page, a kernel, a cell may take on a slow machine with both cores busy.
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 

@@ -1,8 +1,15 @@
 """Folders and learners as people name them: brackets, per cent, question marks, accents."""
 
+import subprocess
+import sys
+from pathlib import Path
+
+import nbgrader.api
 import pytest
 from nbgrader.apps.api import NbGraderAPI
 from nbgrader.coursedir import CourseDirectory
+from nbgrader.dbutil import _temp_alembic_ini
+from sqlalchemy import text
 
 from autograder.cli.frame.names import meant
 from autograder.course import mends, settings
@@ -80,6 +87,19 @@ def test_a_name_that_is_there_is_meant_and_the_course_s_path_is_no_pattern(tmp_p
         "none*": [],
     }.items():
         assert mends.matches(f"{root}/{pattern}") == [str(root / one) for one in found]
+
+
+def test_a_new_gradebook_has_the_number_that_alembic_says_and_starts_no_program(
+    course, tmp_path, monkeypatch
+):
+    settings.settings(course)  # which mends nbgrader
+    monkeypatch.setattr(nbgrader.api, "sp", None)
+    with nbgrader.api.Gradebook(f"sqlite:///{tmp_path}/gradebook.db") as gradebook:
+        kept = gradebook.db.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    with _temp_alembic_ini("sqlite://") as ini:
+        command = [Path(sys.executable).with_name("alembic"), "-c", ini, "heads"]
+        said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert said.stdout.split()[0] == kept
 
 
 COMPOSED, DECOMPOSED = "Jos\u00e9", "Jose\u0301"
