@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sized
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 
 def _reject(name: str, expected: str, value: object) -> ValueError:
@@ -101,20 +102,33 @@ def sequence(name: str, values: Any, expected: str = "a sequence") -> list[Any]:
         raise _reject(name, expected, values) from None
 
 
+def plain_array(values: Any) -> npt.NDArray[np.float64] | None:
+    """Return a row of plain numbers, none of them NaN, as floats; None for anything else.
+
+    A million samples are then looked at in one step, not one by one.
+    """
+    if not isinstance(values, np.ndarray) or values.ndim != 1 or values.dtype.kind not in "fiu":
+        return None
+    floats = values.astype(np.float64)
+    return None if np.isnan(floats).any() else floats
+
+
 def numbers_in(
     name: str, values: Iterable[Any], *, minimum: float | None = None, empty_allowed: bool = False
 ) -> list[float]:
     """Return `values` as a list of floats, each checked and named by its index."""
-    if isinstance(values, np.ndarray) and values.ndim == 1:
-        # An array of a million samples becomes plain floats in one step.
-        items = values.tolist()
+    if (plain := plain_array(values)) is not None:
+        checked: list[float] = plain.tolist()
     else:
-        items = sequence(name, values, "a sequence of numbers")
-    checked = [
-        # Plain floats, by far the most common, skip the careful path unless NaN.
-        value if type(value) is float and value == value else number(f"{name}[{index}]", value)
-        for index, value in enumerate(items)
-    ]
+        if isinstance(values, np.ndarray) and values.ndim == 1:
+            items = values.tolist()
+        else:
+            items = sequence(name, values, "a sequence of numbers")
+        checked = [
+            # Plain floats, by far the most common, skip the careful path unless NaN.
+            value if type(value) is float and value == value else number(f"{name}[{index}]", value)
+            for index, value in enumerate(items)
+        ]
     if not checked and not empty_allowed:
         raise ValueError(f"{name} must not be empty")
     if minimum is not None:

@@ -20,6 +20,7 @@ from servemath_helpers._validate import (
     finite_non_negative,
     finite_positive,
     numbers_in,
+    plain_array,
     probability,
     whole,
 )
@@ -166,7 +167,8 @@ def nearest_rank(q: Exact, n: int) -> int:
 
 
 def _as_array(samples: Samples) -> npt.NDArray[np.float64]:
-    return np.array(numbers_in("samples", samples))
+    plain = plain_array(samples)
+    return plain if plain is not None and plain.size else np.array(numbers_in("samples", samples))
 
 
 def _quantile(values: npt.NDArray[np.float64], q: Exact) -> float:
