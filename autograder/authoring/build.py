@@ -17,7 +17,7 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 from autograder import bank
-from autograder.authoring import colab
+from autograder.authoring import colab, outline
 from autograder.authoring.exercises import (
     anchor,
     cell_id,
@@ -232,7 +232,8 @@ def build_guides(course: Course, only_stale: bool = False) -> list[tuple[Path, b
 
 
 def _is_source(path: Path) -> bool:
-    return path.is_file() and path.suffix != ".pyc" and not is_questions_file(path)
+    made = is_questions_file(path) or path == outline.place(Course(HOME))
+    return path.is_file() and path.suffix != ".pyc" and not made
 
 
 def is_current(text: Path) -> bool:

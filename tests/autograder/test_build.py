@@ -199,6 +199,7 @@ def test_a_link_to_theory_names_a_section_that_is_there(tmp_path):
         ("autograder/bank/ch1_x/f.toml", False),
         ("autograder/bank/ch2_y/f.toml", True),
         ("servemath_helpers/data/gpus.json", False),
+        ("servemath_helpers/data/course.json", True),
         ("autograder/authoring/prose.py", False),
         ("autograder/authoring/prose.pyc", True),
         ("docs/glossary.toml", False),

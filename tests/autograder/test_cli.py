@@ -39,6 +39,7 @@ from autograder.machine import lab as machine_lab
 from autograder.regrade.workspace import workspace
 from autograder.report.snapshots import Comparison, LearnerChange, Snapshot
 
+from ..shared import copy_of
 from . import small_course
 from .small_course import NAME, RIGHT, WRONG
 
@@ -69,9 +70,7 @@ def course(tmp_path):
 @pytest.fixture(scope="module")
 def graded(tmp_path_factory):
     """A class of three, one of whom nobody can grade, and how `grade --feedback` went."""
-    course = small_course.make(tmp_path_factory.mktemp("class"))
-    small_course.fill_gradebook(course)
-    servemath(course, "release")
+    course = copy_of(small_course.released(tmp_path_factory), tmp_path_factory.mktemp("class"))
     small_course.hand_in(course, "u1", **RIGHT)
     small_course.hand_in(course, "u2", **{**RIGHT, "double": WRONG["double"]})
     damaged = course.submitted / "u3" / NAME
