@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -74,8 +74,7 @@ STOPPED = "stopped with"
 _class_name: Callable[[type], str] = vars(type)["__name__"].__get__
 
 
-@dataclass(frozen=True)
-class _Plain:
+class _Plain(NamedTuple):
     """A value reduced to plain data.
 
     `kind` is none, bool, number, text, dict (data: list of key-value pairs),
@@ -563,22 +562,40 @@ def _refused(call: Callable[[], object], error: type[BaseException], what: str, 
 #: The arguments of a call: a tuple of them, or a mapping for a call by name.
 _Call = Sequence[Any] | Mapping[str, Any]
 
+#: Makes the calls of a table with less ado than one by one, where a function runs in another
+#: process than its check: given the function, the arguments of each call by place and by name, and
+#: whether all should be refused, it returns what makes each call in its turn. A check stops at the
+#: first call that comes to another end. Set by whoever runs the check.
+together: (
+    Callable[
+        [Callable[..., object], list[tuple[tuple[Any, ...], dict[str, Any]]], bool],
+        list[Callable[[], object]],
+    ]
+    | None
+) = None
+
+# Values of these types cannot be changed by whoever receives them.
+_UNCHANGING = frozenset({type(None), bool, int, float, complex, str, bytes, Fraction, Decimal})
+
 
 class _Asked:
     """One call of a table, the text of it, and its arguments as they were."""
 
     def __init__(self, function: Callable[..., object], call: _Call) -> None:
-        self._function = function
-        self._named: dict[str, Any] = dict(call) if isinstance(call, Mapping) else {}
-        self._given: tuple[Any, ...] = () if isinstance(call, Mapping) else tuple(call)
-        self._before = copy.deepcopy((self._given, self._named))
-        parts = [*map(_typed, self._given), *(f"{k}={_typed(v)}" for k, v in self._named.items())]
+        named: dict[str, Any] = dict(call) if isinstance(call, Mapping) else {}
+        given: tuple[Any, ...] = () if isinstance(call, Mapping) else tuple(call)
+        self.arguments = given, named
+        self.answer: Callable[[], object] = lambda: function(*given, **named)
+        placed: list[tuple[int | str, Any]] = [*enumerate(given, start=1), *named.items()]
+        self._before = [
+            (place, copy.deepcopy(value), value)
+            for place, value in placed
+            if type(value) not in _UNCHANGING
+        ]
+        parts = [*map(_typed, given), *(f"{k}={_typed(v)}" for k, v in named.items())]
         self.text = f"{_name_of(function)}({', '.join(parts)})"
 
-    def answer(self) -> object:
-        return self._function(*self._given, **self._named)
-
-    def answer_expected(self, wanted: str, hint: str) -> object:
+    def answer_expected(self, wanted: Callable[[], str], hint: str) -> object:
         """Return the answer; where the call stops instead, say so with the hint."""
         __tracebackhide__ = True
         try:
@@ -587,19 +604,15 @@ class _Asked:
             raise
         except Exception as raised:
             stopped = f"{_class_name(type(raised))}{_message_of(raised)}"
-            said = f"{self.text} should return {wanted}, but it {STOPPED} {stopped}."
+            said = f"{self.text} should return {wanted()}, but it {STOPPED} {stopped}."
             raise _fail(said, hint) from raised
 
     def check_untouched(self, when: str = "") -> None:
         """Raise unless every argument is what it was before the call."""
         __tracebackhide__ = True
-        given, named = self._before
         changed = [
             f"argument {place}" if isinstance(place, int) else f"argument {place!r}"
-            for place, before, now in [
-                *((n + 1, *both) for n, both in enumerate(zip(given, self._given, strict=True))),
-                *((key, named[key], self._named[key]) for key in named),
-            ]
+            for place, before, now in self._before
             if not _untouched(before, now)
         ]
         if changed:
@@ -608,6 +621,18 @@ class _Asked:
                 f"{', '.join(changed)}{when}.",
                 COPY,
             )
+
+
+def _all_asked(
+    function: Callable[..., object], calls: Iterable[_Call], *, refused: bool = False
+) -> list[_Asked]:
+    """Return the calls of a table, to be made in their order."""
+    table = [_Asked(function, call) for call in calls]
+    if together is not None:
+        made = together(function, [asked.arguments for asked in table], refused)
+        for asked, answer in zip(table, made, strict=True):
+            asked.answer = answer
+    return table
 
 
 def _name_of(function: Callable[..., object]) -> str:
@@ -699,17 +724,15 @@ argument 1.
     """
     __tracebackhide__ = True
     comparison = _Comparison() if exact else replace(_CLOSE, abs_tol=abs_tol)
-    done = []
-    for call, expected, *own in rows:
-        asked = _Asked(function, call)
+    table = _all_asked(function, (row[0] for row in rows))
+    for asked, (_, expected, *own) in zip(table, rows, strict=True):
         said = own[0] if own else hint
-        answer = asked.answer_expected(_show(expected), said)
+        answer = asked.answer_expected(functools.partial(_show, expected), said)
         found = comparison.difference(answer, expected)
         if found or not what:
             _report(answer, found, asked.text, said)
         asked.check_untouched()
-        done.append(asked)
-    for asked in done:
+    for asked in table:
         asked.check_untouched(" in a later call")
     if what:
         print(f"✓ {_name_of(function)}: {what}")
@@ -794,7 +817,7 @@ def check_refused(
 division by zero.
     """
     __tracebackhide__ = True
-    _Asked(function, good).answer_expected("an answer", hint)
+    _Asked(function, good).answer_expected(lambda: "an answer", hint)
     values = {name: list(refused) for name, refused in broken.items()}
     changes = [
         {name: formed}
@@ -805,8 +828,7 @@ division by zero.
     negative = {name: v for name, refused in values.items() for v in refused if _negative(v)}
     if pairs:
         changes += [dict(pair) for pair in itertools.combinations(negative.items(), 2)]
-    for change in changes:
-        asked = _Asked(function, {**good, **change})
+    for asked in _all_asked(function, ({**good, **change} for change in changes), refused=True):
         _refused(asked.answer, ValueError, asked.text, hint)
         asked.check_untouched()
     said = (f"{name} = {', '.join(map(_typed, refused))}" for name, refused in values.items())

@@ -647,3 +647,68 @@ def test_a_keeper_tells_what_its_learner_had_of_a_core():
         assert jail.used_s() == (0.0, False)
         assert jail._own_doing()  # it is not forgotten that the learner's code ended it
     jail.close()
+
+
+DEAF = """
+def deaf():
+    while True:
+        try:
+            time.sleep(60)
+        except BaseException:
+            pass
+"""
+TABLE = """
+from servemath_helpers.checks import check_calls, check_refused
+rows = [((n, [n]), 2 * n) for n in range(8)]
+"""
+CHECKED = f"{TABLE}check_calls(f, *rows, what='twice')"
+CAUGHT = f"""{TABLE}
+for _ in range(2):
+    try:
+        check_calls(f, *rows)
+    except AssertionError as wrong:
+        print(wrong)
+print(f(10, [10]), f(11, [11]))
+"""
+REFUSED = f"{TABLE}check_refused(f, dict(n=1, given=[1]), dict(n=[-1, -2, -3, 4, -5]))"
+
+
+@pytest.mark.parametrize(
+    ("body", "test"),
+    [
+        ("return 2 * n", CHECKED),
+        ("print('called', n)\n    return 2 * n", CHECKED),
+        ("os.write(1, b'.')\n    return 2 * n", CHECKED),
+        # Wrong, stopped or gone at one call; what the calls behind it do is nobody's.
+        ("print(n)\n    return 2 * n - (n == 3)", CHECKED),
+        ("return 2 * n / (n != 3)", CHECKED),
+        ("given.append(n) if n == 3 else None\n    return 2 * n", CHECKED),
+        ("return object() if n == 3 else 2 * n", CHECKED),
+        ("os._exit(0) if n == 3 else None\n    return 2 * n", CHECKED),
+        ("while n == 3:\n        pass\n    return 2 * n", CHECKED),
+        ("os._exit(0) if n == 5 else None\n    return 2 * n - (n == 3)", CHECKED),
+        ("while n == 5:\n        pass\n    return 2 * n - (n == 3)", CHECKED),
+        ("while n == 5:\n        print(n)\n    return 2 * n - (n == 3)", CHECKED),
+        ("return 2 * n - (n == 3)", CAUGHT),
+        ("os._exit(0) if n == 5 else None\n    return 2 * n - (n == 3)", CAUGHT),
+        ("deaf() if n == 5 else None\n    return 2 * n - (n == 3)", CAUGHT),
+        ("if n < 0:\n        raise ValueError('n')\n    return n", REFUSED),
+        ("if n < -1:\n        raise TypeError('n')\n    raise ValueError('n')", REFUSED),
+    ],
+)
+def test_calls_made_together_come_to_what_they_come_to_one_by_one(pipeline, tmp_path, body, test):
+    cells = [
+        code_cell(f"import os, time\ndef f(n, given):\n    {body}\n{DEAF}"),
+        code_cell(test, "a__hidden__x"),
+        code_cell(f"print(f(20, [20]))\n{TABLE}", "a__hidden__y"),
+    ]
+    executor = ExecuteGraded(timeout=2)
+    job = executor.job(notebook_of(*cells), {"folder": str(tmp_path)})
+    run = pipeline._runner._service.run
+    found = []
+    for together_s in (0.0, 60.0):
+        result = run({**job, "together_s": together_s})
+        cells = [{**cell, "seconds": 0} for cell in result["cells"].values()]
+        calls = [asked["calls"] for asked in result["transcripts"].values()]
+        found.append((cells, calls, result["incidents"]))
+    assert found[0] == found[1]

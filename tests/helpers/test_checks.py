@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from IPython.core.interactiveshell import InteractiveShell
 
+from servemath_helpers import checks
 from servemath_helpers.checks import (
     FIRST,
     STOPPED,
@@ -748,3 +749,23 @@ def test_a_notebook_shows_the_sentence_and_the_line_where_a_function_stopped(cap
         "It stopped in line 2 of its cell: return 1 / x\n"
     )
     assert "Hint" in str(pickle.loads(pickle.dumps(wrong.error_in_exec)))
+
+
+def test_whoever_runs_a_check_may_make_the_calls_of_a_table_together(monkeypatch):
+    tables = []
+
+    def together(function, calls, refused):
+        tables.append((calls, refused))
+        return [functools.partial(function, *given, **named) for given, named in calls]
+
+    def refuses(n):
+        if n < 1:
+            raise ValueError("n must be at least 1")
+
+    monkeypatch.setattr(checks, "together", together)
+    check_calls(max, ((1, 2), 2), (([3],), 3))
+    check_refused(refuses, {"n": 1}, {"n": [0, -1]})
+    assert tables == [
+        ([((1, 2), {}), (([3],), {})], False),
+        ([((), {"n": 0}), ((), {"n": -1})], True),
+    ]

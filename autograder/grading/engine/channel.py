@@ -12,6 +12,9 @@ from typing import Any
 _LENGTH = struct.Struct("!Q")
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
+#: Bytes read at once: room for more would be got from the kernel, and given back, each time.
+_CHUNK = 1 << 16
+
 #: The largest message that a trusted process takes from a learner's.
 MAX_LEARNER_MESSAGE = 24_000_000
 
@@ -98,7 +101,7 @@ class Channel:
     def fill(self) -> None:
         """Read what has arrived; call when `select` says there is something."""
         try:
-            data = self.sock.recv(1 << 18)
+            data = self.sock.recv(_CHUNK)
         except OSError:
             raise ChannelClosed from None
         if not data:
@@ -118,7 +121,7 @@ class Channel:
         body = bytes(self._buffer[_LENGTH.size : end])
         del self._buffer[:end]
         try:
-            message = json.loads(body)
+            message = json.loads(body.decode("utf-8"))
         except (ValueError, RecursionError, MemoryError):
             raise ChannelGarbage("a message that is not JSON") from None
         if not isinstance(message, dict):

@@ -106,6 +106,15 @@ class _Encoder:
         if kind is str:
             self._count(data=len(value))
             return value
+        # What most values are, without asking for all that they might be.
+        if kind is dict:
+            return ["d", *self._pairs(value, depth)]
+        if kind is list or kind is tuple:
+            return ["l" if kind is list else "t", *self._items(value, depth)]
+        if kind is Fraction:
+            return ["F", self._int(value.numerator), self._int(value.denominator)]
+        if kind is Decimal:
+            return ["D", str(_bounded(value))]
         if isinstance(value, np.generic):
             return self._numpy_scalar(value)
         if isinstance(value, np.ndarray):
@@ -134,17 +143,11 @@ class _Encoder:
             if issubclass(kind, base):
                 return [tag, *self._items(iterate(value), depth)]
         if issubclass(kind, dict):
-            pairs = list(dict.items(value))
-            self._count(items=2 * len(pairs))
-            forms = [[self.encode(part, depth + 1) for part in pair] for pair in pairs]
+            forms = self._pairs(value, depth)
             if kind in _DICTS:
                 factory = _FACTORY_NAMES.get(getattr(value, "default_factory", None), "")
                 return ["m", _DICTS[kind], factory, *forms]
             return ["d", *forms]
-        if kind is Decimal:
-            return ["D", str(_bounded(value))]
-        if kind is Fraction:
-            return ["F", self._int(value.numerator), self._int(value.denominator)]
         if kind is range:
             self._count(items=_length(value))
             return ["r", *map(self._int, (value.start, value.stop, value.step))]
@@ -175,6 +178,11 @@ class _Encoder:
             return ["?", printable(kind.__name__, 80)]
         parts = [getattr(value, name, None) for name in names]
         return ["C", kind.__name__, flags, names, *self._items(parts, depth)]
+
+    def _pairs(self, value: Any, depth: int) -> list[Any]:
+        pairs = list(dict.items(value))
+        self._count(items=2 * len(pairs))
+        return [[self.encode(key, depth + 1), self.encode(part, depth + 1)] for key, part in pairs]
 
     def _items(self, values: Any, depth: int) -> list[Any]:
         found = list(values)
@@ -353,12 +361,11 @@ def _range(*ends: Any) -> range:
 def _count_forms(form: Any) -> None:
     """Refuse a form of more items than `encode` lets pass; found without recursion."""
     items = 0
-    left = [form]
+    left = [form] if isinstance(form, list) else []
     while left:
         part = left.pop()
-        if isinstance(part, list):
-            items += len(part)
-            left += [inner for inner in part if isinstance(inner, list)]
+        items += len(part)
+        left += [inner for inner in part if isinstance(inner, list)]
         if items > 4 * MAX_ITEMS:
             raise NotPlainData(f"more than {MAX_ITEMS:,} items")
 
@@ -370,7 +377,7 @@ def _integer(text: Any) -> int:
 
 
 def _dict(*pairs: Any) -> dict[Any, Any]:
-    return {_decode(key): _decode(value) for key, value in pairs}
+    return {key if type(key) is str else _decode(key): _decode(value) for key, value in pairs}
 
 
 @functools.lru_cache(maxsize=256)

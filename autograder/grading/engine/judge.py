@@ -17,9 +17,11 @@ import socket
 import symtable
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from IPython.core.inputtransformer2 import TransformerManager
@@ -36,6 +38,7 @@ from autograder.grading.engine.codec import NotPlainData, Opaque, decode, encode
 from autograder.grading.engine.errors import raised
 from autograder.grading.engine.outputs import Outputs, clean, error_output
 from autograder.grading.engine.shell import CellShell, CellStopped, Stream
+from servemath_helpers import checks
 from servemath_helpers.checks import Credit
 
 #: The least time given to a cell once the notebook's own limit is near.
@@ -71,6 +74,11 @@ USED_S = 1.0
 
 #: A cell that waits for a core may take this many times what is allowed.
 STARVED = 4
+
+#: Calls of a table that go into the jail in one message, at most, and how long what nobody wants
+#: of them any more may take to end by itself.
+MOST_TOGETHER = 50
+LEAVE_S = 1.0
 
 LEARNER, COURSE, TEST = "learner", "course", "test"
 
@@ -131,6 +139,11 @@ class Jail:
         self._words = b""
         self._ended_itself = False
         self._asked = 0
+        #: Calls asked together whose answers are still to come, whether they should be refused,
+        #: and the number of the first of them.
+        self._coming = 0
+        self._refused = False
+        self._first = 0
         #: Whether learner code, by its own account, asked for an answer that is withheld.
         self.asked_withheld = False
         for descriptor in self._pipes:
@@ -192,12 +205,75 @@ class Jail:
         dict
             The reply, with ``"stopped"`` added as ``"time"`` or ``"flood"`` if it was.
         """
+        self.leave()
+        self._asked += 1
+        return self._reply({**request, "number": self._asked}, outputs, patience)
+
+    def ask_together(
+        self, calls: list[dict[str, Any]], refused: bool, deadline: float | None
+    ) -> int:
+        """Send calls of which each is made if the one before came to the end that is hoped for.
+
+        Return what `coming` is as long as answers of these calls are to come.
+        """
+        self.leave()
+        self._coming, self._refused, self._first = len(calls), refused, self._asked + 1
+        request = {"do": "calls", "calls": calls, "refused": refused, "number": self._first}
+        with self._lost_if_gone():
+            self.channel.send(request, deadline)
+        return self._first
+
+    def next_reply(self, outputs: Outputs, patience: Patience) -> dict[str, Any]:
+        """Return what came of the next of the calls that were asked together; see `ask`."""
+        self._asked += 1
+        reply = self._reply(None, outputs, patience)
+        self._count(reply)
+        return reply
+
+    @property
+    def coming(self) -> int:
+        """Which calls that were asked together have answers still to come, 0 for none."""
+        return self._first if self._coming else 0
+
+    def _count(self, reply: dict[str, Any]) -> None:
+        hoped = "error" if self._refused else "result"
+        self._coming = self._coming - 1 if hoped in reply else 0
+
+    def leave(self) -> None:
+        """Have calls that were asked together, and that nobody wants any more, come to their end.
+
+        Raises
+        ------
+        JailLost
+            If one of them would not, or took the jail with it: nobody is to blame for what was
+            not asked for in the end.
+        """
+        nowhere, interrupted = Outputs(0, sys.maxsize), False
+        deadline = time.monotonic() + LEAVE_S
+        try:
+            while self._coming:
+                self._asked += 1
+                reply = self._collect(nowhere, deadline, watch_flood=False)
+                if reply is not None:
+                    self._count(reply)
+                    continue
+                if interrupted:
+                    raise ChannelTimeout
+                self._asked -= 1
+                self.interrupt()
+                interrupted, deadline = True, time.monotonic() + INTERRUPT_GRACE_S
+        except (ChannelClosed, ChannelGarbage, ChannelTimeout):
+            raise JailLost("DeadKernelError", "ended beyond its test", excusable=True) from None
+
+    def _reply(
+        self, request: dict[str, Any] | None, outputs: Outputs, patience: Patience
+    ) -> dict[str, Any]:
         stopped = ""
         timeout_message = f"stop after {patience.allowed_s:.0f} s"
         deadline = patience.deadline
-        self._asked += 1
-        try:
-            self.channel.send({**request, "number": self._asked}, deadline)
+        with self._lost_if_gone(timeout_message):
+            if request is not None:
+                self.channel.send(request, deadline)
             while True:
                 reply = self._collect(outputs, deadline, watch_flood=not stopped)
                 if reply is not None:
@@ -218,6 +294,12 @@ class Jail:
                     stopped = "time"
                 self.interrupt()
                 deadline = time.monotonic() + INTERRUPT_GRACE_S
+
+    @contextmanager
+    def _lost_if_gone(self, timeout_message: str = "take a call") -> Iterator[None]:
+        """Tell of a jail that is gone, or as good as gone, as of one that was lost."""
+        try:
+            yield
         except ChannelTimeout:
             raise JailLost(
                 "CellTimeoutError", f"would not {timeout_message} and was killed"
@@ -329,7 +411,8 @@ class Judge:
     job : dict
         ``cells``: dicts of ``id``, ``source``, ``kind`` (learner, course or test), ``slug``,
         ``grade_id``, and ``seconds`` if all tests of that slug share a limit of their own;
-        ``limits``; ``files``: base64 by relative path.
+        ``limits``; ``files``: base64 by relative path; ``together_s``: calls of a table are made
+        together where the first takes less than so many seconds, 0 for never.
     open_jail : callable
         Returns a new `JailEnds` for the job's files.
     shell : CellShell
@@ -354,6 +437,8 @@ class Judge:
         self._asked_withheld = False
         self._kept_bytes = 0
         self._functions = frozenset(job.get("functions", ()))
+        #: Calls are made together where the first takes less than so many seconds.
+        self.together_s: float = job.get("together_s", 0.0)
         self._replaced: dict[str, set[str]] = {"replaced": set(), "overwritten": set()}
         told = job.get("answers")
         self.answers = Answers(job["withheld"], told) if told else None
@@ -540,7 +625,7 @@ class Judge:
     def _lend_imports(self, cell: dict[str, Any], index: int) -> None:
         """Let later cells of the learner use what a test cell imported, as in their own kernel."""
         source = self._jail_source(cell)
-        if source:
+        if source and self._jail is not None:  # a jail to come gets them as it is made
             self._in_jail(source, index, Outputs(0, sys.maxsize), self._count)
 
     def _in_jail(
@@ -594,6 +679,9 @@ class Judge:
         assert self._jail is not None
         patience = Patience(self._jail, allowed, self._deadline)
         asking = Asking(self, outputs, patience, transcript)
+        # A cell that is run again is run as carefully as can be.
+        if self.together_s and index not in self._excused:
+            checks.together = asking.together
         lent: dict[str, Any] = {}
         started = time.perf_counter()
         failed = overran = False
@@ -604,6 +692,7 @@ class Judge:
                 failed, overran = self._run_here(cell["source"], outputs, allowed, patience)
                 overran = overran or alarm.rang
         finally:
+            checks.together = None
             for name, value in lent.items():
                 if self._shell.user_ns.get(name) is value:
                     del self._shell.user_ns[name]
@@ -613,6 +702,11 @@ class Judge:
             }
         if asking.loss is not None:
             raise asking.loss
+        try:
+            self._jail.leave()
+        except JailLost:  # by what the test did not wait for: the next cell has another jail
+            self._close()
+            self._rebuilt -= 1
         # A test that swallowed the stop was stopped all the same.
         stopped = asking.stopped or ("time" if overran else "")
         self._settle_stop(stopped, outputs, index, allowed)
@@ -651,6 +745,7 @@ class Asking:
         self._outputs = outputs
         self._patience = patience
         self._transcript = transcript
+        self._stand_ins: dict[int, tuple[Callable[..., Any], str, str | int]] = {}
         self.stopped = ""
         self.loss: JailLost | None = None
 
@@ -680,11 +775,14 @@ class Asking:
         return lent
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        return self._from(lambda jail: jail.ask(request, self._outputs, self._patience))
+
+    def _from(self, get: Callable[[Jail], dict[str, Any]]) -> dict[str, Any]:
         jail = self._judge._jail
         if self.loss is not None or jail is None:
             raise CellStopped
         try:
-            reply = jail.ask(request, self._outputs, self._patience)
+            reply = get(jail)
         except JailLost as loss:
             self.loss = loss
             raise CellStopped from None
@@ -697,44 +795,144 @@ class Asking:
         """Return a stand-in for a function of the learner's: by name, or one that a call gave."""
 
         def proxy(*args: Any, **kwargs: Any) -> Any:
-            request = {
-                "do": "call",
-                "name": which,
-                "args": _argument(name, list(args)),
-                "kwargs": _argument(name, kwargs),
-            }
-            call = {"function": name, "args": request["args"], "kwargs": request["kwargs"]}
-            off = self._judge.off
-            self._judge.call = [list(args), kwargs]
-            try:
-                reply = self._ask(request)
-            finally:
-                self._judge.call = None
-            if self._judge.off > off:
-                call["off"] = True
-            after = reply.get("after")
-            if isinstance(after, list) and len(after) == 2:
-                call["changed"] = True
-                with suppress(NotPlainData):
-                    mutate(list(args), decode(after[0]))
-                    mutate(dict(kwargs), decode(after[1]))
-            if "result" in reply:
-                try:
-                    result = decode(reply["result"])
-                except NotPlainData as problem:
-                    # No ValueError: nothing was refused, where a test asks for that.
-                    raise RuntimeError(f"{name}: the answer is {problem}") from None
-                self._transcript.add({**call, "result": reply["result"]})
-                if type(reply.get("callable")) is int and isinstance(result, Opaque):
-                    return self._proxy(f"{name}()", reply["callable"], reply)
-                return result
-            error = raised(reply.get("error"))
-            self._transcript.add({**call, "error": [type(error).__name__, str(error)[:200]]})
-            raise error
+            return self._make(_Call(name, which, args, kwargs))
 
         proxy.__name__ = proxy.__qualname__ = name
+        self._stand_ins[id(proxy)] = proxy, name, which
         _tell(proxy, about)
         return proxy
+
+    def _make(self, call: _Call) -> Any:
+        off = self._judge.off
+        self._judge.call = [list(call.args), call.kwargs]
+        try:
+            reply = self._ask({"do": "call", **call.request})
+        finally:
+            self._judge.call = None
+        return self._settle(call, reply, off=self._judge.off > off)
+
+    def _settle(self, call: _Call, reply: dict[str, Any], *, off: bool = False) -> Any:
+        """Return, or raise, what came of a call; keep it in the transcript."""
+        name, args, kwargs = call.name, call.args, call.kwargs
+        told: dict[str, Any] = {
+            "function": name,
+            "args": call.request["args"],
+            "kwargs": call.request["kwargs"],
+        }
+        if off:
+            told["off"] = True
+        after = reply.get("after")
+        if isinstance(after, list) and len(after) == 2:
+            told["changed"] = True
+            with suppress(NotPlainData):
+                mutate(list(args), decode(after[0]))
+                mutate(dict(kwargs), decode(after[1]))
+        if "result" in reply:
+            try:
+                result = decode(reply["result"])
+            except NotPlainData as problem:
+                # No ValueError: nothing was refused, where a test asks for that.
+                raise RuntimeError(f"{name}: the answer is {problem}") from None
+            self._transcript.add({**told, "result": reply["result"]})
+            if type(reply.get("callable")) is int and isinstance(result, Opaque):
+                return self._proxy(f"{name}()", reply["callable"], reply)
+            return result
+        error = raised(reply.get("error"))
+        self._transcript.add({**told, "error": [type(error).__name__, str(error)[:200]]})
+        raise error
+
+    def together(
+        self,
+        function: Callable[..., Any],
+        calls: list[tuple[tuple[Any, ...], dict[str, Any]]],
+        refused: bool,
+    ) -> list[Callable[[], Any]]:
+        """Return what makes each call of a table, see `checks.together`.
+
+        The first goes alone; those after it, if it was quick, in one message. What each answers
+        and prints comes back by itself and is taken in its turn, as if it had been asked alone.
+        """
+        if id(function) not in self._stand_ins:
+            return [partial(function, *args, **named) for args, named in calls]
+        _, name, which = self._stand_ins[id(function)]
+        table = _Table(self, partial(_Call, name, which), calls, refused)
+        return [partial(table.answer, number) for number in range(len(calls))]
+
+
+class _Table:
+    """Calls of a function, to be made in their order, all but the first in a few messages."""
+
+    def __init__(
+        self,
+        asking: Asking,
+        call: Callable[[tuple[Any, ...], dict[str, Any]], _Call],
+        calls: list[tuple[tuple[Any, ...], dict[str, Any]]],
+        refused: bool,
+    ) -> None:
+        self._asking = asking
+        self._call = call
+        self._calls = calls
+        self._refused = refused
+        self._first_s = self._quick_s = asking._judge.together_s
+        #: What was, or is about to be, sent, with its place in the table.
+        self._sent: deque[tuple[int, _Call]] = deque()
+        self._batch = 0
+
+    def answer(self, number: int) -> Any:
+        """Make the call of this place in the table."""
+        if number == 0:
+            began = time.monotonic()
+            try:
+                return self._asking._make(self._call(*self._calls[0]))
+            finally:
+                self._first_s = time.monotonic() - began
+        fresh = not self._sent and self._first_s < self._quick_s
+        if fresh:
+            self._prepare(number)
+        if not self._sent or self._sent[0][0] != number:
+            return self._asking._make(self._call(*self._calls[number]))
+        if fresh:
+            reply = self._asking._from(self._send)
+        _, call = self._sent.popleft()
+        if not fresh:
+            jail = self._asking._judge._jail
+            if jail is None or jail.coming != self._batch:
+                return self._asking._make(call)
+            reply = self._asking._from(self._next)
+        return self._asking._settle(call, reply)
+
+    def _prepare(self, number: int) -> None:
+        enough = time.monotonic() + self._quick_s
+        for place, given in enumerate(self._calls[number:][:MOST_TOGETHER], start=number):
+            if time.monotonic() > enough:
+                return
+            try:
+                self._sent.append((place, self._call(*given)))
+            except (NotPlainData, TypeError):  # it will be said in its turn
+                return
+
+    def _send(self, jail: Jail) -> dict[str, Any]:
+        requests = [call.request for _, call in self._sent]
+        deadline = self._asking._patience.deadline
+        self._batch = jail.ask_together(requests, self._refused, deadline)
+        return self._next(jail)
+
+    def _next(self, jail: Jail) -> dict[str, Any]:
+        return jail.next_reply(self._asking._outputs, self._asking._patience)
+
+
+class _Call:
+    """A call of a learner's function: what a test gave, and the request for the jail."""
+
+    def __init__(
+        self, name: str, which: str | int, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        self.name, self.args, self.kwargs = name, args, kwargs
+        self.request = {
+            "name": which,
+            "args": _argument(name, list(args)),
+            "kwargs": _argument(name, kwargs),
+        }
 
 
 def _tell(proxy: Any, about: dict[str, Any]) -> None:
