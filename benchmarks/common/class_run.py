@@ -22,6 +22,7 @@ from autograder.authoring.release import release, scratch_course
 from autograder.course import Course
 from autograder.course.commands import environment
 from autograder.demo.honest_class import lay_out_honest
+from autograder.grading.outcomes import GRADED, UNFINISHED, load_outcome
 
 CHAPTER = "ch1_serving_tradeoffs"
 
@@ -45,7 +46,8 @@ GRADES = """
 class Run:
     """One `nbgrader autograde`: its times, memory and grades.
 
-    `cpu_s` is of all its processes; `submissions_s` is from one submission to the next.
+    `cpu_s` is of all its processes; `submissions_s` is from one submission to the next;
+    `outcomes` say of each student why there is no grade, nothing where there is one.
     """
 
     wall_s: float
@@ -53,6 +55,7 @@ class Run:
     submissions_s: tuple[float, ...]
     peak_rss_mb: float
     grades: frozenset[tuple[object, ...]]
+    outcomes: dict[str, str]
 
 
 @contextmanager
@@ -69,7 +72,11 @@ def released_class(size: int) -> Iterator[Course]:
 
 
 def grade(
-    released: Course, *arguments: str, config: str | None = None, within: tuple[str, ...] = ()
+    released: Course,
+    *arguments: str,
+    config: str | None = None,
+    within: tuple[str, ...] = (),
+    code: int = 0,
 ) -> Run:
     """Grade a copy of the class, so that no run finds what an earlier one left.
 
@@ -83,17 +90,19 @@ def grade(
         Text of ``nbgrader_config.py``, by default the course's own.
     within : tuple of str, optional
         A command that runs the command after it in surroundings of its own.
+    code : int, optional
+        What the command ends with: 1 where a submission cannot be graded.
     """
     with tempfile.TemporaryDirectory(prefix="servemath-bench-") as folder:
         root = Path(folder, "course")
-        shutil.copytree(released.root, root)
+        shutil.copytree(released.root, root, symlinks=True)
         if config is not None:
             (root / "nbgrader_config.py").write_text(config, encoding="utf-8")
         used = _cpu_seconds()
-        wall, ends, peak = _timed_command(root, ["autograde", CHAPTER, *arguments], within)
+        wall, ends, peak = _timed_command(root, ["autograde", CHAPTER, *arguments], within, code)
         used = _cpu_seconds() - used
         steps = tuple(after - before for before, after in itertools.pairwise(ends))
-        return Run(wall, used, steps, peak, _grades(root / "gradebook.db"))
+        return Run(wall, used, steps, peak, _grades(root / "gradebook.db"), _outcomes(root))
 
 
 def start_seconds() -> float:
@@ -108,7 +117,7 @@ def _cpu_seconds() -> float:
 
 
 def _timed_command(
-    root: Path, arguments: list[str], within: tuple[str, ...] = ()
+    root: Path, arguments: list[str], within: tuple[str, ...] = (), code: int = 0
 ) -> tuple[float, list[float], float]:
     """Return wall seconds, when each submission was done, and the peak memory in MB."""
     start = time.perf_counter()
@@ -147,9 +156,25 @@ def _timed_command(
             break
     wall = time.perf_counter() - start
     reader.join(timeout=10)
-    if command.returncode != 0:
+    if command.returncode != code:
         raise RuntimeError(f"nbgrader {arguments[0]} failed:\n{''.join(log)[-3000:]}")
     return wall, ends, peak / 1e6
+
+
+def _outcomes(root: Path) -> dict[str, str]:
+    course = Course(root)
+    kept = {
+        student: load_outcome(root, CHAPTER, student)
+        for student in (folder.name for folder in course.submitted.iterdir())
+    }
+    return {
+        student: ""
+        if one is not None and one.status == GRADED
+        else one.reason
+        if one
+        else UNFINISHED
+        for student, one in kept.items()
+    }
 
 
 def _grades(database: Path) -> frozenset[tuple[object, ...]]:

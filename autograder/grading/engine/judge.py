@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
+import math
 import os
 import select
 import signal
@@ -72,6 +73,10 @@ INTERRUPT, USED = b"I", b"U"
 #: What it may take to say that. It answers at once, when it gets a core.
 USED_S = 1.0
 
+#: What was used of a core before a cell is known to this share of what the cell may use: to ask
+#: for each would take longer than most cells do.
+AGO = 0.01
+
 #: A cell that waits for a core may take this many times what is allowed.
 STARVED = 4
 
@@ -79,6 +84,9 @@ STARVED = 4
 #: of them any more may take to end by itself.
 MOST_TOGETHER = 50
 LEAVE_S = 1.0
+
+#: How long it lets them be made before it looks: to be woken for each takes longer than most do.
+BREATH_S = 0.0005
 
 LEARNER, COURSE, TEST = "learner", "course", "test"
 
@@ -138,6 +146,7 @@ class Jail:
         self._pipes = {ends.stdout: "stdout", ends.stderr: "stderr"}
         self._words = b""
         self._ended_itself = False
+        self._used_s, self._looked = 0.0, -math.inf
         self._asked = 0
         #: Calls asked together whose answers are still to come, whether they should be refused,
         #: and the number of the first of them.
@@ -175,11 +184,19 @@ class Jail:
 
     def used_s(self) -> tuple[float, bool]:
         """Return what the learner's process had of a core, and whether it wants one just now."""
+        self._looked = time.monotonic()
         with suppress(OSError, ValueError):
             self._leash.send(USED)
             used, state = self._word(USED_S).split()
-            return float(used), state == b"R"
+            self._used_s = float(used)
+            return self._used_s, state == b"R"
         return 0.0, False
+
+    def used_lately_s(self, ago_s: float) -> float:
+        """Return what it had of a core, as of now or of so many seconds ago at most."""
+        if time.monotonic() - self._looked > ago_s:
+            self.used_s()
+        return self._used_s
 
     def _word(self, timeout_s: float) -> bytes:
         """Return the next line that the keeper says."""
@@ -334,6 +351,8 @@ class Jail:
                 outputs.take(message.get("output"))
                 if watch_flood and outputs.flooded:
                     return None
+            if self._coming > 1:
+                time.sleep(BREATH_S)
             left = deadline - time.monotonic()
             if left <= 0:
                 return None
@@ -378,14 +397,18 @@ class Patience:
         What it may take.
     latest : float
         When it ends whatever happens, by `time.monotonic`.
+    used_s : float, optional
+        What the learner's process had of a core before, if that is known.
     """
 
-    def __init__(self, jail: Jail, allowed_s: float, latest: float) -> None:
+    def __init__(
+        self, jail: Jail, allowed_s: float, latest: float, used_s: float | None = None
+    ) -> None:
         self.allowed_s = allowed_s
         self.added_s = 0.0
         self._jail = jail
         self._here_s = time.process_time()
-        self._there_s, _ = jail.used_s()
+        self._there_s = jail.used_s()[0] if used_s is None else used_s
         now = time.monotonic()
         self.deadline = now + allowed_s
         self._latest = min(latest, now + STARVED * allowed_s)
@@ -442,6 +465,8 @@ class Judge:
         self._replaced: dict[str, set[str]] = {"replaced": set(), "overwritten": set()}
         told = job.get("answers")
         self.answers = Answers(job["withheld"], told) if told else None
+        #: What functions and modules of the learner's are, until another cell is run there.
+        self.known: dict[str, dict[str, Any]] = {}
         #: What the test's call that is under way was given.
         self.call: list[Any] | None = None
 
@@ -557,6 +582,7 @@ class Judge:
             self._asked_withheld |= self._jail.asked_withheld
             self._jail.close()
             self._jail = None
+            self.known.clear()
 
     def _lose(self, index: int, loss: JailLost) -> None:
         cell = self._cells[index]
@@ -618,6 +644,11 @@ class Judge:
             )
         return max(LEAST_CELL_S, min(limit, left))
 
+    def _patience(self, allowed: float) -> Patience:
+        assert self._jail is not None
+        used_s = self._jail.used_lately_s(AGO * allowed)
+        return Patience(self._jail, allowed, self._deadline, used_s)
+
     def _jail_source(self, cell: dict[str, Any]) -> str:
         """Return what of a cell runs in the jail: of a test only what it imports."""
         return _imports(cell["source"]) if cell["kind"] == TEST else str(cell["source"])
@@ -633,8 +664,9 @@ class Judge:
     ) -> None:
         assert self._jail is not None
         allowed = self._allowed_s() if allowed is None else allowed
+        self.known.clear()
         request = {"do": "cell", "source": source, "count": count}
-        reply = self._jail.ask(request, outputs, Patience(self._jail, allowed, self._deadline))
+        reply = self._jail.ask(request, outputs, self._patience(allowed))
         for what, names in self._replaced.items():
             said = reply.get(what)
             if isinstance(said, list):
@@ -677,7 +709,7 @@ class Judge:
     def _run_test(self, cell: dict[str, Any], index: int, outputs: Outputs, allowed: float) -> None:
         transcript = Transcript()
         assert self._jail is not None
-        patience = Patience(self._jail, allowed, self._deadline)
+        patience = self._patience(allowed)
         asking = Asking(self, outputs, patience, transcript)
         # A cell that is run again is run as carefully as can be.
         if self.together_s and index not in self._excused:
@@ -757,11 +789,17 @@ class Asking:
             for name in _names(source)
             if name not in shell.user_ns and not hasattr(builtins, name)
         )
-        found = self._ask({"do": "look", "names": wanted}).get("found")
+        known = self._judge.known
+        unknown = [name for name in wanted if name not in known]
+        found = self._ask({"do": "look", "names": unknown}).get("found") if unknown else {}
+        told = found if isinstance(found, dict) else {}
         lent: dict[str, Any] = {}
-        for name, said in found.items() if isinstance(found, dict) else ():
-            if name not in wanted or not isinstance(said, dict):
+        for name in wanted:
+            said = known.get(name, told.get(name))
+            if not isinstance(said, dict):
                 continue
+            if said.get("callable") or said.get("module"):
+                known[name] = said
             if said.get("callable"):
                 lent[name] = self._proxy(name, name, said)
             elif said.get("module"):
