@@ -11,7 +11,8 @@ the jails cost is compared by the clock.
 
 The floor is what no design can avoid: a process that has everything loaded forks for
 each submission and runs its code cells, tests included, with plain `exec`. It starts no
-command, has no jail, keeps no output and writes no gradebook.
+command, has no jail, keeps no output and writes no gradebook. Learners' deep checks check
+nothing in it, as where work is graded; what they would add is a row of its own.
 """
 
 from __future__ import annotations
@@ -55,8 +56,10 @@ COSTS = {"jail": "engine", "landlock": "Landlock"}
 
 FLOOR = """
 import json, os, sys, time
-import numpy, matplotlib.pyplot, servemath_helpers.notebook
+import numpy, matplotlib.pyplot, servemath_helpers.notebook, servemath_helpers.deep
 
+if sys.argv[1] == "graded":
+    servemath_helpers.deep.__path__[:] = []  # as where a jail is: no chapter's cases are there
 times = []
 for cells in json.load(sys.stdin):
     start = time.perf_counter()
@@ -91,10 +94,10 @@ def sources(course: Course) -> list[list[str]]:
     ]
 
 
-def floor_seconds(course: Course) -> list[float]:
-    """Return the floor of each submission."""
+def floor_seconds(course: Course, kind: str) -> list[float]:
+    """Return the floor of each submission, as ``graded`` or with ``deep`` checks."""
     done = subprocess.run(
-        [sys.executable, "-c", FLOOR],
+        [sys.executable, "-c", FLOOR, kind],
         input=json.dumps(sources(course)),
         capture_output=True,
         text=True,
@@ -105,7 +108,9 @@ def floor_seconds(course: Course) -> list[float]:
     return times
 
 
-def show(runs: dict[str, list[Run]], floor: float, start: float, size: int) -> dict[str, float]:
+def show(
+    runs: dict[str, list[Run]], floors: dict[str, float], start: float, size: int
+) -> dict[str, float]:
     """Print the table and return the medians of the whole command."""
     medians = {side: statistics.median(run.wall_s for run in found) for side, found in runs.items()}
     stock = medians["stock"]
@@ -115,7 +120,8 @@ def show(runs: dict[str, list[Run]], floor: float, start: float, size: int) -> d
         cpu = statistics.median(run.cpu_s for run in runs[side])
         step = statistics.median(steps) * 1e3
         print(f"{side:<10}{median:>11.2f}{median / stock:>10.3f}{cpu:>8.1f}{step:>26.1f}")
-    print(f"{'floor':<10}{floor:>11.2f}{floor / stock:>10.3f}{'':>8}{floor / size * 1e3:>26.1f}")
+    for side, floor in floors.items():
+        print(f"{side:<10}{floor:>11.2f}{floor / stock:>10.3f}{'':>8}{floor / size * 1e3:>26.1f}")
     engine = medians["engine"]
     print(
         f"nbgrader starts in {start:.2f} s before it reads any configuration; the rest of the "
@@ -132,7 +138,8 @@ def main() -> None:
     options = parser.parse_args()
     size, rounds = (10, 1) if options.quick else (40, 3)
     runs: dict[str, list[Run]] = {side: [] for side in SIDES}
-    starts, floors = [], []
+    starts: list[float] = []
+    floors: dict[str, list[float]] = {"floor": [], "with deep": []}
     with released_class(size) as course:
         for _ in range(rounds):
             there = ("engine", "Landlock", "no jail")
@@ -140,11 +147,12 @@ def main() -> None:
                 arguments, config, within = SIDES[side]
                 runs[side].append(grade(course, *arguments, config=config, within=within))
             starts.append(start_seconds())
-            floors.append(sum(floor_seconds(course)))
+            for found, kind in zip(floors.values(), ("graded", "deep"), strict=True):
+                found.append(sum(floor_seconds(course, kind)))
     identical = len({run.grades for found in runs.values() for run in found}) == 1
-    floor = statistics.median(floors)
+    medians_of_floors = {side: statistics.median(found) for side, found in floors.items()}
     print(f"{size} submissions of {CHAPTER}, {rounds} rounds, {os.cpu_count()} cores")
-    medians = show(runs, floor, statistics.median(starts), size)
+    medians = show(runs, medians_of_floors, statistics.median(starts), size)
     print(f"scores of all graded cells are {'identical' if identical else 'DIFFERENT'}")
     if options.json:
         keys = {
@@ -153,7 +161,7 @@ def main() -> None:
                 f"{jail}_cost_ratio": round(medians[side] / medians["no jail"], 4)
                 for jail, side in COSTS.items()
             },
-            "floor_ratio": round(medians["engine"] / floor, 2),
+            "floor_ratio": round(medians["engine"] / medians_of_floors["floor"], 2),
             "n": size,
             "identical_scores": identical,
         }

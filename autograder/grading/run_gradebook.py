@@ -39,13 +39,17 @@ class RunGradebook:
 
     @contextlib.contextmanager
     def lent_to(self, module: ModuleType) -> Iterator[None]:
-        """Answer meanwhile whoever opens a gradebook by the name that a module of nbgrader has."""
+        """Answer meanwhile whoever opens a gradebook by the name that a module of nbgrader has.
+
+        It is the same one each time, and closed at the end: what was read once is not read again.
+        """
         own = vars(module)["Gradebook"]
-        vars(module)["Gradebook"] = lambda *_address: self.open()
-        try:
-            yield
-        finally:
-            vars(module)["Gradebook"] = own
+        with self.open() as gradebook:
+            vars(module)["Gradebook"] = lambda *_address: contextlib.nullcontext(gradebook)
+            try:
+                yield
+            finally:
+                vars(module)["Gradebook"] = own
 
     def originals(self, assignment: str) -> dict[str, Original]:
         """Return the notebooks of an assignment by name; empty if it is not in the gradebook.

@@ -8,6 +8,7 @@ import importlib.util
 import marshal
 import shutil
 from collections.abc import Iterable
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 from autograder.grading.engine.parsing import parse
@@ -81,7 +82,8 @@ def package_without(answers: Iterable[str], folder: Path) -> Path:
     spec = importlib.util.find_spec(PACKAGE)
     assert spec is not None and spec.origin is not None
     copied = folder / PACKAGE
-    shutil.copytree(Path(spec.origin).parent, copied, ignore=shutil.ignore_patterns("__pycache__"))
+    installed = Path(spec.origin).parent
+    shutil.copytree(installed, copied, ignore=shutil.ignore_patterns("__pycache__"))
     for path in [path for pattern in UNGRADED for path in copied.glob(pattern)]:
         path.unlink()
     by_module: dict[str, set[str]] = {}
@@ -98,16 +100,22 @@ def package_without(answers: Iterable[str], folder: Path) -> Path:
         if not place.parent.is_dir():
             place.parent.mkdir()
             shutil.copymode(path.parent, place.parent)
-        place.write_bytes(_bytecode(path.read_bytes()))
+        place.write_bytes(_bytecode(path.read_bytes(), installed / path.relative_to(copied)))
         shutil.copymode(path, place)
     return folder
 
 
 @functools.lru_cache(maxsize=1_000)
-def _bytecode(source: bytes) -> bytes:
-    """Return what Python keeps of a module, to be taken as it is: the copy does not change."""
+def _bytecode(source: bytes, installed: Path) -> bytes:
+    """Return what Python keeps of a module, to be taken as it is: the copy does not change.
+
+    A module that is as installed was compiled before.
+    """
     kind = (0b01).to_bytes(4, "little")  # known by the hash of its source, which is not checked
-    code = compile(source, "<package>", "exec", dont_inherit=True)
+    if installed.read_bytes() == source:
+        code = SourceFileLoader(PACKAGE, str(installed)).get_code(PACKAGE)
+    else:
+        code = compile(source, "<package>", "exec", dont_inherit=True)
     return b"".join(
         (importlib.util.MAGIC_NUMBER, kind, importlib.util.source_hash(source), marshal.dumps(code))
     )
