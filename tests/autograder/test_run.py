@@ -1,21 +1,43 @@
 """What submissions of one run share; whole runs are in tests/test_golden_class.py."""
 
+import gc
 import logging
+import shutil
+from concurrent.futures import Future
 from types import SimpleNamespace
 
 import nbformat
 import pytest
 from nbgrader.converters import autograde
+from nbgrader.converters.base import NbGraderException
+from nbgrader.coursedir import CourseDirectory
+from traitlets.config import Configurable
 
 from autograder import bank
 from autograder.grading.ahead import Ahead
-from autograder.grading.outcomes import NOT_GRADED, Outcome, load_outcome
+from autograder.grading.engine import pipeline
+from autograder.grading.engine.outputs import error_output
+from autograder.grading.engine.service import EngineError
+from autograder.grading.exporter import SubmissionExporter
+from autograder.grading.outcomes import GRADED, NOT_GRADED, Outcome, load_outcome
 from autograder.grading.own_work import CreditOwnWork
 from autograder.grading.run import GradingRun
 from autograder.grading.run_gradebook import RunGradebook
 
+from ..shared import copy_of
 from .conftest import code_cell, notebook_of
-from .small_course import NAME, fill_gradebook, gradebook_of, make, record
+from .in_process import Formgrader
+from .small_course import (
+    NAME,
+    RIGHT,
+    WRONG,
+    fill_gradebook,
+    gradebook_of,
+    hand_in,
+    make,
+    record,
+    released,
+)
 
 
 def test_who_cannot_be_graded_any_more_loses_the_old_score_and_waits_for_a_person(tmp_path):
@@ -57,6 +79,153 @@ def test_nbgrader_is_lent_one_gradebook_for_all_its_questions(tmp_path):
         assert opened[0].course_id == "c"
         _ = 1 / 0
     assert autograde.Gradebook is own
+
+
+class Runner:
+    """Stands for the engine: tests of `x ** 2` fail, all others pass."""
+
+    slots = 2
+    made = ()
+
+    def __init__(self, spec, **_how):
+        self.closed, self.jobs = False, []
+        Runner.made = (*Runner.made, self)
+
+    def submit(self, job):
+        self.jobs.append(job)
+        wrong = any("x ** 2" in cell["source"] for cell in job["cells"])
+        cells = {}
+        for number, cell in enumerate(job["cells"], 1):
+            ran = {"outputs": [], "count": number, "seconds": 0.5, "stopped": False}
+            if wrong and cell["kind"] == "test" and cell["slug"] == "double":
+                ran["outputs"] = [error_output("AssertionError", "no")]
+            cells[cell["id"]] = ran
+        of_run = {"replaced": [], "overwritten": [], "wall": "no jail"}
+        own_work = {"relying": {}, "compares": [], "unclear": []}
+        future = Future()
+        future.set_result(
+            {"cells": cells, "incidents": {}, "transcripts": {}, "own_work": own_work, **of_run}
+        )
+        return future
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def class_of_six(tmp_path_factory, tmp_path, monkeypatch):
+    """A course and how nbgrader grades it: two handed in as they should, four did not."""
+    course = copy_of(released(tmp_path_factory), tmp_path / "course")
+    for student, solutions in {"a_right": RIGHT, "b_wrong": WRONG, "e_half": RIGHT}.items():
+        hand_in(course, student, **solutions)
+    hand_in(course, "f_left_out", **RIGHT)
+    for student in ("c_damaged", "d_nothing"):
+        (course.submitted / student / NAME).mkdir(parents=True)
+    (course.submitted / "c_damaged" / NAME / "exercises.ipynb").write_text("{")
+    (course.submitted / "d_nothing" / NAME / "exercises.ipynb.txt").write_text("")
+    half = course.root / "autograded" / "e_half" / NAME
+    half.mkdir(parents=True)
+    (half / "exercises.ipynb").write_text("{}")
+    monkeypatch.chdir(course.root)
+    monkeypatch.setattr(pipeline, "LocalRunner", Runner)
+    monkeypatch.setattr(Runner, "made", ())
+
+    def grade(**settings):
+        settings = {"student_id_exclude": "f_left_out", **settings}
+        without = {"jail": False, "allow_unsandboxed": True}
+        config = Formgrader(course.root, CourseDirectory=settings, ExecuteGraded=without).config
+        where = CourseDirectory(config=config, assignment_id=settings.get("assignment_id", NAME))
+        autograde.Autograde(coursedir=where, config=config).start()
+
+    return course, grade
+
+
+def told(course):
+    """Return what each outcome says: its status, the reason, whose fault it was."""
+    found = (course.root / "outcomes" / NAME).glob("*.json")
+    outcomes = [load_outcome(course.root, NAME, path.stem) for path in sorted(found)]
+    return {kept.student: (kept.status, kept.reason, kept.fault) for kept in outcomes}
+
+
+def scores(course):
+    with gradebook_of(course) as gradebook:
+        return {one.student.id: one.score for one in gradebook.assignment_submissions(NAME)}
+
+
+def test_a_run_grades_who_can_be_graded_and_tells_why_others_cannot(class_of_six, caplog):
+    course, grade = class_of_six
+    frozen = gc.get_freeze_count()
+    with pytest.raises(NbGraderException):
+        grade()
+    assert gc.get_freeze_count() <= frozen
+    said = told(course)
+    graded = (GRADED, "", "")
+    assert {student: said.pop(student) for student in ("a_right", "b_wrong", "e_half")} == {
+        "a_right": graded, "b_wrong": graded, "e_half": graded,
+    }  # fmt: skip
+    assert said.pop("c_damaged")[1].startswith("exercises.ipynb is not valid JSON")
+    missing = "exercises.ipynb is missing; the folder holds exercises.ipynb.txt"
+    assert said == {"d_nothing": (NOT_GRADED, missing, "")}
+    assert {name: of for name, of in scores(course).items() if of} == {
+        "a_right": 5, "b_wrong": 2, "e_half": 5,
+    }  # fmt: skip
+    (engine,) = Runner.made
+    assert engine.closed and len(engine.jobs) == 2  # the same work twice is run once
+    assert "e_half was left half graded and is graded again" in caplog.text
+    assert "f_left_out" not in caplog.text
+
+    # What is graded stays; what was not is tried again.
+    hand_in(course, "c_damaged", **{**RIGHT, "half": "def half(x):\n    return x / 2\n"})
+    with pytest.raises(NbGraderException):
+        grade()
+    assert told(course)["c_damaged"] == graded and scores(course)["c_damaged"] == 5
+    assert [len(engine.jobs) for engine in Runner.made] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "fault"),
+    [("init_assignment", OSError(28, "Full"), "machine"), ("set_permissions", KeyError("x"), "")],
+)
+def test_what_stops_a_submission_in_nbgraders_hands_is_kept(
+    class_of_six, name, error, fault, monkeypatch
+):
+    course, grade = class_of_six
+    real = getattr(autograde.Autograde, name)
+
+    def failing(self, assignment, student):
+        if student == "a_right":
+            raise error
+        return real(self, assignment, student)
+
+    monkeypatch.setattr(autograde.Autograde, name, failing)
+    with pytest.raises(NbGraderException):
+        grade()
+    status, reason, whose = told(course)["a_right"]
+    assert (status, whose) == (NOT_GRADED, fault) and reason.startswith("outside its notebook: ")
+    assert told(course)["b_wrong"] == (GRADED, "", "")
+
+
+def test_a_run_that_cannot_begin_says_so_of_every_submission(class_of_six, monkeypatch):
+    course, grade = class_of_six
+
+    def broken(spec, **_how):
+        raise EngineError("no engine today")
+
+    monkeypatch.setattr(pipeline, "LocalRunner", broken)
+    with pytest.raises(NbGraderException, match="no engine today"):
+        grade()
+    reasons = {told(course)[student][1:] for student in ("a_right", "b_wrong", "e_half")}
+    assert reasons == {("grading could not begin: no engine today", "machine")}
+    unknown = course.submitted / "a_right" / "ch0_unknown"
+    shutil.copytree(course.submitted / "a_right" / NAME, unknown)
+    with pytest.raises(NbGraderException, match="servemath release ch0_unknown makes the release"):
+        grade(assignment_id="ch0_unknown")
+
+
+def test_outside_of_a_run_notebooks_are_written_as_nbconvert_does():
+    plain = SubmissionExporter(parent=Configurable())
+    assert not hasattr(plain, "run")
+    assert nbformat.reads(plain.from_notebook_node(notebook_of(code_cell("1")))[0], 4).cells
 
 
 class Pipeline:
