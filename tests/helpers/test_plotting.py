@@ -144,8 +144,12 @@ def test_no_two_colours_look_alike_to_a_reader_without_red_or_green_cones():
             assert np.linalg.norm(np.array(matrix) @ (one - other)) > 0.05
 
 
-def test_the_style_without_seaborn(monkeypatch):
-    monkeypatch.setitem(sys.modules, "seaborn", None)
+@pytest.mark.parametrize("with_seaborn", [True, False], ids=["seaborn", "plain matplotlib"])
+def test_the_style_is_the_same_with_and_without_seaborn(monkeypatch, with_seaborn):
+    if not with_seaborn:
+        monkeypatch.setitem(sys.modules, "seaborn", None)
+    else:
+        pytest.importorskip("seaborn")
     use_course_style()
     rc = mpl.rcParams
     assert rc["figure.figsize"] == [10, 6]
@@ -161,21 +165,12 @@ def test_the_style_without_seaborn(monkeypatch):
     assert fig.get_facecolor() == (1.0, 1.0, 1.0, 1.0)
 
 
-#: Where the course differs from seaborn: fonts, frame and lines; and a colour map of seaborn's.
-OWN = (
-    *("font.family", "font.sans-serif", "font.size", "axes.labelsize", "axes.titlesize"),
-    *("xtick.labelsize", "ytick.labelsize", "legend.fontsize", "lines.linewidth"),
-    *("axes.spines.top", "axes.spines.right", "image.cmap"),
-)
-
-
-def test_all_else_is_seaborns_whitegrid():
+def test_seaborn_sets_the_grid_where_it_is_installed(monkeypatch):
     seaborn = pytest.importorskip("seaborn")
+    calls = []
+    monkeypatch.setattr(seaborn, "set_theme", lambda **kwargs: calls.append(kwargs))
     use_course_style()
-    theirs = {**seaborn.axes_style("whitegrid"), **seaborn.plotting_context("notebook")}
-    assert {key: mpl.rcParams[key] for key in theirs if key not in OWN} == {
-        key: value for key, value in theirs.items() if key not in OWN
-    }
+    assert calls == [{"style": "whitegrid", "palette": "colorblind"}]
 
 
 @pytest.mark.parametrize("seed", [42, 7])
