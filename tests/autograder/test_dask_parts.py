@@ -192,7 +192,7 @@ def test_a_worker_tries_its_jail_in_another_process(program, wall, why, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("home", "hidden"), [("/home/x", ["/usr/src", "/home/x"]), ("/", ["/usr/src"])]
+    ("home", "hidden"), [("/h/x", ["/usr/src", "/h/x"]), ("/", ["/usr/src"])]
 )
 def test_a_worker_hides_its_home_unless_that_is_everything(home, hidden, monkeypatch):
     monkeypatch.setattr(dask_worker.Path, "home", lambda: Path(home))
