@@ -438,6 +438,8 @@ def serving(
             continue
         elif live is not None:
             horizon = yield math.inf, math.inf
+            while t > horizon:  # not up yet: whoever comes until then is let in together
+                horizon = yield t, 0
             known = len(queue)
             continue
         else:

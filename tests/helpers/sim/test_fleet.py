@@ -298,6 +298,39 @@ def test_a_cold_replica_gets_nothing_before_it_is_up():
     assert late.replicas[0].start_s.min() == 2.0
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("router", ["round_robin", "least_loaded", "power_of_two"])
+def test_whoever_waits_for_a_cold_replica_is_there_when_it_is_up(policy, router):
+    server = replace(SERVER, **POLICIES[policy])
+    requests = asked(30, 20, blocks=policy == "prefix cache")
+    up_s = requests.arrival_s[20]
+    rng = np.random.default_rng(1)
+    cold = simulate_fleet(requests, server, router=router, ready_s=up_s, rng=rng)
+    late = replace(requests, arrival_s=np.maximum(requests.arrival_s, up_s))
+    warm = simulate_llm(late, server)
+    for name in ("start_s", "first_token_s", "finish_s"):
+        np.testing.assert_array_equal(getattr(cold, name), getattr(warm, name))
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+@pytest.mark.parametrize("ready_s", [0.0, (0.0, 0.4, 0.8, 5.0)])
+@pytest.mark.parametrize("policy", POLICIES)
+def test_routers_that_look_at_few_decide_as_if_they_saw_all(policy, ready_s, d):
+    """The fleet brings up to date only those that they look at; asked openly, all."""
+    server = replace(SERVER, **POLICIES[policy])
+    requests = asked(300, 60, blocks=policy == "prefix cache")
+    lazy = routing.power_of_choices(d, np.random.default_rng(3))
+    open_eyed = routing.power_of_choices(d, np.random.default_rng(3))
+    shortest = routing.least_loaded()
+    pairs = [(lazy, lambda view, i: open_eyed(view, i)), (shortest, lambda v, i: shortest(v, i))]
+    for quick, slow in pairs:
+        found = simulate_fleet(requests, server, 4, router=quick, ready_s=ready_s)
+        expected = simulate_fleet(requests, server, 4, router=slow, ready_s=ready_s)
+        np.testing.assert_array_equal(found.replica, expected.replica)
+        for name in ("start_s", "first_token_s", "finish_s"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
 def test_replicas_may_differ():
     slow = replace(SERVER, step_time=replace(STEP, base_s=0.08))
     run = simulate_fleet(asked(300, 40), [SERVER, slow], 2, router="least_loaded")
@@ -384,6 +417,13 @@ LOOP = ClosedLoop(1, [1], 1)
         (lambda: Sessions([0], [[1]], [[1]], block_tokens=0), "block_tokens must be"),
         (lambda: routing.power_of_choices(0, np.random.default_rng(1)), "d must be a whole"),
         (lambda: routing.prefix_affinity(-1), "load_weight must be"),
+        *(
+            (
+                lambda work=work: simulate_fleet(work, SERVER, 2, router=lambda view, i: 2),
+                "router must return a replica from 0 to 1, got 2",
+            )
+            for work in (Requests([0], 1, 2), ClosedLoop(1, [1], 1))
+        ),
     ],
 )
 def test_bad_arguments_are_named(call, message):
