@@ -96,9 +96,10 @@ def test_one_replica_is_the_one_server_bit_for_bit(policy):
     assert (policy not in ("paged", "chunked paged")) == (alone.preemptions.sum() == 0)
 
 
-def test_arrivals_closer_than_an_instant_are_those_of_the_one_server():
+@pytest.mark.parametrize("output", [20, 1])
+def test_arrivals_closer_than_an_instant_are_those_of_the_one_server(output):
     apart_s = np.tile([0.4e-9, 1.5e-9, 3e-9, 0.3], 6)
-    requests = Requests(1.0 + np.cumsum(apart_s), 200, 20)
+    requests = Requests(1.0 + np.cumsum(apart_s), 200, output)
     for router in ("round_robin", "least_loaded"):
         assert_same(simulate_fleet(requests, SERVER, router=router), simulate_llm(requests, SERVER))
 
@@ -310,6 +311,15 @@ def test_whoever_waits_for_a_cold_replica_is_there_when_it_is_up(policy, router)
     warm = simulate_llm(late, server)
     for name in ("start_s", "first_token_s", "finish_s"):
         np.testing.assert_array_equal(getattr(cold, name), getattr(warm, name))
+
+
+def test_users_of_a_loop_go_to_who_is_up():
+    loop = ClosedLoop(4, [100] * 80, 20, 0.05)
+    run = simulate_fleet(loop, SERVER, 2, router="least_loaded", ready_s=[0.0, 1.0])
+    early = run.arrival_s < 1.0
+    assert 4 < early.sum() < 80
+    assert (run.replica[early] == 0).all()
+    assert set(run.replica[~early].tolist()) == {0, 1}
 
 
 @pytest.mark.parametrize("d", [1, 2, 3])
