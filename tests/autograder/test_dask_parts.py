@@ -191,9 +191,7 @@ def test_a_worker_tries_its_jail_in_another_process(program, wall, why, monkeypa
     assert found == wall and (reason is None if why is None else reason.endswith(why))
 
 
-@pytest.mark.parametrize(
-    ("home", "hidden"), [("/h/x", ["/usr/src", "/h/x"]), ("/", ["/usr/src"])]
-)
+@pytest.mark.parametrize(("home", "hidden"), [("/h/x", ["/usr/src", "/h/x"]), ("/", ["/usr/src"])])
 def test_a_worker_hides_its_home_unless_that_is_everything(home, hidden, monkeypatch):
     monkeypatch.setattr(dask_worker.Path, "home", lambda: Path(home))
     spec = dask_worker._spec({"processes": 7})
