@@ -19,10 +19,9 @@ from autograder.cells import grade_id_of, iter_test_cells, points_of
 from autograder.check.chapter import Chapter
 from autograder.course import Course
 from autograder.feedback.facts import Played, Result
-from autograder.feedback.hidden import HiddenTests, split_source
 from autograder.feedback.played import played
 from autograder.feedback.results import result_of
-from autograder.feedback.said import sayable
+from autograder.feedback.said import read_cells
 from autograder.gradebook.reader import CellGrade
 from servemath_helpers.checks import COPY, FIRST
 
@@ -100,14 +99,13 @@ class _Page:
 
     def __init__(self, chapter: Chapter) -> None:
         self._chapter = chapter
-        self._sources = {
-            grade_id: split_source(cell.source)
-            for cell in chapter.exercises.cells
-            if (grade_id := grade_id_of(cell)) and cell.metadata.nbgrader["locked"]
-        }
-        self._sayable = sayable(self._sources)
-        said = {text for texts in self._sayable.values() for text in texts}
-        self._hidden = HiddenTests(self._sources.values(), said)
+        self._cells = read_cells(
+            tuple(
+                (grade_id, cell.source)
+                for cell in chapter.exercises.cells
+                if (grade_id := grade_id_of(cell)) and cell.metadata.nbgrader["locked"]
+            )
+        )
 
     def lost(self, record: bank.Exercise, code: str) -> Iterator[Result]:
         """Yield what is said of each test that took points."""
@@ -121,10 +119,10 @@ class _Page:
                 result = result_of(
                     grade_id,
                     CellGrade(trial.points[grade_id], points_of(cell)),
-                    self._sources,
+                    self._cells.sources,
                     {grade_id: trial.error(grade_id)},
-                    self._hidden,
-                    self._sayable.get(grade_id, ()),
+                    self._cells.hidden,
+                    self._cells.sayable.get(grade_id, ()),
                 )
                 yield replace(result, played=plans.get(grade_id))
 

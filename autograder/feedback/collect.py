@@ -18,12 +18,11 @@ from autograder.cells import grade_id_of, is_test_cell
 from autograder.course import Course
 from autograder.feedback import safe
 from autograder.feedback.facts import Exercise, Link, Submission, Suspicion
-from autograder.feedback.hidden import HiddenTests, split_source
 from autograder.feedback.misconceptions import load_transcript, match
 from autograder.feedback.notebooks import cells_without_id, read_json
 from autograder.feedback.played import played
 from autograder.feedback.results import WORDS, name_of, result_of
-from autograder.feedback.said import sayable
+from autograder.feedback.said import read_cells
 from autograder.feedback.theory import theory_link
 from autograder.feedback.work import HandedIn, last_error, pieces
 from autograder.gradebook.reader import CellGrade, comments_of, due_of, grades_of, sources_of
@@ -65,10 +64,8 @@ class Collector:
             kept = sources_of(gradebook, assignment, notebook)
             self._grades = grades_of(gradebook, assignment, student=student, notebook=notebook)
             self._comments = comments_of(gradebook, assignment, student, notebook)
-        self._sources = {name: split_source(source) for name, source in kept.items()}
-        self._sayable = sayable(self._sources)
-        said = {text for texts in self._sayable.values() for text in texts}
-        self._hidden = HiddenTests(self._sources.values(), said)
+        cells = read_cells(tuple(kept.items()))
+        self._sources, self._sayable, self._hidden = cells.sources, cells.sayable, cells.hidden
 
     def not_graded(self, reason: str) -> Submission:
         """Return what there is to say of a submission that could not be graded."""

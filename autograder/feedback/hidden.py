@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class CellSource:
     released: str
     hidden: str
 
-    @property
+    @functools.cached_property
     def title(self) -> str:
         """The first line of the docstring, without the word Hidden or Visible before it."""
         try:

@@ -8,10 +8,12 @@ number which the exercise does not show anyway.
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
-from autograder.feedback.hidden import CellSource, squeezed
+from autograder.feedback.hidden import CellSource, HiddenTests, split_source, squeezed
 from servemath_helpers.checks import COPY, FIRST, STOPPED
 
 #: Numbers that show nothing of an input.
@@ -95,6 +97,30 @@ def sayable(sources: Mapping[str, CellSource]) -> dict[str, frozenset[str]]:
 
 def _slug(grade_id: str) -> str:
     return grade_id.partition("__")[0]
+
+
+@dataclass(frozen=True)
+class CourseCells:
+    """A notebook's own cells: each apart, what a failed one may say, and what no page may show."""
+
+    sources: Mapping[str, CellSource]
+    sayable: Mapping[str, frozenset[str]]
+    hidden: HiddenTests
+
+
+@functools.lru_cache(maxsize=16)
+def read_cells(cells: tuple[tuple[str, str], ...]) -> CourseCells:
+    """Take a notebook's own cells apart, once for a whole class.
+
+    Parameters
+    ----------
+    cells : tuple of (str, str)
+        `grade_id` and source of each cell that the course holds to.
+    """
+    sources = {grade_id: split_source(source) for grade_id, source in cells}
+    may_say = sayable(sources)
+    said = {text for texts in may_say.values() for text in texts}
+    return CourseCells(sources, may_say, HiddenTests(sources.values(), said))
 
 
 def property_of(message: str, allowed: Iterable[str]) -> str:

@@ -341,7 +341,7 @@ def _batch_latency(deep: Deep) -> None:
         apart(load, [Fraction(1)], few_bits(lam, alpha, beta) and two_to_the(B))
         if not load < 1:
             return math.inf
-        until_full = sum(gap * still_to_come for still_to_come in range(B)) / B
+        until_full = gap * sum(range(B)) / B  # of each member: how many are still to come
         return until_full + _uneven_wait(load, served, Fraction(1, B), 0) + served
 
     words = (
