@@ -8,6 +8,7 @@ import random
 import signal
 import sys
 import tempfile
+import time
 import types
 from pathlib import Path
 from types import SimpleNamespace
@@ -159,6 +160,25 @@ def test_what_a_cell_imports_over_a_learners_function_is_taken_back(names):
     assert asked._restore_own() == {"replaced": [], "overwritten": []}
 
 
+def test_an_interrupt_reaches_a_learners_code_and_one_that_came_late_nobody(names):
+    _, asked = names
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a cell may have left it
+        with pytest.raises(KeyboardInterrupt), asked._interruptible():
+            signal.raise_signal(signal.SIGINT)
+            time.sleep(20)
+        signal.raise_signal(signal.SIGINT)
+        assert signal.SIGINT in signal.sigpending()
+        with asked._interruptible():
+            assert signal.sigpending() == set()
+            assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, before)
+
+
 class Answers:
     """Stands for the judge: keeps what it is sent, and tells one answer."""
 
@@ -171,6 +191,31 @@ class Answers:
 
     def receive(self):
         return {"answer": self.told}
+
+
+@pytest.mark.parametrize(
+    ("refused", "given", "answered"),
+    [(False, (1, 2, 9, 1), 3), (True, (9, 8, 1, 9), 3), (True, (9, 9), 2), (False, (), 0)],
+)
+def test_calls_of_a_table_are_made_until_one_does_not_end_as_is_hoped(
+    names, refused, given, answered
+):
+    defined, asked = names
+    asked._channel = Answers()
+
+    def f(x):
+        if x > 2:
+            raise ValueError
+        return x
+
+    defined["f"] = f
+    calls = [{"name": "f", "args": encode([x]), "kwargs": encode({})} for x in given]
+    asked._calls({"calls": calls, "refused": refused, "number": 10})
+    ends = ["error" if x > 2 else "result" for x in given[:answered]]
+    sent = asked._channel.sent
+    assert [message["to"] for message in sent] == [*range(10, 10 + answered)]
+    assert [("error" if "error" in one["reply"] else "result") for one in sent] == ends
+    assert not any(message["asked"] for message in sent)
 
 
 def test_a_withheld_answer_is_asked_for_by_the_learners_process_and_in_plain_data():
