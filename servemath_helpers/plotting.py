@@ -68,6 +68,21 @@ _RC: Final[Mapping[str, Any]] = MappingProxyType(
         "legend.framealpha": 0.92,
         "legend.edgecolor": "white",
         "lines.linewidth": 2.2,
+        # Matplotlib's copy of seaborn's "whitegrid" is one of 2015: what has changed since.
+        "axes.linewidth": 1.25,
+        "grid.linewidth": 1.0,
+        "image.cmap": "cividis",
+        "legend.title_fontsize": 12.0,
+        "patch.edgecolor": "w",
+        "patch.force_edgecolor": True,
+        "xtick.bottom": False,
+        "ytick.left": False,
+        **{
+            f"{axis}tick.{kind}.{what}": value
+            for axis in "xy"
+            for kind, size, width in (("major", 6.0, 1.25), ("minor", 4.0, 1.0))
+            for what, value in (("size", size), ("width", width))
+        },
     }
 )
 _CARD: Final = (
@@ -79,7 +94,7 @@ def use_course_style(seed: int | None = 42) -> None:
     """Set the course's plot style, and seed NumPy's legacy random generator.
 
     The grid is seaborn's "whitegrid" where seaborn is installed, else
-    matplotlib's own copy of it. Size, fonts and colours are the same in both.
+    matplotlib's own copy of it; every setting is the same in both.
 
     Parameters
     ----------

@@ -144,13 +144,14 @@ def test_no_two_colours_look_alike_to_a_reader_without_red_or_green_cones():
             assert np.linalg.norm(np.array(matrix) @ (one - other)) > 0.05
 
 
-@pytest.mark.parametrize("with_seaborn", [True, False], ids=["seaborn", "plain matplotlib"])
-def test_the_style_is_the_same_with_and_without_seaborn(monkeypatch, with_seaborn):
-    if not with_seaborn:
-        monkeypatch.setitem(sys.modules, "seaborn", None)
-    else:
-        pytest.importorskip("seaborn")
+def test_the_style_is_the_same_with_and_without_seaborn(monkeypatch):
+    pytest.importorskip("seaborn")
     use_course_style()
+    with_seaborn = dict(mpl.rcParams)
+    monkeypatch.setitem(sys.modules, "seaborn", None)
+    mpl.rcdefaults()
+    use_course_style()
+    assert dict(mpl.rcParams) == with_seaborn
     rc = mpl.rcParams
     assert rc["figure.figsize"] == [10, 6]
     assert rc["figure.dpi"] == 120
