@@ -185,29 +185,29 @@ for fails in itertools.product((False, True), repeat=3):
 check_calls(gates_of, *rows, exact=True)
 
 dice = random.Random(21)
-hard = [dice.uniform(0.1, 0.9) for _ in range(400)]  # easy and hard items: scores differ a lot
-gain = [score + dice.gauss(0.02, 0.10) for score in hard]
+hard = [dice.uniform(0.1, 0.9) for _ in range(100)]  # easy and hard items: scores differ a lot
+gain = [score + dice.gauss(0.035, 0.10) for score in hard]
 deltas = [b - a for a, b in zip(hard, gain, strict=True)]
-mean = sum(deltas) / 400
-error = math.sqrt(sum((d - mean) ** 2 for d in deltas) / 399 / 400)
+mean = sum(deltas) / 100
+error = math.sqrt(sum((d - mean) ** 2 for d in deltas) / 99 / 100)
 got = release_gate(hard, gain, 400, 500, 1, 2)
 check_close(
     got["ci_low"],
     mean - 1.96 * error,
-    "ci_low of 400 paired scores",
+    "ci_low of 100 paired scores",
     "ci_low is the low end of a two-sided 95 % interval of the paired differences.",
     abs_tol=0.2 * error,
 )
 check_close(
     got["mean_delta"],
     mean,
-    "mean_delta of 400 paired scores",
+    "mean_delta of 100 paired scores",
     "mean_delta is the mean of the differences of each item.",
 )
 check_equal(
     got["promote"],
     True,
-    "promote of 400 paired scores with a clear gain",
+    "promote of 100 paired scores with a clear gain",
     "Scores differ between items; what counts is the difference on each.",
 )
 
