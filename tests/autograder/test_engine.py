@@ -641,6 +641,9 @@ def test_a_keeper_tells_what_its_learner_had_of_a_core():
             time.sleep(0.01)
         watch._tell_used(idle.pid)
         assert not jail.used_s()[1]
+        far.send(b"said, and its judge has had no core to read it")
+        watch._tell_used(idle.pid)
+        assert jail.used_s()[1]
         idle.communicate()
         keeper.send(judge.OWN_DOING)
         keeper.close()

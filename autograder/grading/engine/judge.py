@@ -183,13 +183,17 @@ class Jail:
             self._leash.send(INTERRUPT)
 
     def used_s(self) -> tuple[float, bool]:
-        """Return what the learner's process had of a core, and whether it wants one just now."""
+        """Return what the learner's process had of a core, and whether it wants to go on.
+
+        It wants a core just now, or waits for its judge to read what it said.
+        """
         self._looked = time.monotonic()
         with suppress(OSError, ValueError):
             self._leash.send(USED)
             used, state = self._word(USED_S).split()
             self._used_s = float(used)
-            return self._used_s, state == b"R"
+            said, _, _ = select.select([self.channel.fileno(), *self._pipes], [], [], 0)
+            return self._used_s, state == b"R" or bool(said)
         return 0.0, False
 
     def used_lately_s(self, ago_s: float) -> float:
