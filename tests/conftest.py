@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from coverage import Coverage
 from hypothesis import settings
 
 # Both cores are busy: how long one example took says nothing.
@@ -60,6 +61,19 @@ SLOW = (
 # Thousands of tests are collected and stay: looking for garbage among them, again and again,
 # takes a sixth of that time.
 gc.disable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session):
+    """End the count that pytest-cov begins in a worker as if it were the one that hands out tests.
+
+    It reads ``--numprocesses`` there as well. The worker's own count begins beside that one, and
+    `no_cover` would pause it alone: each test would be as slow as if it were counted.
+    """
+    cov = session.config.pluginmanager.getplugin("_cov")
+    if hasattr(session.config, "workerinput") and cov and cov.cov_controller:
+        cov.cov_controller.cov.stop()
+        assert Coverage.current() is None
 
 
 def pytest_collection_finish():
