@@ -21,7 +21,7 @@ import servemath_helpers.notebook
 from autograder.grading.engine import learner, shell
 from autograder.grading.engine.codec import decode, encode
 from autograder.grading.engine.errors import described
-from autograder.grading.engine.learner import Learner
+from autograder.grading.engine.learner import MARK, Learner
 
 from .conftest import told_by
 
@@ -29,8 +29,9 @@ packages = servemath_helpers.notebook.check_close
 
 
 @pytest.fixture
-def names():
+def names(monkeypatch):
     """The names that a notebook has defined, and what answers for them."""
+    monkeypatch.setattr(servemath_helpers, MARK, False, raising=False)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     held = SimpleNamespace(user_ns={}, asked_to_exit=False)
     yield held.user_ns, Learner(None, held, ["f", "g"])
