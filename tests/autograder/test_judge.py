@@ -1,12 +1,14 @@
 """The judge's own parts, without a jail: how long it waits, what it keeps, what it asks for."""
 
 import inspect
+import math
 import os
 import socket
 import threading
 import time
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from autograder.grading.engine import judge
@@ -87,7 +89,7 @@ def test_a_flood_that_is_over_was_no_reason_to_stop(monkeypatch, ends):
             time.sleep(0.1)
         else:
             assert held.recv(1) == judge.INTERRUPT
-        answering.send({"reply": {"done": True}, "to": number})
+        answering.send({"reply": {"done": True}, "to": number, "asked": ends})
 
     thread = threading.Thread(target=learner)
     thread.start()
@@ -96,6 +98,7 @@ def test_a_flood_that_is_over_was_no_reason_to_stop(monkeypatch, ends):
     thread.join(20)
     jail.close()
     assert reply == ({"done": True} if ends else {"done": True, "stopped": "flood"})
+    assert jail.asked_withheld is ends  # as it said itself
     for end in (theirs, held):
         end.close()
     for _, write in (out, err):
@@ -175,6 +178,14 @@ def test_a_stand_in_has_the_docstring_and_the_signature_of_the_function():
 def test_a_signature_that_is_none_is_left_out(parameters):
     told = stand_in(doc=7, parameters=parameters)
     assert told.__doc__ is None and str(inspect.signature(told)) == "()"
+
+
+def test_a_module_that_only_the_learner_imported_is_the_test_s_own_of_that_name():
+    known = {name: {"module": True} for name in ("np", "math", "no_such")}
+    shell = SimpleNamespace(user_ns={})
+    asking = judge.Asking(SimpleNamespace(_shell=shell, known=known), None, None, None)
+    found = asking.names("assert np.sqrt(4) == math.sqrt(4) == no_such.sqrt(4)")
+    assert found == shell.user_ns == {"np": np, "math": math}
 
 
 def test_a_test_gives_a_function_plain_data():

@@ -79,7 +79,7 @@ def printable(text: object, limit: int) -> str:
 
 
 class _Encoder:
-    def __init__(self, *, take: bool = True) -> None:
+    def __init__(self, *, take: bool) -> None:
         self.take = take
         self.items = 0
         self.bytes = 0
