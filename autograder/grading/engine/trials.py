@@ -190,16 +190,20 @@ class _Trials:
         many = min(seen.questions, exact.questions) > MANY_QUESTIONS
         return bool(slow) or (bool(seen.stopped) and many)
 
-    def _quick(self, result: dict[str, Any]) -> frozenset[str]:
-        """Return the tests that were done in a fraction of the time that a cell may take."""
+    def _ran(self, result: dict[str, Any], within_s: float = math.inf) -> frozenset[str]:
+        """Return the tests that ran to their end, in less than so many seconds."""
         cells = result["cells"]
         return frozenset(
             cell["grade_id"]
             for cell in self._job["cells"]
             if cell["id"] in cells
             and not cells[cell["id"]]["stopped"]
-            and cells[cell["id"]]["seconds"] < self._job["limits"]["cell_s"] / 3
+            and cells[cell["id"]]["seconds"] < within_s
         )
+
+    def _quick(self, result: dict[str, Any]) -> frozenset[str]:
+        """Return the tests that were done in a fraction of the time that a cell may take."""
+        return self._ran(result, self._job["limits"]["cell_s"] / 3)
 
     # ----------------------------------------------------------------- one trial
 
@@ -217,14 +221,9 @@ class _Trials:
         }
         result = self._run(trial)
         names = earned(self._job, self._result, slug)
-        ran = {
-            cell["grade_id"]
-            for cell in self._job["cells"]
-            if cell["id"] in result["cells"] and not result["cells"][cell["id"]]["stopped"]
-        }
         lost = _lost(names, earned(self._job, result, slug))
-        quick = self._quick(result)
-        seen = _Seen(lost=lost, stopped=lost - ran, quick=quick, off=result["off"])
+        stopped = lost - self._ran(result)
+        seen = _Seen(lost=lost, stopped=stopped, quick=self._quick(result), off=result["off"])
         seen.questions = result["questions"]
         for name in names:
             self._compare(name, self._calls(self._result, name), self._calls(result, name), seen)
