@@ -1,11 +1,14 @@
 """What several files of tests begin with, made once for all workers of a run."""
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
 import shutil
 from dataclasses import astuple
+
+import psutil
 
 from autograder.authoring.release import release, scratch_course
 from autograder.bank import runner
@@ -67,3 +70,10 @@ def run_once(tmp_path_factory):
         return runner.Trial(*json.loads(path.read_text(encoding="utf-8")))
 
     return run_or_recall
+
+
+def lives(process):
+    """Tell whether a process runs: it may end, and be collected, while one looks."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False

@@ -29,6 +29,7 @@ from autograder.grading.engine.pipeline import Pipeline
 from autograder.grading.engine.service import EngineError, Service, clean_environment
 from autograder.grading.execute import ExecuteGraded
 
+from ..shared import lives
 from .conftest import code_cell, notebook_of
 
 MODES = [
@@ -480,12 +481,6 @@ def name_of(process):
 
 def all_end(processes):
     """Tell whether all end within 20 s; in a container it may be that nobody collects the dead."""
-
-    def lives(process):
-        with contextlib.suppress(psutil.Error):
-            return process.status() != psutil.STATUS_ZOMBIE
-        return False
-
     deadline = time.monotonic() + 20
     while (alive := any(map(lives, processes))) and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -16,7 +16,7 @@ from nbgrader.api import Gradebook
 from autograder.course.commands import environment
 from autograder.grading.engine.jail import why_not
 
-from ..shared import copy_of
+from ..shared import copy_of, lives
 from . import small_course
 from .small_course import NAME, RIGHT
 
@@ -105,11 +105,8 @@ class Server:
 
     def engine(self):
         """Return the processes that grading has started and that still run."""
-        return [
-            process
-            for process in psutil.Process(self.process.pid).children(recursive=True)
-            if process.status() != psutil.STATUS_ZOMBIE
-        ]
+        below = psutil.Process(self.process.pid).children(recursive=True)
+        return [process for process in below if lives(process)]
 
     def close(self):
         self.process.terminate()
