@@ -248,6 +248,11 @@ def test_a_forged_form_gives_plain_data_or_one_error(form):
         ["a", "|O", [1], "AAAAAAAAAAA="],
         ["a", "<f8", [2**40], ""],
         ["a", "<f8", [-1], ""],
+        ["a", "<f8", [-1], "AAAAAAAAAAA="],
+        ["a", "<f8", [-1, -1], "AAAAAAAAAAA="],
+        ["a", "<f8", [-1, 0], ""],
+        ["a", "<U0", [-1], ""],
+        ["o", [-1, -1], 0],
         ["n", "<f8", "AA=="],
         ["i", "0x" + "f" * 10**6],
         ["d", [["l"], 1]],
@@ -262,6 +267,12 @@ def test_a_forged_form_gives_plain_data_or_one_error(form):
 def test_forged_forms_are_refused(form):
     with pytest.raises(NotPlainData):
         decode(form)
+
+
+@pytest.mark.parametrize("shape", [{}, "", ["x", 3], [2.0], [[1], 3]], ids=str)
+def test_a_forged_shape_is_refused_before_it_is_reckoned_with(shape):
+    with pytest.raises(NotPlainData, match="without a proper shape"):
+        decode(["a", "<f8", shape, ""])
 
 
 @pytest.mark.parametrize(

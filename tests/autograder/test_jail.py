@@ -38,6 +38,7 @@ from autograder.grading.engine.jail import (
     NAMESPACES,
     JailSpec,
     JailUnavailable,
+    files,
     hints,
     landlock,
     limits,
@@ -1269,7 +1270,7 @@ def test_system_calls_have_the_numbers_of_the_kernels_headers(header, column):
     ("module", "prefix", "headers", "least"),
     [
         (syscalls, "", ("sched.h", "mount.h", "prctl.h", "capability.h"), 25),
-        (landlock, "LANDLOCK_ACCESS_FS", ("landlock.h",), 5),
+        (landlock, "LANDLOCK_ACCESS_FS", ("landlock.h",), 4),
         (landlock, "LANDLOCK", ("landlock.h",), 0),  # scopes are newer
     ],
 )
@@ -1802,6 +1803,27 @@ def test_an_older_kernel_makes_mounts_read_only_one_by_one(apart):
     options, why = learn(apart, look, before=forget_mount_setattr)
     assert {"ro", "nosuid", "nodev"} <= set(options)
     assert why == "EROFS"
+
+
+@linux
+@pytest.mark.parametrize(
+    ("options", "flags"),
+    [
+        ("rw", 0),
+        ("rw,size=7k", 0),
+        ("ro,nosuid,nodev,noexec", os.ST_RDONLY | os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC),
+        ("rw,noatime,nodiratime", os.ST_NOATIME | os.ST_NODIRATIME),
+        ("rw,relatime", 1 << 21),
+    ],
+)
+def test_a_mount_keeps_the_options_that_it_has(monkeypatch, tmp_path, options, flags):
+    """What shields a mount from those inside may not be taken off it, or the kernel refuses."""
+    points = ["/a", "/a/b\\040c", "/ab", "/"]
+    lines = [f"25 1 8:1 / {point} {options} shared:1 - ext4 /dev/sda rw\n" for point in points]
+    (tmp_path / "proc" / "self").mkdir(parents=True)
+    (tmp_path / "proc" / "self" / "mountinfo").write_text("".join(lines))
+    monkeypatch.setattr(files, "_OLD", str(tmp_path))
+    assert [*files._mounts_at("/a")] == [("/a", flags), ("/a/b c", flags)]
 
 
 def test_another_system_is_told_what_jails_need(monkeypatch):

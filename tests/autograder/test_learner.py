@@ -326,7 +326,7 @@ def test_a_learners_process_has_its_files_and_nothing_of_the_engines(
 def test_a_stream_is_a_file_that_can_be_written():
     taken = []
     for name, number in (("stdout", 1), ("stderr", 2)):
-        stream = shell.Stream(name, number)
+        stream = shell.Stream(name)
         assert stream.write("lost") == 4
         stream.sink = taken.append
         assert (stream.fileno(), stream.name, stream.encoding) == (number, f"<{name}>", "utf-8")

@@ -118,6 +118,20 @@ def test_looking_takes_a_fifth_of_a_keepers_time(leash, monkeypatch):
     assert waits == [zygote.WATCH_S, zygote.WATCH_S, zygote.WATCH_S, 2.0]
 
 
+@pytest.mark.parametrize(
+    ("status", "state"), [("running", b"R"), ("sleeping", b"-"), ("disk-sleep", b"-")]
+)
+def test_a_keeper_tells_what_a_learner_used_and_whether_it_is_ready(
+    leash, monkeypatch, status, state
+):
+    ours, theirs = leash
+    times = SimpleNamespace(user=1.5, system=0.25)
+    learner = SimpleNamespace(cpu_times=lambda: times, status=lambda: status)
+    monkeypatch.setattr(zygote.psutil, "Process", {7: learner}.__getitem__)
+    zygote.Watch(theirs, SPEC)._tell_used(7)
+    assert ours.recv(99) == b"1.75 " + state + b"\n"
+
+
 class Process:
     """Stands for a process of the jail: how much memory it has, None if it is gone."""
 

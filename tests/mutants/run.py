@@ -217,11 +217,11 @@ def alike(old: Sequence[str], new: Sequence[str]) -> int:
 def made(path: Path, name: str, place: int) -> Mutant | None:
     """Return a break, or None if the code still means the same, or nothing at all."""
     before, meant = as_written(path)
-    after = mutate_code(before, plugins.get_operator(name)(), place)
     try:
+        after = mutate_code(before, plugins.get_operator(name)(), place)
         if after is None or meaning(after) == meant:
             return None
-    except SyntaxError:
+    except (SyntaxError, AttributeError):  # exceptions whose names have dots are beyond it
         return None
     old, new = before.splitlines(), after.splitlines()
     start = alike(old, new)

@@ -22,6 +22,9 @@ class CellStopped(BaseException):
     """A test cell is stopped; no `except Exception` of a test may swallow it."""
 
 
+_DESCRIPTORS = {"stdout": 1, "stderr": 2}
+
+
 class Stream:
     """Stands for `sys.stdout` or `sys.stderr`: what is written becomes an output."""
 
@@ -29,10 +32,9 @@ class Stream:
     errors = "strict"
     closed = False
 
-    def __init__(self, name: str, descriptor: int) -> None:
+    def __init__(self, name: str) -> None:
         self.name = f"<{name}>"
         self._stream = name
-        self._descriptor = descriptor
         self.sink: Sink | None = None
 
     def write(self, text: str) -> int:
@@ -65,7 +67,7 @@ class Stream:
 
     def fileno(self) -> int:
         """Return the descriptor, for programs that the cell starts."""
-        return self._descriptor
+        return _DESCRIPTORS[self._stream]
 
 
 class _Hook(DisplayHook):

@@ -166,7 +166,7 @@ class Zygote:
     def _judge(self, job: socket.socket, asking: socket.socket) -> None:
         """Be a judge: one job in, one result out."""
         channel = Channel(job, MAX_TRUSTED_MESSAGE)
-        sys.stdout, sys.stderr = shell.Stream("stdout", 1), shell.Stream("stderr", 2)
+        sys.stdout, sys.stderr = shell.Stream("stdout"), shell.Stream("stderr")
         learner.reseed()
         self._shell.show_errors_in_brief()
         request = channel.receive()
@@ -236,8 +236,7 @@ class Zygote:
             readable=(*self._settings.spec.readable, *wanted["path"][1:]),
             overlays=tuple(map(tuple, wanted["overlays"])),
         )
-        nothing = os.open(os.devnull, os.O_RDWR)
-        for descriptor, number in ((nothing, 0), (out, 1), (err, 2)):
+        for descriptor, number in ((out, 1), (err, 2)):
             os.dup2(descriptor, number)
             os.close(descriptor)
         jailed = self._settings.wall != NO_WALL
@@ -256,7 +255,7 @@ class Zygote:
                 drop_privileges(spec)
             else:
                 limit_resources(spec)
-            sys.stdout, sys.stderr = shell.Stream("stdout", 1), shell.Stream("stderr", 2)
+            sys.stdout, sys.stderr = shell.Stream("stdout"), shell.Stream("stderr")
             learner.run_learner(channel, self._shell, wanted, folder)
             return
         sock.close()
