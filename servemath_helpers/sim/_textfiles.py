@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,17 @@ __all__ = ["Source", "csv_rows", "json_values", "open_text"]
 
 #: A path, or lines.
 Source = str | PathLike[str] | Iterable[str]
+
+#: How files begin that are downloaded in place of those that are meant, and what they are.
+_OTHERS = (
+    (
+        "version https://git-lfs",
+        "the pointer that Git keeps of a large file (git lfs pull fetches the file itself)",
+    ),
+    ("metric,avg", "a summary of AIPerf or GenAI-Perf; load_aiperf reads profile_export.jsonl"),
+    ("<!doctype", "a web page (download the raw file)"),
+    ("<html", "a web page (download the raw file)"),
+)
 
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
@@ -34,7 +46,7 @@ def open_text(source: Source) -> Iterator[Iterator[str]]:
     import zlib
 
     if not isinstance(source, (str, PathLike)):
-        yield _without_mark(iter(source))
+        yield _recognised(iter(source))
         return
     path = Path(source)
     with path.open("rb") as raw:
@@ -43,7 +55,7 @@ def open_text(source: Source) -> Iterator[Iterator[str]]:
         try:
             beginning = file.peek(4)[:4]
             with io.TextIOWrapper(file, _encoding(beginning), newline="") as text:
-                yield iter(text)
+                yield _recognised(text)
         except UnicodeDecodeError as error:
             byte = error.object[error.start]
             raise ValueError(
@@ -56,9 +68,13 @@ def open_text(source: Source) -> Iterator[Iterator[str]]:
             ) from None
 
 
-def _without_mark(lines: Iterator[str]) -> Iterator[str]:
-    for i, line in enumerate(lines):
-        yield line if i else line.removeprefix("\ufeff")
+def _recognised(lines: Iterator[str]) -> Iterator[str]:
+    """Return lines without a byte-order mark, unless the first is that of another kind of file."""
+    first = next(lines, "").removeprefix("\ufeff")
+    for beginning, kind in _OTHERS:
+        if first.lstrip().casefold().startswith(beginning):
+            raise ValueError(f"source must hold one request a row or record, got {kind}")
+    return chain([first], lines)
 
 
 def _plain(name: str) -> str:

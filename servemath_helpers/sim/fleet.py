@@ -302,7 +302,7 @@ def _together(
     # Who is first is known when they come: arrivals and the order of arrival are filled in.
     # Of `Requests` they are known from the start.
     arrival, in_turn, by_turn = asked.arrival_s.tolist(), list(range(n)), list(range(n))
-    sent = by_turn if next_of is None else []
+    sent: list[int] = []
     group: list[_Replica] = []
     for plan, server, ready_s in zip(plans, servers, ready, strict=True):
         ranks = (in_turn, by_turn) if server.order == "fcfs" else (plan.rank, plan.by_rank)
@@ -421,16 +421,18 @@ def _together(
                     heappush(later, follower)
             all_finished[r].clear()
 
-    order = np.array(sent)
-    arrival_s = np.array(arrival)
-    requests = _arrived(asked, order, arrival_s)
+    order: IntArray | slice = slice(None)
+    requests, arrival_s = asked, asked.arrival_s
+    if next_of is not None:
+        order, arrival_s = np.array(sent), np.array(arrival)
+        requests = _arrived(asked, order, arrival_s)
     return FleetResult(
         requests=requests,
         start_s=frozen(np.array(shared.start)[order]),
         first_token_s=frozen(np.array(shared.first_token)[order]),
         finish_s=frozen(np.array(shared.finish)[order]),
         replica=frozen(np.array(replica)[order]),
-        sent=frozen(order),
+        sent=frozen(np.arange(n)[order]),
         _runs=tuple(
             partial(_alone, asked, arrival_s, server, one)
             for server, one in zip(servers, group, strict=True)

@@ -15,9 +15,12 @@ from servemath_helpers.sim import (
     Requests,
     calibrate,
     load_aiperf,
+    load_azure,
+    load_burstgpt,
     load_guidellm,
     load_inference_perf,
     load_measurement_csv,
+    load_mooncake,
     load_vllm_bench,
     tpot_from,
 )
@@ -549,3 +552,23 @@ def test_a_file_of_another_kind_is_named(load, kind):
     with pytest.raises(ValueError) as error:
         load([json.dumps(SUMMARIES[kind])])
     assert f", got {kind}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("beginning", "kind"),
+    [
+        ("version https://git-lfs.github.com/spec/v1\nsize 5228\n", "the pointer that Git keeps"),
+        ("\ufeff<!DOCTYPE html>\n<html lang='en'>\n", "a web page"),
+        (" <html>\n", "a web page"),
+        ("Metric,avg,min\nRequest Latency (ms),9059.65,1.0\n", "a summary of AIPerf"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "load", [load_azure, load_burstgpt, load_mooncake, load_measurement_csv, *OWN]
+)
+def test_what_is_downloaded_in_place_of_a_file_is_named(load, beginning, kind, tmp_path):
+    path = tmp_path / "run.csv"
+    path.write_text(beginning, encoding="utf-8")
+    for source in (path, beginning.splitlines(keepends=True)):
+        with pytest.raises(ValueError, match=f"one request a row or record, got {kind}"):
+            load(source)
