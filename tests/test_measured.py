@@ -95,7 +95,7 @@ def page():
 
 
 def test_the_page_prints_what_the_script_finds(figures, page):
-    printed = dict(re.findall(r"^\| ([^|]+) \| ([0-9.]+) % \|", page[1], re.MULTILINE))
+    printed = dict(re.findall(r"^\| ([^|]+) \| ([0-9.]+)&nbsp;% \|", page[1], re.MULTILINE))
     assert set(printed) == set(PRINTED) | set(LEFT_OUT)
     stored = achieved._stored()["left_out"]
     expected = {what: figures[key] for what, key in PRINTED.items()}
