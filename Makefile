@@ -6,6 +6,8 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # The learner's and the grader's notebooks never need a frozen-modules warning.
 export PYDEVD_DISABLE_FILE_VALIDATION = 1
+# Images of containers forbid it: each of hundreds of starts would compile what it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-browser test-learner test-hub mutants lab bundle notebooks release check bank table report doctor clean-demo lint format benchmarks docs docs-links lock clean setup
 

@@ -9,6 +9,10 @@ import pytest
 from coverage import Coverage
 from hypothesis import settings
 
+from autograder.course import commands
+
+from . import warm
+
 # Both cores are busy: how long one example took says nothing.
 settings.register_profile("servemath", deadline=None, derandomize=True)
 settings.load_profile("servemath")
@@ -18,6 +22,9 @@ TESTS = Path(__file__).parent
 # A lab keeps each step: never in the ledger of whoever runs the tests.
 LEDGERS = tempfile.TemporaryDirectory(prefix="ledger-")
 os.environ["SERVEMATH_LEDGER"] = str(Path(LEDGERS.name) / "ledger.json")
+
+# What takes long to start is started once.
+commands.nbgrader = warm.nbgrader
 
 #: Whose tests cover every line of `servemath_helpers`. What a loop does a million times is not
 #: counted a million times: counting makes it four times as slow, so those tests, and all others,

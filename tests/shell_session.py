@@ -11,12 +11,15 @@ from pathlib import Path
 
 from autograder.course import HOME
 
+from . import warm
+
 #: What a checkout has beside what git knows: never part of the copy.
 _LOCAL = shutil.ignore_patterns(
     ".*cache*", ".coverage*", ".git", ".hypothesis", ".ipynb_checkpoints", ".servemath*", ".venv",
     "*.egg-info", "autograded", "build", "dist", "feedback", "gradebook.db*",
     "my_work", "outcomes", "reports", "submitted", "timings", "transcripts",
 )  # fmt: skip
+_SYSTEM = ("/usr/local/bin", "/usr/bin", "/bin")
 _MARK = "@@ step {} @@"
 
 
@@ -48,7 +51,7 @@ def environment(course, home):
     home.mkdir(exist_ok=True)
     programs = Path(sys.executable).parent
     return {
-        "PATH": os.pathsep.join([str(programs), "/usr/local/bin", "/usr/bin", "/bin"]),
+        "PATH": os.pathsep.join([*map(str, (warm.programs(), programs)), *_SYSTEM]),
         "PYTHONPATH": str(course),
         "HOME": str(home),
         "LANG": "C.UTF-8",

@@ -31,6 +31,11 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PATH": os.pathsep.join([programs, os.environ.get("PATH", "")])}
 
 
+def nbgrader() -> list[str]:
+    """Return what starts nbgrader, with this interpreter."""
+    return [sys.executable, "-m", "nbgrader"]
+
+
 def run_nbgrader(
     root: Path,
     *arguments: str,
@@ -106,7 +111,7 @@ def _started(
 ) -> Iterator[subprocess.Popen[Any]]:
     """Start nbgrader; whatever happens, it has ended when the block is left."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "nbgrader", *arguments],
+        [*nbgrader(), *arguments],
         cwd=root,
         env=environment(),
         stdin=subprocess.DEVNULL,
