@@ -2,9 +2,8 @@
 
 import shutil
 import subprocess
-import sys
 
-from autograder.course.commands import environment
+from autograder.course import commands
 from autograder.demo.sample_class import PREFIX, Chapter, lay_out
 from autograder.gradebook.record import collect
 from autograder.gradebook.table import class_table
@@ -41,9 +40,9 @@ class Graded:
                 shutil.rmtree(self.course.submitted / case.student)
         # Through a pipe, as in a log shipper: an orphan that holds it would hang this read.
         self.done = subprocess.run(
-            [sys.executable, "-m", "nbgrader", "autograde", chapter],
+            [*commands.nbgrader(), "autograde", chapter],
             cwd=self.course.root,
-            env=environment(),
+            env=commands.environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

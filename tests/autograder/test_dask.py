@@ -11,6 +11,7 @@ import psutil
 import pytest
 from distributed import Client
 
+from autograder.course import commands
 from autograder.course.commands import environment
 from autograder.grading.engine import fingerprint
 from autograder.grading.engine.dask import runner as dask_runner
@@ -121,7 +122,7 @@ def cluster(tmp_path_factory):
 
 def autograde(course, address):
     return subprocess.Popen(
-        [sys.executable, "-m", "nbgrader", "autograde", FIRST],
+        [*commands.nbgrader(), "autograde", FIRST],
         cwd=course.root,
         env={**environment(), "SERVEMATH_DASK_SCHEDULER": address},
         stdin=subprocess.DEVNULL,

@@ -13,7 +13,7 @@ import nbformat
 import psutil
 import pytest
 
-from autograder.course import Course
+from autograder.course import Course, commands
 from autograder.course.commands import environment
 from autograder.demo.honest_class import lay_out_honest
 
@@ -47,9 +47,9 @@ def pristine(tmp_path_factory):
     return Course(made_once(tmp_path_factory, "pristine", make))
 
 
-def start(course):
+def start(course, nbgrader=(sys.executable, "-m", "nbgrader")):
     return subprocess.Popen(
-        [sys.executable, "-m", "nbgrader", "autograde", FIRST],
+        [*nbgrader, "autograde", FIRST],
         cwd=course.root,
         env=environment(),
         stdin=subprocess.DEVNULL,
@@ -127,7 +127,7 @@ def check(pristine, uninterrupted, folder, seed):
     course = copy_of(pristine, folder / "course")
     for victim in ("command", draw.choice(["command", "worker"])):
         interrupt(course, draw.uniform(0.1, 1.0) * seconds, victim)
-    done = start(course).wait(300)
+    done = start(course, commands.nbgrader()).wait(300)
     assert (done, state_of(course)) == (0, whole)
 
 
@@ -148,6 +148,6 @@ def test_a_second_run_does_nothing_and_force_reuses_what_did_not_change(uninterr
     assert len(kept) == SIZE
     times = [path.stat().st_mtime_ns for path in kept]
     shutil.rmtree(course.autograded)
-    assert start(course).wait(300) == 0
+    assert start(course, commands.nbgrader()).wait(300) == 0
     assert [path.stat().st_mtime_ns for path in kept] == times
     assert state_of(course) == whole

@@ -7,7 +7,6 @@ import secrets
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -18,7 +17,8 @@ import pytest
 
 from autograder.attempts.record import Records
 from autograder.authoring.release import release, scratch_course
-from autograder.course.commands import environment, run_nbgrader
+from autograder.course import commands
+from autograder.course.commands import run_nbgrader
 from autograder.gradebook.record import collect
 from autograder.gradebook.table import class_table
 from autograder.watch.run import watch
@@ -155,7 +155,7 @@ def database(server, released, request):
 
 def graders(course, url, *students):
     """Start a command for each pattern of students, all at once; check that all end well."""
-    command = [sys.executable, "-m", "nbgrader", "autograde", FIRST]
+    command = [*commands.nbgrader(), "autograde", FIRST]
     command.append(f"--CourseDirectory.db_url={url}")
     started = []
     for number, pattern in enumerate(students):
@@ -163,7 +163,7 @@ def graders(course, url, *students):
             grader = subprocess.Popen(
                 [*command, "--student", pattern],
                 cwd=course.root,
-                env=environment(),
+                env=commands.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
