@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 
 import psutil
 import pytest
@@ -34,6 +33,7 @@ from autograder.grading.outcomes import (
     load_outcome,
 )
 
+from . import warm
 from .autograder import leaks
 from .golden import LIMIT_S, Graded
 from .shared import copy_of, released
@@ -219,7 +219,7 @@ def test_the_table_prints_whatever_a_file_is_called(capsys):
 
 def test_a_ta_gets_the_table_from_one_command(graded):
     done = subprocess.run(
-        [sys.executable, "-m", "autograder", "--course", graded.course.root, "table", FIRST],
+        [warm.programs() / "servemath", "--course", graded.course.root, "table", FIRST],
         capture_output=True,
         text=True,
         timeout=120,

@@ -39,6 +39,7 @@ from autograder.machine import lab as machine_lab
 from autograder.regrade.workspace import workspace
 from autograder.report.snapshots import Comparison, LearnerChange, Snapshot
 
+from .. import warm
 from ..shared import copy_of
 from . import small_course
 from .small_course import NAME, RIGHT, WRONG
@@ -170,7 +171,7 @@ def test_the_shell_completes_commands_chapters_students_and_values(course, typed
         small_course.hand_in(course, student)
     words = typed.split(" ")
     done = subprocess.run(
-        [sys.executable, "-m", "autograder"],
+        [warm.programs() / "servemath"],
         cwd=course.root,
         env={
             **os.environ,

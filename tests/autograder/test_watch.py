@@ -3,7 +3,6 @@
 import os
 import pwd
 import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,6 +11,7 @@ from autograder.attempts.record import Records
 from autograder.course.commands import run_nbgrader
 from autograder.gradebook.reader import grades_of
 
+from .. import warm
 from . import small_course
 from .exchange_folder import NAME, Exchange
 from .small_course import RIGHT, WRONG
@@ -24,7 +24,7 @@ def released(tmp_path_factory):
 
 def watch(exchange, *arguments):
     return subprocess.run(
-        [sys.executable, "-m", "autograder", "watch", *arguments],
+        [warm.programs() / "servemath", "watch", *arguments],
         cwd=exchange.course.root,
         capture_output=True,
         text=True,

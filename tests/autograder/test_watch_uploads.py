@@ -3,7 +3,6 @@
 import io
 import shutil
 import subprocess
-import sys
 import zipfile
 
 import pytest
@@ -13,6 +12,7 @@ from autograder.course import Course
 from autograder.late.stamp import LATE_MARK
 from autograder.late.stamp import NAME as STAMP
 
+from .. import warm
 from . import small_course
 from .small_course import NAME, RIGHT, WRONG, hand_in
 from .test_watch_steps import BEST, UploadsHouse
@@ -251,7 +251,7 @@ def test_a_download_comes_back_as_pages_that_the_platform_takes(released, tmp_pa
 
     def watch(*arguments):
         return subprocess.run(
-            [sys.executable, "-m", "autograder", "watch", *arguments],
+            [warm.programs() / "servemath", "watch", *arguments],
             cwd=course.root, capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
 
