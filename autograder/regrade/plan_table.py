@@ -39,9 +39,9 @@ def show(changes: Changes, console: Console | None = None) -> None:
     console = console or Console()
     found = changes.comparison
     tests = ", ".join(changes.tests) or "none"
-    console.print(f"Tests that changed: {tests}", highlight=False, markup=False)
+    console.print(Text(f"Tests that changed: {tests}"))
     for slug, (old, new) in found.max_points_changed.items():
-        console.print(f"{slug} is worth {new:g} points, was {old:g}", highlight=False, markup=False)
+        console.print(Text(f"{slug} is worth {new:g} points, was {old:g}"))
     if found.changed:
         view = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         view.add_column("student", no_wrap=True)
@@ -52,11 +52,11 @@ def show(changes: Changes, console: Console | None = None) -> None:
             view.add_row(*_line(change))
         console.print(view)
     gains = [change.difference or 0.0 for change in found.changed]
-    console.print(
+    count = (
         f"{len(found.changed)} of {len(changes.after.scores)} change: "
         f"{sum(gain > 0 for gain in gains)} gain, {sum(gain < 0 for gain in gains)} lose; "
-        f"{found.unchanged} stay.",
-        highlight=False,
+        f"{found.unchanged} stay."
     )
+    console.print(Text(count))
     for student, reason in changes.not_graded.items():
-        console.print(f"not graded: {student}: {reason}", highlight=False, markup=False)
+        console.print(Text(f"not graded: {student}: {reason}"))

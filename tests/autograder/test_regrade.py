@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import stat
+from contextlib import closing, nullcontext
 from functools import partial
 from types import SimpleNamespace
 
@@ -190,11 +191,13 @@ def test_a_rehearsal_that_did_not_end_plans_nothing(tmp_path, monkeypatch, code,
         rehearsal._grade(course, NAME)
 
 
-def test_applying_writes_what_was_shown_and_keeps_what_was(course):
+def test_applying_writes_what_was_shown_and_keeps_what_was(course, monkeypatch):
     course, changes = course
+    monkeypatch.setattr(promotion.secrets, "randbelow", lambda end: end - 1)
     old_gradebook = course.database.read_bytes()
     previous = regrade.apply(course, changes)
     assert totals(course) == AFTER
+    assert promotion._version(course.database) == 2**31 - 1  # the largest that a header can hold
     kept = json.loads((previous / "scores.json").read_text())
     assert {
         student: sum(one.values()) for student, one in kept["before"]["scores"].items()
@@ -357,6 +360,29 @@ def test_a_gradebook_in_use_is_left_alone_and_can_be_written_later(course, monke
     assert regrade.recover(course, NAME) is False
     regrade.apply(course, changes)
     assert totals(course) == AFTER
+
+
+@pytest.mark.parametrize(("waited_s", "copied"), [(10.0, True), (10.1, False)])
+def test_a_gradebook_in_use_is_waited_for_as_long_as_patience_lasts(
+    tmp_path, monkeypatch, waited_s, copied
+):
+    for name in ("mine", "theirs"):
+        with closing(sqlite3.connect(tmp_path / name)) as made:
+            made.execute(f"CREATE TABLE {name} (n)")
+    with closing(sqlite3.connect(tmp_path / "theirs")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        times = iter([0.0, waited_s])
+
+        def clock():
+            if (now := next(times)) > 0:
+                other.rollback()
+            return now
+
+        monkeypatch.setattr(workspace, "time", SimpleNamespace(monotonic=clock))
+        with nullcontext() if copied else pytest.raises(regrade.RegradeError, match="is locked"):
+            workspace.copy_gradebook(tmp_path / "mine", tmp_path / "theirs")
+        found = other.execute("SELECT name FROM sqlite_master").fetchall()
+    assert found == [("mine" if copied else "theirs",)]
 
 
 def test_one_regrade_at_a_time(course):
