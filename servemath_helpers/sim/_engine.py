@@ -170,12 +170,12 @@ def _steps_until(first_s: float, q: float, until: float) -> int:
 class Live:
     """A server whose arrivals become known as it goes."""
 
+    ready_s: float  # when it begins to serve
+    #: whether who leaves decides who comes: it then stops at the end of every row
+    answers: bool
     queue: list[int] = field(default_factory=list)  # who was sent to it, in order of arrival
     finished: list[int] = field(default_factory=list)  # who left since it was last asked
-    ready_s: float = 0.0  # when it begins to serve
     step_s: float = 0.0  # seconds that no step of decoding takes less than, if that is foreseen
-    #: whether who leaves decides who comes: it then stops at the end of every row
-    answers: bool = False
 
 
 def run(plan: Plan, server: LLMServer) -> Outcome:

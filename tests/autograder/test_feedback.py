@@ -2,14 +2,18 @@
 
 import html
 import json
+import os
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import nbformat
 import pytest
 from nbgrader.api import Gradebook
 
+from autograder.attempts.policy import Attempts
 from autograder.course import HOME, Course
+from autograder.feedback import collect, notebooks
 from autograder.feedback.collect import Collector, Places
 from autograder.feedback.facts import Link
 from autograder.feedback.generate import FeedbackExporter
@@ -434,6 +438,29 @@ def test_a_learner_without_a_transcript_reads_of_no_misconception(made):
     made.hand_in("r")
     collected = Collector(places(made), "r", PS, "exercises").collect(None)
     assert [exercise.suspicions for exercise in collected.exercises] == [(), ()]
+
+
+@pytest.mark.parametrize(
+    ("policy", "placed"),
+    [(None, "an attempt"), (Attempts(), None)],
+    ids=["no policy", "no attempt"],
+)
+def test_where_no_attempts_are_kept_a_page_says_nothing_of_them(made, monkeypatch, policy, placed):
+    monkeypatch.setattr(collect.Records, "placed", lambda *_: placed)
+    where = replace(places(made), policy=policy)
+    assert Collector(where, "nobody", PS, "exercises").not_graded("why").standing == ()
+
+
+def test_a_notebook_of_the_course_is_read_again_only_if_it_changed(tmp_path, monkeypatch):
+    read, path = [], tmp_path / "x.ipynb"
+    monkeypatch.setattr(
+        notebooks, "read_notebook", lambda path: read.append(path) or nbformat.read(path, 4)
+    )
+    for source in ("1", "2"):
+        nbformat.write(notebook_of(code_cell(source)), path)
+        os.utime(path, (0, int(source)))
+        assert [notebooks.cells_without_id(path) for _ in range(2)] == [{source}] * 2
+    assert read == [path] * 2
 
 
 def test_the_exporter_is_for_nbgrader_alone(tmp_path):

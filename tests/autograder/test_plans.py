@@ -5,8 +5,10 @@ What a plan may be and what it is worth is tested in ``tests/helpers/test_fleetp
 
 import copy
 import re
+from fractions import Fraction
 
 import nbformat
+import numpy as np
 import pytest
 from markupsafe import Markup
 
@@ -14,12 +16,15 @@ from autograder import bank
 from autograder.cells import grade_id_of, iter_test_cells, parse_grade_id
 from autograder.check.transcripts import transcript
 from autograder.course import Course
+from autograder.feedback import played as playing
 from autograder.feedback.played import played
 from autograder.grading.engine.jail import why_not
 from autograder.grading.engine.trials import earned
 from autograder.grading.execute import ExecuteGraded
+from servemath_helpers.fleetplans import Judged
 
 CHAPTER, SLUG = "ch5_fleets_and_measurement", "plan_fleet"
+SLO = {"ttft_s": 1.0}
 
 (RECORD,) = (record for record in bank.load(CHAPTER) if record.slug == SLUG)
 RIGHT, WRONG = ({one.name: one.code for one in kind} for kind in (RECORD.right, RECORD.wrong))
@@ -193,6 +198,18 @@ def test_the_picture_has_a_mark_for_each_request_and_says_so(built):
     assert ticks == ["10 ms", "100 ms", "1 s", "10 s", "100 s"]
     assert "600 requests" in about and "Kept, 309; First token late, 239" in about
     assert not re.search(r"style=|<script|href|nan|inf", shown.drawing)
+
+
+def test_what_has_no_time_stands_above_the_axis():
+    ttft_s, kept = np.array([0.1, np.nan, 10.0]), np.array([True, False, False])
+    judged = Judged("small", 1, Fraction(1), Fraction(1), np.arange(3.0), ttft_s, ttft_s, kept)
+    shown = playing._drawing(judged, playing._fates(judged, SLO), SLO)
+    marks = re.findall(r'<path class="(\w+)" d="M[\d.]+,([\d.]+)m', shown)
+    grid = [float(y) for y in re.findall(r'<path class="grid" d="M44,([\d.]+)H', shown)]
+    heights = {fate: float(y) for fate, y in marks}
+    # From 100 ms to 100 s, upwards; the drawing begins at 0.
+    assert heights["kept"] == grid[0] and heights["late"] == grid[2]
+    assert 0 < heights["lost"] < grid[3]
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,8 @@ PARTS: dict[str, dict[str, Sequence[str]]] = {
             "test_feedback_safe.py",
             "test_misconceptions.py",
             "test_feedback_leaks.py",
-        )
+        ),
+        "autograder/feedback/played.py": ("test_plans.py",),
     },
     "exports": {"autograder/exports": ("test_exports.py",)},
     "regrade": {"autograder/regrade": ("test_regrade.py",)},
@@ -229,7 +230,9 @@ def made(path: Path, name: str, place: int) -> Mutant | None:
     gone, come = old[start : len(old) - behind], new[start : len(new) - behind]
     if name.endswith("NumberReplacer") and LIMIT.match(old[start]):
         return None
-    if "printable(" in old[start] and WIDTH.sub("", old[start]) == WIDTH.sub("", new[start]):
+    if ("printable(" in old[start] or "line_of_text(" in old[start]) and WIDTH.sub(
+        "", old[start]
+    ) == WIDTH.sub("", new[start]):
         return None
     lines = [f"-{line}" for line in gone] + [f"+{line}" for line in come]
     change = "\n  ".join(lines)
