@@ -329,6 +329,20 @@ def test_far_numbers_are_all_about_the_right_one(value, others):
 
 
 @pytest.mark.parametrize(
+    ("texts", "others"),
+    [
+        ([], {"not b"}),
+        ([["b"]], {"not b"}),
+        ([[], ["b", "c"]], {"c"}),
+        ([["b", "c", "d"], ["e"]], {"c", "d"}),
+        ([["b"], ["e"]], {"e"}),
+    ],
+)
+def test_far_texts_are_others_of_the_nearest_that_there_are(texts, others):
+    assert {answers.Far(random.Random(n), texts).of("b") for n in range(20)} == others
+
+
+@pytest.mark.parametrize(
     ("value", "low", "high", "gap"),
     [(2.0, 1.0, 3.0, 0.2), (0.0, 0.25, 1.25, 0.0), (float("inf"), 0.25, 1.25, 0.0)],
 )

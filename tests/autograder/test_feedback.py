@@ -443,7 +443,7 @@ def test_a_learner_without_a_transcript_reads_of_no_misconception(made):
 @pytest.mark.parametrize(
     ("policy", "placed"),
     [(None, "an attempt"), (Attempts(), None)],
-    ids=["no policy", "no attempt"],
+    ids=["policy", "attempt"],
 )
 def test_where_no_attempts_are_kept_a_page_says_nothing_of_them(made, monkeypatch, policy, placed):
     monkeypatch.setattr(collect.Records, "placed", lambda *_: placed)
