@@ -191,8 +191,8 @@ class _Reader:
         text = "".join(part for part in parts if isinstance(part, str))
         text = text.replace("\r\n", "\n").replace("\r", "\n")
         if raw.get("cell_type") == "heading":
-            level = raw.get("level")
-            text = "#" * (level if level in (1, 2, 3, 4, 5, 6) else 1) + f" {text}"
+            level = next((n for n in range(1, 7) if n == raw.get("level")), 1)
+            text = f"{'#' * level} {text}"
         return self._valid(text)
 
     def _valid(self, text: str) -> str:

@@ -213,7 +213,7 @@ def serving(
     held, entry = outcome.held, outcome.entry
     ready = plan.ready  # prompts that were computed elsewhere
     queue: Sequence[int] = range(n) if live is None else live.queue
-    known, horizon = len(queue), math.inf if live is None else -math.inf
+    known, horizon = len(queue), math.inf
 
     iteration_s = server.step_time.iteration_s
     decoder = Decoder(server, plan.draws)

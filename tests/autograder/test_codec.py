@@ -466,6 +466,7 @@ def test_what_is_inside_stays_the_same_object(whole, inner, after):
         ("MAX_ITEMS", {"a": 1, "b": [2]}, {"a": 1, "b": [2, 3]}),
         ("MAX_BYTES", "x" * 5, "x" * 6),
         ("MAX_BYTES", [b"xx", "xxx"], [b"xxx", "xxx"]),
+        ("MAX_DECIMAL_EXPONENT", Decimal("1E+5"), Decimal("1E+6")),
         ("MAX_DEPTH", [[[[[[]]]]]], [[[[[[[]]]]]]]),
         ("MAX_DEPTH", {"a": [{"a": [{"a": []}]}]}, {"a": [{"a": [{"a": [[]]}]}]}),
     ],

@@ -29,6 +29,7 @@ import time
 import traceback
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -1709,6 +1710,25 @@ def open_files():
 
 def allow_signals():
     landlock.scopes = lambda _: 0
+
+
+@pytest.mark.parametrize(
+    ("hard", "tried"), [(250, 3), (200, 2), (150, 2), (resource.RLIM_INFINITY, 3)]
+)
+def test_a_limit_for_who_has_other_processes_is_found_by_trying(monkeypatch, hard, tried):
+    given = []
+
+    def start(*_):
+        if given[-1][0] < 200:
+            raise RuntimeError("can't start new thread")
+
+    asked = SimpleNamespace(**vars(resource))
+    asked.getrlimit = lambda _: (40, hard)
+    asked.setrlimit = lambda _, limits: given.append(limits)
+    monkeypatch.setattr(limits, "resource", asked)
+    monkeypatch.setattr(limits, "_thread", SimpleNamespace(start_new_thread=start))
+    assert limits.of_a_shared_user(50) == 200 + limits._BURST * 50
+    assert given == [*[(50, hard), (100, hard), (200, hard)][:tried], (40, hard)]
 
 
 def refuse_forks():

@@ -200,6 +200,7 @@ NAN, INF = math.nan, math.inf
         ({"a": (1,)}, {"a": [1.0]}), (NAN, NAN), ([NAN], [np.nan]), (INF, INF), (None, None),
         (True, np.True_), ("a", np.str_("a")), ({1, 2}, frozenset({2, 1})), (1 + 0j, 1),
         (10**400, 10**400), (complex(NAN, 0), complex(NAN, 1)), (b"x", b"x"), ([], ()),
+        (3, 3.0 + 1e-15),
     ],
 )  # fmt: skip
 def test_same_answers(one, other):

@@ -1,6 +1,7 @@
 """What submissions of one run share; whole runs are in tests/test_golden_class.py."""
 
 import gc
+import io
 import logging
 import shutil
 from concurrent.futures import Future
@@ -205,6 +206,24 @@ def test_what_stops_a_submission_in_nbgraders_hands_is_kept(
     assert told(course)["b_wrong"] == (GRADED, "", "")
 
 
+def test_a_step_that_fails_does_so_for_one_submission(monkeypatch):
+    """nbgrader gives some of them assignment and student, and one a notebook's path."""
+    stopped, run = [], object.__new__(GradingRun)
+
+    def fail(*_):
+        raise KeyError("x")
+
+    steps = dict.fromkeys(("init_destination", "init_assignment", "set_permissions"), ("a", "s"))
+    steps["convert_single_notebook"] = ("/course/autograded/s/a/n.ipynb",)
+    run._converter = SimpleNamespace(**dict.fromkeys((*steps, "convert_notebooks"), fail))
+    monkeypatch.setattr(run, "_stopped_outside", lambda *whose: stopped.append(whose[:2]))
+    run._watch_steps()
+    for step, names in steps.items():
+        with pytest.raises(KeyError):
+            getattr(run._converter, step)(*names)
+    assert stopped == [("s", "a")] * 4
+
+
 def test_a_run_that_cannot_begin_says_so_of_every_submission(class_of_six, monkeypatch):
     course, grade = class_of_six
 
@@ -226,6 +245,15 @@ def test_outside_of_a_run_notebooks_are_written_as_nbconvert_does():
     plain = SubmissionExporter(parent=Configurable())
     assert not hasattr(plain, "run")
     assert nbformat.reads(plain.from_notebook_node(notebook_of(code_cell("1")))[0], 4).cells
+
+
+def test_what_was_sanitised_a_moment_ago_is_not_read_back():
+    plain, whose = SubmissionExporter(parent=Configurable()), ("s", "a", "n")
+    resources = {"nbgrader": dict(zip(("student", "assignment", "notebook"), whose, strict=True))}
+    plain._sanitised[whose] = notebook_of(code_cell("kept"))
+    file = io.StringIO(nbformat.writes(notebook_of(code_cell("read"))))
+    texts = [plain.from_file(file, resources=resources)[0] for _ in range(2)]
+    assert [nbformat.reads(text, 4).cells[0].source for text in texts] == ["kept", "read"]
 
 
 class Pipeline:

@@ -11,8 +11,8 @@ JOB = {
         {"id": "a", "slug": "mm1"},
         {"id": "b", "slug": "mm1"},
         {"id": "c", "slug": ""},
-        {"id": "d", "slug": "mmc"},
         {"id": "lost", "slug": "mmc"},
+        {"id": "d", "slug": "mmc"},
     ]
 }
 RESULT = {

@@ -1,7 +1,9 @@
 """What a submission must hold, and what of it is left where it is."""
 
 import base64
+import errno
 import os
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -177,6 +179,16 @@ def test_files_beside_a_notebook_are_there_and_what_is_not_is_told(folder):
         "somebody's (a hard link to a file of somebody else's)",
     ]
     assert found.remark.startswith("not there when its code ran: large (larger than")
+
+
+def test_a_file_beside_a_notebook_that_cannot_be_read_is_told(folder, monkeypatch):
+    def closed(path):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", closed)
+    found = beside(folder, without=(), file_bytes=10, is_foreign=lambda *_: False)
+    assert found.files == {"data/": ""}
+    assert found.left_out == ["data/Größe 1.csv (cannot be read: Permission denied)"]
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,19 @@ DECORATED = {
 }
 
 
+@pytest.mark.parametrize(
+    ("level", "marks"),
+    [(1, 1), (2, 2), (6, 6), (2.0, 2), (0, 1), (7, 1), (None, 1), ("2", 1), ([], 1)],
+    ids=repr,
+)
+def test_a_heading_of_an_old_format_is_one_of_markdown(tmp_path, level, marks):
+    cell = {"cell_type": "heading", "level": level, "source": "Mine", "metadata": {}}
+    path = tmp_path / "x.ipynb"
+    path.write_text(json.dumps({"nbformat": 3, "worksheets": [{"cells": [cell]}]}))
+    (read,) = read_notebook(path)[0].cells
+    assert (read.cell_type, read.source) == ("markdown", "#" * marks + " Mine")
+
+
 def recoded(encoding, mark=b""):
     return lambda text: mark + text.encode(encoding)
 

@@ -258,9 +258,7 @@ def _furnish_tmp(spec: JailSpec, uid: int, gid: int) -> None:
     tmp.mkdir()
     _mount_private("/tmp", 2 * spec.file_bytes)
     work.mkdir(parents=True)
-    for folder in (work, *work.parents):
-        if folder == tmp:
-            break
+    for folder in {work, *work.parents} - {tmp, *tmp.parents}:
         os.chown(folder, uid, gid)
 
 

@@ -24,6 +24,10 @@ _BURST = 4
 ENTRIES = 16384
 
 
+#: What the kernel may hold for a process: locked memory, and messages in queues.
+_KERNEL_BYTES = 65_536
+
+
 class Uncounted(Exception):
     """Files cannot be counted: too many, or out of sight."""
 
@@ -39,8 +43,8 @@ def apply(spec: JailSpec, processes: int | None) -> None:
         "RLIMIT_FSIZE": spec.file_bytes,
         "RLIMIT_NOFILE": spec.open_files,
         "RLIMIT_CORE": 0,
-        "RLIMIT_MEMLOCK": 64 * 1024,
-        "RLIMIT_MSGQUEUE": 64 * 1024,
+        "RLIMIT_MEMLOCK": _KERNEL_BYTES,
+        "RLIMIT_MSGQUEUE": _KERNEL_BYTES,
         "RLIMIT_SIGPENDING": 1024,
         "RLIMIT_NICE": 0,
         "RLIMIT_RTPRIO": 0,
