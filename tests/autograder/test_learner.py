@@ -1,6 +1,7 @@
 """The learner's side by itself: what it says of names and calls, what it keeps, where files go."""
 
 import base64
+import builtins
 import copy
 import json
 import os
@@ -13,8 +14,10 @@ import types
 from pathlib import Path
 from types import SimpleNamespace
 
+import comm
 import numpy as np
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 import servemath_helpers.data
 import servemath_helpers.notebook
@@ -339,3 +342,46 @@ def test_a_stream_is_a_file_that_can_be_written():
             stream.write(b"x")
     kept = [(output["name"], output["text"]) for output in taken]
     assert kept == [(name, text) for name in ("stdout", "stderr") for text in ("ab", "c", "d")]
+
+
+#: Of what cells are made that IPython rewrites, and of what looks like it.
+PIECES = (
+    "a = 1", "a=%who", "a = %", "%who", "%%time", "!ls", "a = !ls", "x?", "?x", "x??", "# why?",
+    "'''", '"""', "f'{a=!r}'", "a != 1", "a % 2", ">>> a", "... a", "...: a", "In [1]: a",
+    "In [1]:a", "[ins] In [2]: a", ", f a", "; f a", "/f a", "(", ")", "if a:", "\\", ";", "...",
+    "a\x0cb", " ", "  ", "\t", "\n", "\n", "\n", "\n", "\n    ", "\n ", "\r\n", "\u2028",
+)  # fmt: skip
+
+
+@pytest.fixture
+def cells(monkeypatch, tmp_path):
+    """The shell that runs cells."""
+    monkeypatch.setattr(builtins, "input", input)
+    monkeypatch.setattr(comm, "create_comm", comm.create_comm)
+    InteractiveShell.clear_instance()
+    yield shell.make_shell(str(tmp_path))
+    shell.CellShell.clear_instance()
+
+
+def made(transform, *cell):
+    """Return what becomes of a cell; IPython stumbles over some that are no Python."""
+    try:
+        return transform(*cell)
+    except (IndexError, SyntaxError) as error:
+        return repr(error)
+
+
+@pytest.mark.filterwarnings("ignore:.make_tokens_by_line")
+def test_a_cell_becomes_the_python_that_ipython_makes_of_it(cells):
+    draw = random.Random(7)
+    whole = 0
+    for _ in range(1500):
+        cell = "".join(draw.choice(PIECES) for _ in range(draw.randrange(1, 9)))
+        kept = made(cells.transform_cell, cell)
+        assert kept == made(InteractiveShell.transform_cell, cells, cell), repr(cell)
+        whole += kept == cell.rstrip("\n") + "\n"
+    assert 150 < whole < 1350
+    cell = "a = 1\nb = 2"
+    assert cells.transform_cell(cell) == cell + "\n"
+    cells.input_transformers_cleanup.append(lambda lines: ["c = 3\n", *lines])
+    assert cells.transform_cell(cell) == "c = 3\na = 1\nb = 2\n"

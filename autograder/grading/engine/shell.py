@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -10,6 +11,7 @@ import comm
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.error import StdinNotImplementedError
+from IPython.core.inputtransformer2 import TransformerManager
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets import Type
 from traitlets.config import Config
@@ -23,6 +25,23 @@ class CellStopped(BaseException):
 
 
 _DESCRIPTORS = {"stdout": 1, "stderr": 2}
+
+#: Cells that IPython may rewrite: of one line, with other ends of lines, indented, with lines of
+#: blanks, prompts, magics, commands or questions.
+_REWRITTEN = re.compile(
+    r"\A\s|\A[^\n]*\n?\Z|[\r\v\f\x1c-\x1e\x85\u2028\u2029]|^[^\S\n]+$"
+    r"|^\s*(?:[!?%,;/]|>>>|\.\.\.|In \[|\[nav|\[ins)|=\s*[!%]|\?\s*$",
+    re.MULTILINE,
+)
+
+
+def _steps(manager: TransformerManager) -> list[int]:
+    """Return how many steps a cell is taken through; learner code may add its own."""
+    steps = (manager.cleanup_transforms, manager.line_transforms, manager.token_transformers)
+    return list(map(len, steps))
+
+
+_OWN_STEPS = _steps(TransformerManager())
 
 
 class Stream:
@@ -183,6 +202,12 @@ class CellShell(InteractiveShell):
                 "traceback": [str(part) for part in stb],
             }
         )
+
+    def transform_cell(self, raw_cell: str) -> str:
+        """Return a cell as Python; whole tokens are read only where something may be rewritten."""
+        if _REWRITTEN.search(raw_cell) or _steps(self.input_transformer_manager) != _OWN_STEPS:
+            return str(super().transform_cell(raw_cell))
+        return raw_cell if raw_cell.endswith("\n") else raw_cell + "\n"
 
     def run(self, source: str, count: int) -> bool:
         """Run a cell as number `count`; tell whether it ended without an error."""

@@ -169,6 +169,7 @@ class Zygote:
         sys.stdout, sys.stderr = shell.Stream("stdout"), shell.Stream("stderr")
         learner.reseed()
         self._shell.show_errors_in_brief()
+        self._shell.autoawait = False  # no test awaits, and each cell is compiled to find out
         request = channel.receive()
         limit_judge(request["limits"]["notebook_s"])
 
