@@ -204,7 +204,7 @@ class CellShell(InteractiveShell):
         )
 
     def transform_cell(self, raw_cell: str) -> str:
-        """Return a cell as Python; whole tokens are read only where something may be rewritten."""
+        """Return a cell as Python; its tokens are read only where something may be rewritten."""
         if _REWRITTEN.search(raw_cell) or _steps(self.input_transformer_manager) != _OWN_STEPS:
             return str(super().transform_cell(raw_cell))
         return raw_cell if raw_cell.endswith("\n") else raw_cell + "\n"
