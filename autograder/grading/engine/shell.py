@@ -37,8 +37,11 @@ _REWRITTEN = re.compile(
 
 def _steps(manager: TransformerManager) -> list[int]:
     """Return how many steps a cell is taken through; learner code may add its own."""
-    steps = (manager.cleanup_transforms, manager.line_transforms, manager.token_transformers)
-    return list(map(len, steps))
+    return [
+        len(manager.cleanup_transforms),
+        len(manager.line_transforms),
+        len(manager.token_transformers),
+    ]
 
 
 _OWN_STEPS = _steps(TransformerManager())
