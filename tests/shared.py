@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import functools
 import hashlib
 import json
 import os
@@ -16,7 +15,6 @@ from autograder.bank import runner
 from autograder.cells import iter_test_cells
 from autograder.course import Course
 from autograder.files import write_atomically
-from servemath_helpers.deep.engine import Finding
 
 
 def _place(tmp_path_factory):
@@ -57,38 +55,21 @@ def copy_of(course, folder):
     return Course(shutil.copytree(course.root, folder, dirs_exist_ok=True))
 
 
-def _kept(tmp_path_factory, what, make, *asked):
-    """Return the values of what `make` returns to a question, once for all workers."""
-    key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
-    path = _place(tmp_path_factory) / f"{what}-{key}.json"
-    if not path.is_file():
-        write_atomically(path, json.dumps(astuple(make())).encode())
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 def run_once(tmp_path_factory):
     """Return `bank.runner.run`, which runs a solution with the same tests once for all workers."""
-    run = runner.run
+    folder, run = _place(tmp_path_factory), runner.run
 
     def run_or_recall(notebook, slug, code, place=None):
         if place is not None:
             return run(notebook, slug, code, place)
         tests = [cell for name, cell in iter_test_cells(notebook) if name.slug == slug]
-        made = functools.partial(run, notebook, slug, code)
-        return runner.Trial(*_kept(tmp_path_factory, "trial", made, tests, slug, code))
+        key = hashlib.sha256(json.dumps([tests, slug, code], sort_keys=True).encode()).hexdigest()
+        path = folder / f"trial-{key}.json"
+        if not path.is_file():
+            write_atomically(path, json.dumps(astuple(run(notebook, slug, code))).encode())
+        return runner.Trial(*json.loads(path.read_text(encoding="utf-8")))
 
     return run_or_recall
-
-
-def deep_once(tmp_path_factory):
-    """Return `bank.runner.deep`, which looks at a solution once for all workers."""
-    deep = runner.deep
-
-    def look_or_recall(record, code):
-        made = functools.partial(deep, record, code)
-        return Finding(*_kept(tmp_path_factory, "deep", made, record.slug, code))
-
-    return look_or_recall
 
 
 def lives(process):

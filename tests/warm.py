@@ -9,7 +9,6 @@ environment, imports what is ours from where they say, and runs the program as `
 """
 
 import array
-import atexit
 import contextlib
 import functools
 import gc
@@ -18,6 +17,7 @@ import json
 import os
 import runpy
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -61,15 +61,20 @@ sys.exit(status)
 """
 
 
-@functools.cache
 def programs():
     """Return a folder of programs that start at once, for as long as this process lives."""
     if not hasattr(os, "pidfd_open"):  # not on Linux: as they are
         return Path(sys.executable).parent
-    folder = tempfile.TemporaryDirectory(prefix="warm-")
-    place = str(Path(folder.name) / "socket")
+    return _server()[0]
+
+
+@functools.cache
+def _server():
+    """Start the process that forks; it goes, with its folder, when this one ends in any way."""
+    folder = Path(tempfile.mkdtemp(prefix="warm-"))
+    place = str(folder / "socket")
     for name in PROGRAMS:
-        caller = Path(folder.name) / name
+        caller = folder / name
         caller.write_text(CALLER.format(python=sys.executable, place=place), encoding="utf-8")
         caller.chmod(0o755)
     process = subprocess.Popen(
@@ -80,18 +85,7 @@ def programs():
         start_new_session=True,
     )
     assert process.stdout.read(1) == b"+"
-
-    owner = os.getpid()
-
-    @atexit.register
-    def end():
-        if os.getpid() != owner:  # a fork of ours: it goes on for us
-            return
-        process.stdin.close()
-        process.wait()
-        folder.cleanup()
-
-    return Path(folder.name)
+    return folder, process  # with the end of its standard input that must stay open
 
 
 def nbgrader():
@@ -109,6 +103,7 @@ def _serve(place):
     while True:
         ready, _, _ = select.select([listener, 0], [], [])
         if 0 in ready:
+            shutil.rmtree(Path(place).parent)
             os._exit(0)
         asked, _ = listener.accept()
         if os.fork() == 0:
