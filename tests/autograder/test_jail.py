@@ -1388,8 +1388,12 @@ def test_the_filter_guards_what_an_older_landlock_does_not(machine, architecture
     assert answer(some, "ioctl", 0, 0x8901) == errno.EPERM
     assert answer(some, "fcntl", 0, fcntl.F_SETFD) == 0
     assert answer(some, "fcntl", 0, fcntl.F_SETOWN) == errno.EPERM
-    assert answer(some, "setpriority", os.PRIO_PROCESS, 0) == 0
-    assert answer(some, "setpriority", os.PRIO_USER, 0) == errno.EPERM
+    for name, process, user in (
+        ("setpriority", os.PRIO_PROCESS, os.PRIO_USER),
+        ("ioprio_set", 1, 3),
+    ):
+        assert answer(some, name, process, 0) == 0
+        assert answer(some, name, process, 78) == answer(some, name, user, 0) == errno.EPERM
     before_3, before_6 = errno.EPERM if abi < 3 else 0, errno.EPERM if abi < 6 else 0
     for flags, expected in (
         (os.O_RDONLY, 0),

@@ -110,6 +110,11 @@ PARTS: dict[str, dict[str, Sequence[str]]] = {
             "test_misconceptions.py",
             "test_feedback_leaks.py",
         ),
+        "autograder/feedback/facts.py": (
+            "test_feedback.py",
+            "test_feedback_safe.py",
+            "test_plans.py",
+        ),
         "autograder/feedback/played.py": ("test_plans.py",),
     },
     "exports": {"autograder/exports": ("test_exports.py",)},

@@ -359,10 +359,10 @@ def program(machine: str, *, abi: int = 0, pid: int = 0) -> list[Instruction]:
         calls = calls | SHARED_DENIED | SHARED_PRETENDED | SHARED_ABSENT | SHARED_CONDITIONAL
         blocks = blocks | _shared_conditional(abi, pid)
         del blocks["socket"]
-    if 0 < abi < 3:
-        calls = calls | TRUNCATE
-    if 0 < abi < 6:
-        calls = calls | SIGNALS
+        if abi < 3:
+            calls |= TRUNCATE
+        if abi < 6:
+            calls |= SIGNALS
     return assembled(machine, calls, blocks)
 
 
