@@ -44,6 +44,9 @@ from autograder.grading.submission import Beside, Inode, Owners, beside
 #: Workers of a cluster find out for themselves which wall stands.
 ELSEWHERE = "elsewhere"
 
+#: Processor seconds of a jail beyond the notebook's own limit.
+MARGIN_S = 60
+
 #: What the second wall keeps less well, in one sentence; the threat model has it row by row.
 WEAKER = (
     "from inside one can tell which paths and processes exist and what the machine is called, "
@@ -188,7 +191,7 @@ class ExecuteGraded(NbGraderPreprocessor):
             # Not seen anyway, unless they lie within an installation that is.
             hidden=("/usr/src", *(str(path) for path in secret if len(path.parts) > 1)),
             memory_bytes=self.memory_bytes,
-            cpu_s=int(self.notebook_timeout_s) + 60,
+            cpu_s=int(self.notebook_timeout_s) + MARGIN_S,
             processes=self.processes,
             file_bytes=self.file_bytes,
         )
