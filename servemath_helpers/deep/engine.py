@@ -43,7 +43,6 @@ import io
 import itertools
 import math
 import random
-import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -64,7 +63,7 @@ from servemath_helpers.checks import (
     check_raises,
     shown,
 )
-from servemath_helpers.deep.limit import TooLong, Watch
+from servemath_helpers.deep.limit import Spent, TooLong, Watch
 from servemath_helpers.deep.shrink import Arguments, alike, plain, shrink
 
 __all__ = [
@@ -503,17 +502,21 @@ def examine(
         for redirected in (contextlib.redirect_stdout, contextlib.redirect_stderr):
             quiet.enter_context(redirected(io.StringIO()))
         watch = quiet.enter_context(Watch(call_s))
-        tried, until = 0, time.monotonic() + all_s
+        tried, spent = 0, Spent()
+
+        def over() -> bool:
+            return spent.seconds() >= all_s
+
         for place, promise in enumerate(promises):
             calls = _Calls(functions[promise.of], watch)
             try:
                 for arguments in promise.cases(Dice(f"{promise.of} {place}")):
-                    if time.monotonic() > until:
+                    if over():
                         return Finding(SLOW, _too_slow(first, tried, all_s))
                     broken = _broken(promise, calls, arguments)
                     tried += 1
                     if broken is not None:
-                        return Finding(BROKEN, _shown(promise, calls, arguments, broken, until))
+                        return Finding(BROKEN, _shown(promise, calls, arguments, broken, over))
             except NotImplementedError:
                 return Finding(UNSOLVED, f"{promise.of} is not solved yet: come back then.")
             except TooLong:
@@ -533,13 +536,17 @@ def _broken(promise: _Promise, calls: _Calls, arguments: Arguments) -> _Broken |
 
 
 def _shown(
-    promise: _Promise, calls: _Calls, arguments: Arguments, broken: _Broken, until: float
+    promise: _Promise,
+    calls: _Calls,
+    arguments: Arguments,
+    broken: _Broken,
+    over: Callable[[], bool],
 ) -> str:
     """Make a counter-example small, and say what it shows."""
 
     def fails(simpler: Arguments) -> bool:
         nonlocal broken
-        if time.monotonic() > until:
+        if over():
             return False
         try:
             found = _broken(promise, calls, simpler)
@@ -554,7 +561,7 @@ def _shown(
     with contextlib.suppress(TooLong):  # then it stays as it is
         arguments = shrink(arguments, fails)
         words = broken.words  # of the smallest
-        form = _form_matters(promise, calls, arguments, until)
+        form = _form_matters(promise, calls, arguments, over)
     lines = "\n".join(f"  {line}" for line in broken.told.splitlines())
     words = words or broken.words or promise.words
     if form:
@@ -562,10 +569,12 @@ def _shown(
     return f"✗ {promise.of}: a counter-example.\n{lines}{form}\nWhat should hold: {words}."
 
 
-def _form_matters(promise: _Promise, calls: _Calls, arguments: Arguments, until: float) -> str:
+def _form_matters(
+    promise: _Promise, calls: _Calls, arguments: Arguments, over: Callable[[], bool]
+) -> str:
     """Say that the same numbers in another form are fine, if they are."""
     simpler = plain(arguments)
-    if repr(simpler) == repr(arguments) or time.monotonic() > until:
+    if repr(simpler) == repr(arguments) or over():
         return ""
     try:
         promise.check(calls, simpler)

@@ -23,7 +23,7 @@ from servemath_helpers import deep
 from servemath_helpers.deep import deep_check, engine
 from servemath_helpers.deep.engine import Dice, Unasked, close, examine, exercise, root
 from servemath_helpers.deep.exactly import asked, from_
-from servemath_helpers.deep.limit import TooLong, Watch
+from servemath_helpers.deep.limit import Spent, TooLong, Watch
 from servemath_helpers.deep.shrink import shrink
 
 COURSE = Course.at(HOME)
@@ -441,7 +441,7 @@ def test_a_counter_example_that_came_late_is_not_made_small(promised):
     def declare(deep):
         deep.agrees(lambda dice: {"x": 8, "y": 2}, lambda x, y: x + y, "f adds")
 
-    assert "(x=8, y=2) should return 10" in promised(declare, late, all_s=0.2).text
+    assert "(x=8, y=2) should return 10" in promised(declare, late, all_s=0.05).text
 
 
 # ------------------------------------------------------------------ its parts
@@ -454,6 +454,18 @@ def test_a_watch_does_without_threads(monkeypatch):
     monkeypatch.setattr(threading.Thread, "start", refuse)
     with Watch(0.01) as watch, watch.one_call():
         time.sleep(0.02)
+
+
+def test_whoever_has_the_machine_besides_costs_no_time(monkeypatch):
+    clocks = {"process_time": 5.0, "monotonic": 70.0}
+    for name in clocks:
+        monkeypatch.setattr(time, name, lambda name=name: clocks[name])
+    spent = Spent()
+    assert spent.seconds() == 0.0
+    clocks |= {"process_time": 7.0, "monotonic": 74.0}
+    assert spent.seconds() == 2.0
+    clocks["monotonic"] = 82.0  # it waits, or starves: a quarter counts
+    assert spent.seconds() == 3.0
 
 
 def test_no_handler_of_exceptions_swallows_the_end_of_time():

@@ -98,7 +98,7 @@ def package_without(answers: Iterable[str], folder: Path) -> Path:
     for path in copied.rglob("*.py"):
         place = Path(importlib.util.cache_from_source(str(path)))
         if not place.parent.is_dir():
-            place.parent.mkdir()
+            place.parent.mkdir(parents=True)  # elsewhere, if Python is told to keep it there
             shutil.copymode(path.parent, place.parent)
         place.write_bytes(_bytecode(path.read_bytes(), installed / path.relative_to(copied)))
         shutil.copymode(path, place)
