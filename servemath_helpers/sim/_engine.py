@@ -393,13 +393,14 @@ def serving(
             # The stretch ends where somebody arrives who might be let in.
             awaited = slots and not static and (overtaking or not waiting)
             most = count
+            if closed_form:
+                first_s = base[decoding] + rise * context
+                q = rise * decoding / 2
             while True:
                 until = math.inf
                 if coming < known and awaited:
                     until = arrival[queue[coming]] - now
                 if closed_form:
-                    first_s = base[decoding] + rise * context
-                    q = rise * decoding / 2
                     count = most
                     seconds = count * (first_s + q * (count - 1))
                     if seconds > until:
@@ -413,12 +414,13 @@ def serving(
                     raise _no_time(seconds)
                 if t + seconds <= horizon:
                     break
-                quiet_s, left = t + seconds, UNLIMITED if awaited and until == math.inf else 0
                 if foreseen and known - coming <= 1:
                     left = most
-                    if coming < known:
-                        left = min(most, steps[queue[coming]])
+                    if coming < known and steps[queue[coming]] < most:
+                        left = steps[queue[coming]]
                     quiet_s = t + left * (first_s + q * (left - 1))
+                else:
+                    quiet_s, left = t + seconds, UNLIMITED if awaited and until == math.inf else 0
                 horizon = yield quiet_s, left
                 if t + seconds <= horizon and known == len(queue):
                     break

@@ -334,6 +334,7 @@ def _together(
     if next_of is None:  # who comes is known from the start
         fewest = isinstance(route, FewestOf)
         draw = route.draw if isinstance(route, FewestOf) else None
+        shortest = fewest and not last_ready
         seen: Sequence[int] = everybody
         ahead_s = 2 * SAME_INSTANT_S
         for i, now_s in enumerate(arrival):
@@ -357,7 +358,7 @@ def _together(
                 for other in seen:
                     if load[other] < load[r]:
                         r = other
-            elif fewest and not last_ready:
+            elif shortest:
                 r = load.index(min(load))
             else:
                 view.now_s = now_s
