@@ -284,7 +284,8 @@ def runaway_code(chapter: Chapter) -> Iterator[tuple[Case, Write]]:
     )
 
     notebook = chapter.solved()
-    try_it_cell(notebook, second).source = "for i in range(10_000_000):\n    print(i)"
+    told = "print(f'request {i} of ten million waits for a place in the batch')"
+    try_it_cell(notebook, second).source = f"for i in range(10_000_000):\n    {told}"
     yield _case(
         "ten_million_prints",
         "solved, a print in a long loop",
