@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -82,6 +83,27 @@ def pytest_sessionstart(session):
     if hasattr(session.config, "workerinput") and cov and cov.cov_controller:
         cov.cov_controller.cov.stop()
         assert Coverage.current() is None
+
+
+class Counting:
+    """Has functions forget what they were asked where nothing was counted, when counting begins."""
+
+    going = True
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item):
+        """Come before all fixtures."""
+        before, self.going = self.going, item.get_closest_marker("no_cover") is None
+        if self.going and not before:
+            for name, module in list(sys.modules.items()):
+                if name.startswith("servemath_helpers"):
+                    for value in list(vars(module).values()):
+                        if hasattr(value, "cache_clear"):
+                            value.cache_clear()
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(Counting())
 
 
 def pytest_collection_finish():
