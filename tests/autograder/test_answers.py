@@ -399,3 +399,10 @@ def test_a_copy_is_run_from_its_bytecode(tmp_path):
         [sys.executable, "-c", asked], cwd=copied, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == str(copied / "servemath_helpers/queueing.py")
+
+
+def test_bytecode_is_kept_where_python_is_told_to_keep_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "pycache_prefix", str(tmp_path / "kept"))
+    copied = package_without([], tmp_path / "copy") / "servemath_helpers"
+    assert Path(importlib.util.cache_from_source(str(copied / "queueing.py"))).is_file()
+    assert [*(tmp_path / "kept").rglob("*.pyc")] and not [*copied.rglob("*.pyc")]
