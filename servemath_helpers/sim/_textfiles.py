@@ -9,20 +9,21 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Source", "csv_rows", "json_values", "open_text"]
+__all__ = ["AIPERF_SUMMARY", "Source", "csv_rows", "json_values", "open_text"]
 
 #: A path, or lines.
 Source = str | PathLike[str] | Iterable[str]
 
+AIPERF_SUMMARY = "a summary of AIPerf or GenAI-Perf; load_aiperf reads profile_export.jsonl"
+
 #: How files begin that are downloaded in place of those that are meant, and what they are.
-_OTHERS = (
+_OTHERS: tuple[tuple[str | tuple[str, ...], str], ...] = (
     (
         "version https://git-lfs",
         "the pointer that Git keeps of a large file (git lfs pull fetches the file itself)",
     ),
-    ("metric,avg", "a summary of AIPerf or GenAI-Perf; load_aiperf reads profile_export.jsonl"),
-    ("<!doctype", "a web page (download the raw file)"),
-    ("<html", "a web page (download the raw file)"),
+    ("metric,avg", AIPERF_SUMMARY),
+    (("<!doctype", "<html"), "a web page (download the raw file)"),
 )
 
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))

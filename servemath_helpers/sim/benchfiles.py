@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from servemath_helpers._validate import finite_non_negative, finite_positive, sequence, whole
-from servemath_helpers.sim._textfiles import Source, csv_rows, json_values
+from servemath_helpers.sim._textfiles import AIPERF_SUMMARY, Source, csv_rows, json_values
 from servemath_helpers.sim.measurement import Measurement, Row, measurement_of
 
 __all__ = [
@@ -221,10 +221,7 @@ _FORMS: tuple[tuple[set[str], str], ...] = (
         "load_aiperf reads profile_export.jsonl of AIPerf, its successor",
     ),
     ({"metadata", "metrics"}, "AIPerf's profile_export.jsonl, which load_aiperf reads"),
-    *(
-        ({field}, "a summary of AIPerf or GenAI-Perf; load_aiperf reads profile_export.jsonl")
-        for field in ("input_config", "aiperf_version")
-    ),
+    *(({field}, AIPERF_SUMMARY) for field in ("input_config", "aiperf_version")),
     (
         {"benchmark", "metric"},
         "vLLM's figures for PyTorch; load_vllm_bench reads the .json beside it",

@@ -306,7 +306,7 @@ def _array_of(dtype: Any, shape: Any, data: Any) -> np.ndarray:
 
 
 def _shape(shape: Any) -> tuple[int, ...]:
-    if not (isinstance(shape, list) and all(type(n) is int for n in shape)):
+    if not (isinstance(shape, list) and all(type(n) is int and n >= 0 for n in shape)):
         raise NotPlainData("an array without a proper shape")
     if len(shape) > 32 or math.prod(shape) > MAX_BYTES:
         raise NotPlainData("an array that is too large")

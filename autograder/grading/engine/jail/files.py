@@ -89,7 +89,7 @@ def build(spec: JailSpec, uid: int, gid: int) -> tuple[int, bool]:
     with step("make mounts private"):
         syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
     with step("mount a new root"):
-        _mount_closed(_BASE)
+        _mount_private(_BASE, 2**20, mode="755")
         os.chdir(_BASE)
         Path(_OLD.strip("/")).mkdir()
     with step("change to the new root"):
@@ -158,7 +158,7 @@ def _show(shown: dict[Path, Path | None]) -> list[str]:
             if not path.is_dir():
                 continue
             with step(f"hide {path}"):
-                _mount_closed(str(path))
+                _mount_private(str(path), 2**20, mode="755")
             masks.append(str(path))
         elif above is None or there is None or there / path.relative_to(above) != source:
             with step(f"show {path}"):
@@ -196,13 +196,8 @@ def _mounts_at(target: str) -> Iterator[tuple[str, int]]:
             yield point, sum(_MOUNT_OPTIONS.get(option, 0) for option in options)
 
 
-def _mount_closed(target: str) -> None:
-    """Mount what holds nothing but what is put there before the jail is entered."""
-    syscalls.mount("tmpfs", target, "tmpfs", _PLAIN, "mode=755")
-
-
-def _mount_private(target: str, size_bytes: int) -> None:
-    options = f"mode=1777,size={size_bytes},nr_inodes={ENTRIES}"
+def _mount_private(target: str, size_bytes: int, mode: str) -> None:
+    options = f"mode={mode},size={size_bytes},nr_inodes={ENTRIES}"
     syscalls.mount("tmpfs", target, "tmpfs", _PLAIN, options)
 
 
@@ -217,7 +212,7 @@ def _furnish_dev(size_bytes: int) -> None:
     for name, target in _DEVICE_LINKS.items():
         (dev / name).symlink_to(target)
     (dev / "shm").mkdir()
-    _mount_private("/dev/shm", size_bytes)
+    _mount_private("/dev/shm", size_bytes, mode="1777")
     (dev / "pts").mkdir()
     try:
         options = "newinstance,ptmxmode=0666,mode=600"
@@ -256,7 +251,7 @@ def _furnish_etc(uid: int, gid: int) -> None:
 def _furnish_tmp(spec: JailSpec, uid: int, gid: int) -> None:
     tmp, work = Path("/tmp"), Path(spec.work)
     tmp.mkdir()
-    _mount_private("/tmp", 2 * spec.file_bytes)
+    _mount_private("/tmp", 2 * spec.file_bytes, mode="1777")
     work.mkdir(parents=True)
     for folder in {work, *work.parents} - {tmp, *tmp.parents}:
         os.chown(folder, uid, gid)

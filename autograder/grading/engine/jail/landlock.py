@@ -26,6 +26,8 @@ _READ_FILE = 1 << 2
 _READ_DIR = 1 << 3
 _MAKE_DEVICES = 1 << 6 | 1 << 11
 _MAKE_SOCKET = 1 << 9
+_REFER = 1 << 13
+_TRUNCATE = 1 << 14
 _IOCTL_DEV = 1 << 15
 
 _SCOPE_ABSTRACT_UNIX_SOCKET = 1 << 0
@@ -34,6 +36,8 @@ _SCOPE_SIGNAL = 1 << 1
 _QUIET = 1 << 0
 
 _READ = _EXECUTE | _READ_FILE | _READ_DIR
+#: What may be granted on something that is no folder.
+_OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEV
 _DEVICES = {"null": _WRITE_FILE, "zero": 0, "full": _WRITE_FILE, "random": 0, "urandom": 0}
 
 #: Path and rights.
@@ -117,7 +121,7 @@ def _grant(ruleset: int, path: Path, rights: int) -> None:
         raise JailUnavailable(f"its user may not read {path}.") from error
     try:
         folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
-        syscalls.landlock_grant(ruleset, rights if folder else rights & ~_READ_DIR, descriptor)
+        syscalls.landlock_grant(ruleset, rights if folder else rights & _OF_FILES, descriptor)
     finally:
         os.close(descriptor)
 
