@@ -92,14 +92,22 @@ def test_it_opens_at_the_start_page_without_what_is_for_staff(learner, opened):
     ("chapter", "section"), [("ch4_queueing_lab", "4.3"), ("ch3_kv_cache_wall", "3.13")]
 )
 def test_a_link_lands_on_its_section_while_the_theory_is_closed(learner, opened, chapter, section):
-    page, name = learner.page, section.replace(".", "-")
-    learner.open(f"{opened[1]}/{chapter}/exercises.ipynb")
-    for _ in range(3):  # JupyterLab scrolls once; a slow machine may draw what is above afterwards
-        page.locator(f"a[href*='cell-id=section-{name}']").first.click()
+    page, exercises = learner.page, f"{opened[1]}/{chapter}/exercises.ipynb"
+    target = "section-" + section.replace(".", "-")
+    learner.open(exercises)
+
+    def follow():
+        page.locator(f"a[href*='cell-id={target}']:visible").first.click()
         at(page, "theory.ipynb")
-        with contextlib.suppress(Late):
-            page.wait_for_function(LANDED, arg=f"section-{name}", timeout=PATIENT_MS / 3)
-            break
-        page.evaluate("() => window.jupyterapp.shell.currentWidget.close()")
+
+    follow()
     page.wait_for_function(DRAWN, timeout=PATIENT_MS)
-    assert page.evaluate(LANDED, f"section-{name}")
+    with contextlib.suppress(Late):
+        page.wait_for_function(LANDED, arg=target, timeout=PATIENT_MS / 9)
+        return
+    # JupyterLab 4.6 waits ten seconds for a cell to be drawn. A machine that takes longer for
+    # those above it stays at the top, until the link is followed again.
+    page.get_by_role("tab", name="exercises.ipynb").click()
+    at(page, "exercises.ipynb")
+    follow()
+    page.wait_for_function(LANDED, arg=target, timeout=PATIENT_MS)
