@@ -201,6 +201,21 @@ def test_where_no_answers_are_told_none_was_asked_for_or_off():
     assert (ran["questions"], ran["off"], ran["asked_withheld"]) == (0, 0, False)
 
 
+def test_tests_of_an_exercise_share_what_it_has(clock):
+    kinds = {"a1": judge.TEST, "a2": judge.TEST, "a3": judge.TEST, "b1": judge.TEST, "a": "learner"}
+    cells = [{"id": i, "kind": kind, "slug": i[0], "seconds": 20} for i, kind in kinds.items()]
+    limits = {**dict.fromkeys(inspect.signature(judge.Limits).parameters, 1), "cell_s": 7.0}
+    judging = judge.Judge({"cells": cells, "limits": limits}, None, None)
+    judging._deadline = clock[0] + 100
+    took = {"a1": 3.0, "a2": 4.0, "b1": 5.0, "a": 6.0}  # a2 is run again; a3 is still to come
+    judging._results = {i: {"seconds": seconds} for i, seconds in took.items()}
+    assert [judging._allowed_s(cell) for cell in cells] == [16.0, 17.0, 13.0, 20.0, 7.0]
+    judging._results["a1"]["seconds"] = 50.0
+    assert judging._allowed_s(cells[1]) == judge.LEAST_CELL_S
+    judging._deadline = clock[0] + 12
+    assert (judging._allowed_s(cells[3]), judging._allowed_s()) == (12.0, 7.0)
+
+
 def test_an_alarm_rings_when_time_is_over_and_is_put_back():
     before = judge.signal.getsignal(judge.signal.SIGALRM)
     began = time.monotonic()

@@ -256,6 +256,24 @@ def test_what_was_sanitised_a_moment_ago_is_not_read_back():
     assert [nbformat.reads(text, 4).cells[0].source for text in texts] == ["kept", "read"]
 
 
+def test_a_notebook_without_points_that_cannot_be_read_is_remarked_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plain = SubmissionExporter(parent=Configurable())
+    names = {"student": "s", "assignment": NAME, "notebook": "theory"}
+    damaged = tmp_path / "theory.ipynb"
+    damaged.write_text("{")
+
+    def empty():
+        text, _ = plain._convert_ungraded(damaged, {"nbgrader": names}, plain.from_filename)
+        return nbformat.reads(text, 4).cells == []
+
+    assert empty() and load_outcome(tmp_path, NAME, "s") is None
+    Outcome("s", NAME, remarks=["late"]).save(tmp_path)
+    assert empty() and empty()
+    remark = "theory.ipynb could not be read; it carries no points"
+    assert load_outcome(tmp_path, NAME, "s").remarks == ["late", remark]
+
+
 class Pipeline:
     """Notes what is handed in."""
 
