@@ -1,5 +1,6 @@
 """Each limit, hit on purpose by a small notebook in a real kernel."""
 
+import base64
 import time
 import uuid
 
@@ -44,6 +45,30 @@ def test_results_are_kept_in_a_course_unless_they_must_not(
     executor.make_pipeline()
     assert made["store"] == (Course(folder).state / "results" if kept else None)
     assert (str(folder) in made["spec"].hidden) is in_a_course
+
+
+@pytest.mark.parametrize("reads", ["", "open('theory.ipynb')", "import helper"])
+def test_the_course_s_files_lie_over_those_handed_in(folder, reads):
+    """Copies of its notebooks only for code, the learner's modules included, that may read one."""
+    course, handed_in = folder / "source" / "ch", folder / "submitted" / "ada" / "ch"
+    for place in (course, handed_in):
+        place.mkdir(parents=True)
+    for name in ("exercises.ipynb", "theory.ipynb", "data.csv"):
+        (course / name).write_text("ours")
+    (handed_in / "helper.py").write_text("text = open('theory.ipynb').read()" if reads else "")
+    for name in ("exercises.ipynb", "theory.ipynb", "data.csv", "own.csv", "own.ipynb"):
+        (handed_in / name).write_text("theirs")
+    (handed_in / "linked.csv").hardlink_to(course / "data.csv")
+    command = Configurable()
+    command.coursedir = CourseDirectory(root=str(folder))
+    executor = execute.ExecuteGraded(parent=Configurable(parent=command), file_bytes=100)
+    names = {"student": "ada", "assignment": "ch", "notebook": "exercises"}
+    found = executor._files(names, [reads])
+    held = {name: base64.b64decode(text).decode() for name, text in found.files.items()}
+    assert held.pop("helper.py").startswith("text") is bool(reads)
+    beside = {"data.csv": "ours", "own.csv": "theirs", "own.ipynb": "theirs"}
+    assert held == beside | ({"theory.ipynb": "theirs"} if reads else {})
+    assert [one.partition(" ")[0] for one in found.left_out] == ["linked.csv"]
 
 
 def test_what_did_not_run_keeps_its_outputs_and_what_follows_is_filled_in():
