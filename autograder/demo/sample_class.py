@@ -284,7 +284,7 @@ def runaway_code(chapter: Chapter) -> Iterator[tuple[Case, Write]]:
     )
 
     notebook = chapter.solved()
-    told = "print(f'request {i} of ten million waits for a place in the batch')"
+    told = "print('request', i, 'meets in the batch', list(range(i, i + 100)))"
     try_it_cell(notebook, second).source = f"for i in range(10_000_000):\n    {told}"
     yield _case(
         "ten_million_prints",
