@@ -15,6 +15,7 @@ from autograder.bank import runner
 from autograder.cells import iter_test_cells
 from autograder.course import Course
 from autograder.files import write_atomically
+from servemath_helpers.deep.engine import Finding
 
 
 def _place(tmp_path_factory):
@@ -63,13 +64,30 @@ def run_once(tmp_path_factory):
         if place is not None:
             return run(notebook, slug, code, place)
         tests = [cell for name, cell in iter_test_cells(notebook) if name.slug == slug]
-        key = hashlib.sha256(json.dumps([tests, slug, code], sort_keys=True).encode()).hexdigest()
-        path = folder / f"trial-{key}.json"
-        if not path.is_file():
-            write_atomically(path, json.dumps(astuple(run(notebook, slug, code))).encode())
-        return runner.Trial(*json.loads(path.read_text(encoding="utf-8")))
+        about = ["trial", tests, slug, code]
+        return runner.Trial(*_recalled(folder, about, lambda: run(notebook, slug, code)))
 
     return run_or_recall
+
+
+def deep_once(tmp_path_factory):
+    """Return `bank.runner.deep`, which looks at a solution once for all workers."""
+    folder, deep = _place(tmp_path_factory), runner.deep
+
+    def deep_or_recall(record, code):
+        about = ["deep", record.slug, record.functions, code]
+        return Finding(*_recalled(folder, about, lambda: deep(record, code)))
+
+    return deep_or_recall
+
+
+def _recalled(folder, about, make):
+    """Return the fields of what `make` makes, unless a worker made it already."""
+    key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+    path = folder / f"made-{key}.json"
+    if not path.is_file():
+        write_atomically(path, json.dumps(astuple(make())).encode())
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def lives(process):

@@ -6,7 +6,6 @@ That right solutions pass, and which wrong ones do, is a rule of `servemath chec
 import contextlib
 import math
 import re
-import sys
 import threading
 import time
 from decimal import Decimal
@@ -26,6 +25,8 @@ from servemath_helpers.deep.exactly import asked, from_
 from servemath_helpers.deep.limit import Spent, TooLong, Watch
 from servemath_helpers.deep.shrink import shrink
 
+from .. import shared
+
 COURSE = Course.at(HOME)
 CHECKED = [
     pytest.param(chapter, record, id=record.slug)
@@ -33,6 +34,23 @@ CHECKED = [
     for record in bank.load(chapter)
     if record.slug in deep.exercises()
 ]
+
+#: Wrong ideas that reach lines of an oracle which neither the solution nor the first idea does.
+#: Lines are counted with these alone: counting takes four times as long.
+REACHING = {
+    "mm1": ("latency_linear_in_load",),
+    "replicas_needed": ("small_number_subtracted",),
+    "summarize_traces": ("bounds_are_excluded",),
+    "release_gate": ("mean_as_low_end", "quality_only", "unpaired"),
+    "batch_metrics": ("rounded_load",),
+    "validate_request": ("base_two",),
+    "goodput": ("stability_only", "credits_added"),
+    "min_gpus": ("reserve_in_doubles",),
+    "capacity_plan": ("memory_buys_servers",),
+    "two_choices_tail": ("cache_alone",),
+    "fit_step": ("clipped_afterwards", "mean_error"),
+    "plan_fleet": ("fewest_replicas",),
+}
 
 
 def secret_lines(chapter):
@@ -64,21 +82,33 @@ def test_no_line_of_a_solution_or_of_a_hidden_test_is_shipped(chapter):
 
 @pytest.fixture(scope="module", autouse=True)
 def declared_anew():
-    """Have promises and their oracles run here, where lines are counted."""
+    """Have promises run here, where lines are counted."""
     for one in deep.exercises().values():
         vars(one).pop("promises", None)
-        for remembers in vars(sys.modules[one.declare.__module__]).values():
-            if hasattr(remembers, "cache_clear"):
-                remembers.cache_clear()
 
 
 @pytest.mark.parametrize(("chapter", "record"), CHECKED)
-def test_wrong_ideas_meet_a_counter_example(chapter, record):
-    """Nearly all, also of those that visible checks catch; the solution in the text does not."""
+def test_a_right_solution_meets_none_and_a_wrong_idea_the_same_each_time(
+    chapter, record, tmp_path_factory
+):
     notebook = nbformat.read(COURSE.source / chapter / "exercises.ipynb", as_version=4)
     right = runner.deep(record, runner.solution_source(notebook, record.slug))
     assert right.state == engine.FINE
-    found = {wrong.name: runner.deep(record, wrong.code) for wrong in record.wrong}
+    first, *others = record.wrong
+    named = REACHING.get(record.slug, ())
+    tried = [first, *(wrong for wrong in others if wrong.name in named)]
+    assert len(tried) == len(named) + 1
+    for wrong in tried:
+        again = shared.deep_once(tmp_path_factory)(record, wrong.code)
+        assert runner.deep(record, wrong.code) == again
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize(("chapter", "record"), CHECKED)
+def test_wrong_ideas_meet_a_counter_example(chapter, record, tmp_path_factory):
+    """Nearly all, also of those that visible checks catch."""
+    look = shared.deep_once(tmp_path_factory)
+    found = {wrong.name: look(record, wrong.code) for wrong in record.wrong}
     states = [finding.state for finding in found.values()]
     assert set(states) <= {engine.BROKEN, engine.FINE}
     assert states.count(engine.BROKEN) >= 0.8 * len(states), found
@@ -87,7 +117,6 @@ def test_wrong_ideas_meet_a_counter_example(chapter, record):
         head, *_, what = text.splitlines()
         assert re.fullmatch(r"✗ \w+: a counter-example\.", head)
         assert what.startswith(("What should hold: ", "Does a loop never end"))
-    assert runner.deep(record, record.wrong[0].code).text == found[record.wrong[0].name].text
 
 
 # ------------------------------------------------------------------ the search

@@ -7,7 +7,7 @@ from autograder.check import looks, theory
 from autograder.check.chapter import Chapter
 from autograder.feedback import answers
 
-from ..shared import run_once
+from ..shared import deep_once, run_once
 from .conftest import CHAPTERS, COURSE
 
 MATERIAL = {name: Chapter(COURSE, name) for name in CHAPTERS}
@@ -24,6 +24,7 @@ def patient(monkeypatch, tmp_path_factory):
     """Let no busy machine decide what feedback recognises; nor run what was run before."""
     monkeypatch.setattr(answers, "CALL_LIMIT_S", 300.0)
     monkeypatch.setattr(runner, "run", run_once(tmp_path_factory))
+    monkeypatch.setattr(runner, "deep", deep_once(tmp_path_factory))
 
 
 @pytest.mark.parametrize("rule", RULES)
