@@ -353,6 +353,13 @@ def test_far_numbers_are_off_by_a_share_up_or_down(value, low, high, gap):
     assert all(abs(number - value) >= gap for number in seen)
 
 
+@pytest.mark.parametrize("values", [np.zeros(3), np.arange(3), np.array([0.5, 2.0])])
+def test_far_arrays_are_off_everywhere(values):
+    for seed in range(20):
+        off = answers.Far(random.Random(seed), []).of(values)
+        assert off.shape == values.shape and (abs(off - values) > 0.1).all()
+
+
 def test_aimed_answers_are_off_only_where_the_call_asked():
     given = {"lam": 30, "mu": 50}
     assert told(answers.AIMED, MM1_NAME, given, [[30, 50], {}])[1] == 1

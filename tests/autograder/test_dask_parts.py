@@ -122,8 +122,8 @@ def no_jail(monkeypatch):
     monkeypatch.setattr(dask_worker, "wall_here", lambda: (None, "no user namespaces here"))
 
 
-def want(**asked):
-    return dask_worker.wanted(JailSpec(readable=()), **asked)
+def want(processes=64, **asked):
+    return dask_worker.wanted(JailSpec(readable=(), processes=processes), **asked)
 
 
 def test_a_worker_without_a_jail_refuses_unless_allowed(no_jail):
@@ -142,9 +142,7 @@ def test_a_worker_uses_the_commands_limits_and_keeps_one_engine(no_jail, tmp_pat
     job = ExecuteGraded().job(cells, {"folder": str(tmp_path)})
     services = dask_worker.Services()
     asked = want(jailed=True, allow_unsandboxed=True)
-    other = dask_worker.wanted(
-        JailSpec(readable=(), processes=7), jailed=True, allow_unsandboxed=True
-    )
+    other = want(jailed=True, allow_unsandboxed=True, processes=7)
     with contextlib.closing(services):
         with services.use(asked) as first, services.use(asked) as again:
             assert first is again
@@ -154,8 +152,12 @@ def test_a_worker_uses_the_commands_limits_and_keeps_one_engine(no_jail, tmp_pat
             assert first.run(job)["cells"]  # in use: it stays
         with services.use(want(jailed=False, allow_unsandboxed=True)) as third:
             assert third is first  # neither has a jail
-    with pytest.raises(EngineError, match="closed"):
-        first.run(job)
+        with services.use(want(jailed=True, allow_unsandboxed=True, processes=9)):
+            for idle in (first, second):  # made room
+                with pytest.raises(EngineError, match="closed"):
+                    idle.run(job)
+        assert len(services._kept) == 1
+    assert services._kept == {}
 
 
 @pytest.mark.parametrize(

@@ -1196,6 +1196,22 @@ def called(libc, number, *arguments):
         raise OSError(ctypes.get_errno(), "refused")
 
 
+@pytest.mark.parametrize("version", [1, 5])
+def test_in_its_own_folder_a_learner_makes_no_program_device_or_socket(
+    version, monkeypatch, tmp_path
+):
+    granted = {}
+    monkeypatch.setattr(landlock, "abi", lambda: version)
+    monkeypatch.setattr(
+        landlock, "_restrict", lambda _version, _all, grants: granted.update(grants)
+    )
+    landlock.shut_in(JailSpec(readable=()), tmp_path)
+    # linux/landlock.h: execute, make a device by character or by block, a socket, ioctl
+    refused = {0, 6, 9, 11, *([15] if version == 5 else [])}
+    rights = {bit for bit in range(20) if granted[tmp_path] >> bit & 1}
+    assert rights == set(range(13 if version == 1 else 16)) - refused
+
+
 @linux
 def test_landlock_is_added_within_namespaces(apart):
     """There the learner has init's user, whom signals would reach without it."""
