@@ -117,6 +117,22 @@ def test_where_no_time_is_left_for_a_trial_a_person_looks(monkeypatch, trials_ru
     assert verdict(ways)[0] == ("own" if trials_run == 4 else "unclear")
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"result": 3.0}, {"result": 3.0 + 1e-12}, True),
+        ({"result": 3.0}, {"result": 3.1}, False),
+        ({"result": ["z", "a"]}, {"result": ["z", "a"]}, True),  # of no known form
+        ({"result": ["z", "a"]}, {"result": ["z", "b"]}, False),
+        ({"error": ["ValueError", "x"]}, {"error": ["ValueError", "y"]}, True),
+        ({"error": ["ValueError", "x"]}, {"error": ["TypeError", "x"]}, False),
+        ({"error": ["ValueError", "x"]}, {"result": 3.0}, False),
+    ],
+)
+def test_answers_of_a_trial_are_compared_with_those_of_the_run(one, other, same):
+    assert trials._same(one, other) is trials._same(other, one) is same
+
+
 def test_a_better_score_that_came_of_the_answer_rests_on_it():
     assert verdict({"without": {"score": 0.6}, "far": FOLLOWS})[0] == "relying"
 

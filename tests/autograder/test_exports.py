@@ -10,7 +10,7 @@ from traitlets.config import Config
 from autograder.course.commands import run_nbgrader
 from autograder.exports import CanvasExporter, ExportError, MoodleExporter
 from autograder.exports.lms import points_text
-from autograder.exports.mapping import read_mapping
+from autograder.exports.mapping import people_of, read_mapping
 from autograder.exports.spreadsheet import FORMULA_STARTS, looks_like_formula, plain_text
 
 from .small_course import NAME, POINTS, fill_gradebook, make, record
@@ -100,6 +100,8 @@ def test_moodle_gets_the_field_people_are_found_by_and_grade_items(
 def test_moodle_refuses_more_than_the_site_takes(export):
     with pytest.raises(ExportError, match="5 points of student s01 are more than the 4"):
         export(MoodleExporter, largest=4.0)
+    assert len(export(MoodleExporter, largest=5.0)) == 3  # the largest itself is taken
+    assert MoodleExporter().largest == 100.0  # as Moodle has it from the start
 
 
 def test_who_has_no_grade_is_left_out_and_named(export, caplog):
@@ -158,6 +160,7 @@ def test_a_heading_without_a_number_is_said(export, caplog):
         (MAPPING.replace("section", "name"), "the column name stands twice"),
         (MAPPING + ",Nobody,1010,,,,,\n", "row 6: the student id is missing"),
         (MAPPING + "s05,F,1005,,,,,,,\n", "row 6: more cells than there are columns"),
+        (MAPPING.replace("1002", '"1\n2"'), "row 3: canvas_id of student s02 could be taken for"),
         ('student,canvas_id\n"s01,1\n', "is not a CSV file"),
         ("\n\n", "is empty"),
     ],
@@ -170,6 +173,31 @@ def test_a_mapping_that_is_not_sound_is_refused_by_row_and_nothing_is_written(
         export(CanvasExporter, mapping)
     assert any(told in problem for problem in refused.value.problems)
     assert (tmp_path / "canvas.csv").read_text() == "old"
+
+
+def test_who_a_mapping_names_can_be_asked_before_it_is_sound(tmp_path):
+    """A platform's names of uploads need no column that tells people apart there."""
+    path = tmp_path / "people.csv"
+    path.write_text('student,"name; full",email\ns1\n,Nobody,n@x\n\ns2,Two,a@x,more\n')
+    assert [(one.student, one.row, one.get("email")) for one in people_of(path)] == [
+        ("s1", 2, ""),
+        ("s2", 5, "a@x"),
+    ]
+    path.write_text("name,email\nOne,a@x\n")
+    with pytest.raises(ExportError, match="row 1: there is no column student"):
+        list(people_of(path))
+
+
+def test_a_heading_with_a_semicolon_does_not_make_semicolons_part_cells(tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_text('student,"e;mail"\ns1,a@x\n')
+    assert read_mapping(path, ["e;mail"])["s1"].get("e;mail") == "a@x"
+    path.write_text("student,email,name\ns1,a@x\n")  # cells at the end may be missing
+    assert read_mapping(path, ["email"])["s1"].get("name") == ""
+
+
+def test_some_students_can_be_exported_without_the_others(export):
+    assert [row[1] for row in export(CanvasExporter, student=["s02"])[2:]] == ["1002"]
 
 
 def test_all_problems_are_told_at_once(tmp_path):

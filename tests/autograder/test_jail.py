@@ -925,6 +925,15 @@ def test_descriptors_are_limited(account):
 
 
 @linux
+def test_a_learner_has_no_better_priority_and_leaves_no_core(account):
+    def look():
+        kinds = ("RLIMIT_NICE", "RLIMIT_RTPRIO", "RLIMIT_CORE")
+        return [sum(resource.getrlimit(getattr(resource, name))) for name in kinds]
+
+    assert learn(account, look) == [0, 0, 0]
+
+
+@linux
 def test_limits_cannot_be_raised_nor_put_on_others(account):
     def raise_them():
         kinds = ("RLIMIT_AS", "RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_NOFILE")

@@ -72,15 +72,59 @@ def test_time_that_was_added_twice_adds_up(clock):
     assert patience.added_s == 13.0
 
 
-@pytest.mark.parametrize("ends", [True, False])
-def test_a_flood_that_is_over_was_no_reason_to_stop(monkeypatch, ends):
-    """Whoever put out too much and is done all the same was not stopped."""
-    monkeypatch.setattr(judge, "FLOOD_GRACE_S", 5.0 if ends else 0.1)
+@pytest.fixture
+def connected():
+    """A jail whose learner is a test: the jail, the learner's channel, its leash and pipes."""
     ours, theirs = socket.socketpair()
     leash, held = socket.socketpair()
-    out, err = (os.pipe() for _ in range(2))
-    jail = judge.Jail(judge.JailEnds(ours, leash, out[0], err[0]), None)
-    answering = Channel(theirs, 1000)
+    (out, told), (err, complained) = os.pipe(), os.pipe()
+    jail = judge.Jail(judge.JailEnds(ours, leash, out, err), None)
+    pipes = [os.fdopen(end, "wb", buffering=0) for end in (told, complained)]
+    yield jail, Channel(theirs, 1000), held, pipes
+    jail.close()
+    for end in (theirs, held, *pipes):
+        end.close()
+
+
+def test_why_a_jail_fell_is_the_last_that_it_said(connected):
+    jail, learner, _, (_, complained) = connected
+    complained.write(b"Traceback\n  ...\nOSError: no room\n")
+    learner.close()
+    assert jail.why_fallen() == "OSError: no room"
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_calls_that_nobody_wants_are_interrupted_once(connected, monkeypatch, ends):
+    jail, learner, held, _ = connected
+    monkeypatch.setattr(judge, "LEAVE_S", 0.1)
+    monkeypatch.setattr(judge, "INTERRUPT_GRACE_S", 20.0 if ends else 0.1)
+    jail.ask_together([{"call": 1}, {"call": 2}], False, None)
+    learner.receive()
+
+    def stop_when_told():
+        assert held.recv(1) == judge.INTERRUPT
+        if ends:
+            learner.send({"reply": {"error": ["KeyboardInterrupt", ""]}, "to": 1})
+
+    thread = threading.Thread(target=stop_when_told)
+    thread.start()
+    if ends:
+        jail.leave()
+        assert jail.coming == 0
+    else:
+        with pytest.raises(judge.JailLost, match="ended beyond its test"):
+            jail.leave()
+    thread.join(20)
+    held.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        held.recv(1)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_flood_that_is_over_was_no_reason_to_stop(connected, monkeypatch, ends):
+    """Whoever put out too much and is done all the same was not stopped."""
+    jail, answering, held, _ = connected
+    monkeypatch.setattr(judge, "FLOOD_GRACE_S", 5.0 if ends else 0.1)
 
     def learner():
         number = answering.receive()["number"]
@@ -96,13 +140,8 @@ def test_a_flood_that_is_over_was_no_reason_to_stop(monkeypatch, ends):
     patience = SimpleNamespace(allowed_s=20.0, deadline=time.monotonic() + 20)
     reply = jail.ask({}, Outputs(10, 20), patience)
     thread.join(20)
-    jail.close()
     assert reply == ({"done": True} if ends else {"done": True, "stopped": "flood"})
     assert jail.asked_withheld is ends  # as it said itself
-    for end in (theirs, held):
-        end.close()
-    for _, write in (out, err):
-        os.close(write)
 
 
 def test_calls_are_kept_while_there_is_room(monkeypatch):
