@@ -151,6 +151,10 @@ def test_a_heading_without_a_number_is_said(export, caplog):
             MAPPING.replace("1002", "1001"),
             "row 3: canvas_id 1001 of student s02 is that of student s01",
         ),
+        (
+            MAPPING + "s05,Five,,u-1,,,,\n",
+            "row 6: sis_user_id u-1 of student s05 is that of student s01",
+        ),
         (MAPPING.replace("s01,", "s77,"), "student s01 has a grade and no row"),
         (MAPPING.replace("1002,u-2,login2", ",,"), "row 3: student s02 has no canvas_id or"),
         (MAPPING.replace("1002", "=1002"), "row 3: canvas_id of student s02 could be taken for"),
