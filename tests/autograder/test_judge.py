@@ -93,6 +93,23 @@ def test_why_a_jail_fell_is_the_last_that_it_said(connected):
     assert jail.why_fallen() == "OSError: no room"
 
 
+@pytest.mark.parametrize(
+    ("falls", "told"), [([""], None), (["first", ""], None), (["first", "last"], "stand: last")]
+)
+def test_a_jail_that_falls_before_it_stands_is_opened_once_more(monkeypatch, falls, told):
+    whys, closed = iter(falls), []
+    opened = SimpleNamespace(why_fallen=lambda: next(whys), close=lambda: closed.append(1))
+    monkeypatch.setattr(judge, "Jail", lambda *_: opened)
+    limits = dict.fromkeys(inspect.signature(judge.Limits).parameters, 1)
+    judging = judge.Judge({"cells": [], "limits": limits}, lambda: None, None)
+    if told:
+        with pytest.raises(RuntimeError, match=told):
+            judging._standing_jail()
+    else:
+        assert judging._standing_jail() is opened
+    assert len(closed) == len(list(filter(None, falls)))
+
+
 @pytest.mark.parametrize("ends", [True, False])
 def test_calls_that_nobody_wants_are_interrupted_once(connected, monkeypatch, ends):
     jail, learner, held, _ = connected
